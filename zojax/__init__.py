@@ -1,1 +1,23 @@
-"""Zeroth-order fine-tuning for JAX."""
+"""Zeroth-order fine-tuning for JAX: optimizers that need forward passes alone."""
+
+from importlib.metadata import version as _version
+
+from zojax._optimizers import mezo as mezo
+from zojax._optimizers import zo_adamu as zo_adamu
+from zojax._optimizers import zo_sgd as zo_sgd
+from zojax._types import ValueFn as ValueFn
+from zojax.directions import Direction as Direction
+from zojax.directions import ElementwiseDirection as ElementwiseDirection
+from zojax.directions import Gaussian as Gaussian
+from zojax.directions import Rademacher as Rademacher
+from zojax.directions import Sampler as Sampler
+from zojax.directions import Sphere as Sphere
+from zojax.estimators import SpsaState as SpsaState
+from zojax.estimators import spsa as spsa
+from zojax.rules import AdamuSchedules as AdamuSchedules
+from zojax.rules import AdamuState as AdamuState
+from zojax.rules import adamu as adamu
+from zojax.rules import adamu_schedules as adamu_schedules
+from zojax.streaming import compiler_options as compiler_options
+
+__version__ = _version("zojax")

@@ -1,0 +1,179 @@
+"""ZO-AdaMU: momentum and variance in the direction rather than in the gradient."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from zojax import _check
+from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
+from zojax.directions import Direction, Draws, Gaussian, MomentumNoise
+from zojax.rules._anneal import Anneal, adamu_schedules
+from zojax.streaming import EVALUATIONS, both_ends, loss_at
+
+SIGMA = 1e-8
+
+
+class AdamuState(NamedTuple):
+    """State of :func:`adamu`."""
+
+    count: Array  # int32 []: updates taken
+    key: Array  # typed key []: constant; step t draws from fold_in(key, t)
+    mu: Any  # like the parameters, in mu_dtype: the history m_t, in parameter units / eps
+    nu: Any  # like the parameters: v_t of the last step; None unless store_nu
+    value: Array  # float32 []: mean of the step's two losses; inf before the first
+
+
+def adamu(
+    eps: ScalarOrSchedule,
+    key: KeyLike,
+    *,
+    phases: tuple[int, int, int] = (1024, 16000, 20000),
+    anneal: Anneal = "figure",
+    alpha: ScalarOrSchedule | None = None,
+    beta1: ScalarOrSchedule | None = None,
+    beta2: ScalarOrSchedule | None = None,
+    signed_momentum: bool = True,
+    store_nu: bool = False,
+    mu_dtype: Any = None,
+    direction: Direction = Gaussian(),  # noqa: B008 (frozen)
+    evaluation: Evaluation = "streamed",
+) -> optax.GradientTransformationExtraArgs:
+    r"""Probes along a moving average of past directions, and scales by their variance.
+
+    .. math::
+        \dot z &= \sqrt{\alpha}\,\dot\xi, \qquad
+        \ddot z = m_{t-1} + \sqrt{1-\alpha}\,\ddot\xi \\
+        m_t &= \beta_1 \dot z + (1-\beta_1)\,\ddot z, \qquad
+        v_t = \beta_2 \dot z^2 + (1-\beta_2)\,\ddot z^2 \\
+        g &= \frac{L(\theta + \epsilon m_t) - L(\theta - \epsilon m_t)}{2\epsilon}, \qquad
+        \hat g = \frac{g\, m_t}{\sqrt{v_t + 10^{-8}}}
+
+    The direction probed is the direction applied: :math:`m_t` is computed by one function from
+    the same history and key in both losses and in the update.
+
+    Args:
+      eps: Perturbation scale in parameter units; a float > 0 or a schedule of ``count``.
+      key: Typed PRNG key or int seed.
+      phases: (T₁, T₂, T₃): steps at which annealing starts and ends, and the training's length.
+      anneal: ``"figure"`` or ``"equation"``: see :func:`zojax.adamu_schedules`.
+      alpha, beta1, beta2: Numbers or schedules that replace the annealed ones.
+      signed_momentum: Keep sign(g)·m_t as history, as the released code does, so that it points
+        uphill; False keeps m_t, as Algorithm 1 of the paper says.
+      store_nu: Keep v_t in the state to look at it. It has no recurrence, so the updates are the
+        same bits without.
+      mu_dtype: dtype of the history; the parameters' where None.
+      direction: Draws ξ̇ and ξ̈.
+      evaluation: As in :func:`zojax.spsa`.
+
+    Returns:
+      A transformation to put first in a chain; ``update`` needs ``params`` and ``value_fn``.
+
+    Cost: 2 forward passes; one buffer of the parameters' size for ``mu``, one more with
+      ``store_nu``; two draws of noise wherever MeZO needs one.
+    Error: biased, for the history correlates steps and :math:`1/\sqrt{v_t}` weighs them.
+
+    Raises:
+      ValueError: ``eps`` is not positive, the phases are out of order, or ``update`` got no
+        ``params``.
+      TypeError: ``key`` is no key, ``direction`` no direction, or ``value_fn`` no scalar function.
+
+    References:
+      Jiang et al., 2024, arXiv:2312.15184, Equations 4 to 7 and Algorithm 1.
+    """
+    _check.positive("adamu", "eps", eps)
+    _check.instance("adamu", "direction", direction, Direction)
+    _check.one_of("adamu", "evaluation", evaluation, EVALUATIONS)
+    fresh_key = _check.typed_key("adamu", key)
+    annealed = adamu_schedules(phases, anneal)
+    given = dict(alpha=alpha, beta1=beta1, beta2=beta2)
+    for name, value in given.items():
+        if value is not None:
+            _check.fraction("adamu", name, value)
+    schedules = annealed._replace(**{n: v for n, v in given.items() if v is not None})
+
+    def init(params: Params) -> AdamuState:
+        _check.parameters("adamu", params)
+        mu = optax.tree_utils.tree_zeros_like(params, dtype=mu_dtype)
+        nu = optax.tree_utils.tree_zeros_like(params) if store_nu else None
+        value = jnp.full((), jnp.inf, jnp.float32)
+        return AdamuState(jnp.zeros((), jnp.int32), fresh_key(), mu, nu, value)
+
+    def update(
+        updates: Any,
+        state: AdamuState,
+        params: Params | None = None,
+        *,
+        value_fn: ValueFn | None = None,
+        **extra_args: Any,
+    ) -> tuple[Any, AdamuState]:
+        del updates, extra_args
+        _check.parameters("adamu", params)
+        loss = loss_at("adamu", value_fn, params, evaluation)
+        draws = Draws.at_step(direction, state.key, state.count, 2, params)
+        scale = _check.at(eps, state.count)
+        alpha, beta1, beta2 = (_check.at(schedule, state.count) for schedule in schedules)
+        plus, minus = both_ends(loss, _noises(draws, state.mu, alpha, beta1), scale)
+        slope = (plus - minus) / (2.0 * scale)
+        noises = _noises(draws.after(slope), state.mu, alpha, beta1)
+        gradient, mu, nu = _apply(
+            noises, slope, beta2, params, state.mu, signed=signed_momentum
+        )
+        new_state = AdamuState(
+            optax.safe_increment(state.count),
+            state.key,
+            mu,
+            nu if store_nu else None,
+            (plus + minus) / 2.0,
+        )
+        return gradient, new_state
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _noises(draws: Draws, mu: Any, alpha: Array, beta1: Array) -> list[MomentumNoise | None]:
+    """The undrawn direction m_t of every leaf."""
+    zeros, centred = draws.query(0), draws.query(1)
+    return [
+        None
+        if zero is None or centre is None
+        else MomentumNoise(draws.words, leaf, history, zero, centre, alpha, beta1)
+        for leaf, (history, zero, centre) in enumerate(
+            zip(jax.tree.leaves(mu), zeros, centred, strict=True)
+        )
+    ]
+
+
+@partial(jax.jit, static_argnames="signed")
+def _apply(
+    noises: list[MomentumNoise | None],
+    slope: Array,
+    beta2: Array,
+    params: Params,
+    mu: Any,
+    *,
+    signed: bool,
+) -> tuple[Any, Any, Any]:
+    """The estimate, the new history and the variance: three trees like the parameters."""
+    # A slope of exactly 0 says nothing of up or down; it must not wipe the history.
+    sign = jnp.where(slope < 0, -1.0, 1.0) if signed else jnp.ones(())
+
+    def leaf(noise: MomentumNoise | None, parameter: Array, history: Array) -> list[Array]:
+        if noise is None:
+            return [jnp.zeros_like(parameter), history, jnp.zeros_like(parameter)]
+        zero, centred = noise.parts(parameter.shape)
+        direction = noise.mix(zero, centred)
+        variance = beta2 * jnp.square(zero) + (1.0 - beta2) * jnp.square(centred)
+        estimate = slope * direction / jnp.sqrt(variance + SIGMA)
+        return [
+            estimate.astype(parameter.dtype),
+            (sign * direction).astype(history.dtype),
+            variance.astype(parameter.dtype),
+        ]
+
+    leaves, tree = jax.tree.flatten(params)
+    columns = zip(*map(leaf, noises, leaves, jax.tree.leaves(mu)), strict=True)
+    gradient, mu, nu = (jax.tree.unflatten(tree, column) for column in columns)
+    return gradient, mu, nu

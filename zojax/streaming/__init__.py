@@ -1,0 +1,8 @@
+"""Evaluates a loss at θ + εz without a second copy of θ."""
+
+from zojax.streaming._compiler import compiler_options as compiler_options
+from zojax.streaming._losses import EVALUATIONS as EVALUATIONS
+from zojax.streaming._losses import Loss as Loss
+from zojax.streaming._losses import Noises as Noises
+from zojax.streaming._losses import both_ends as both_ends
+from zojax.streaming._losses import loss_at as loss_at

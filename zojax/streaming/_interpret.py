@@ -1,0 +1,211 @@
+"""Evaluates a traced function on weights that are perturbed where they are consumed.
+
+``value_fn`` is traced once to a jaxpr. The interpreter runs it operation by operation. Most
+operations see no perturbed weight and are bound as they are. One that does falls under the first
+of these that fits:
+
+- a change of shape or dtype is put off, so that the weight stays unperturbed behind it;
+- a call (jit, remat, custom_jvp, custom_vjp) is entered: only its primal function matters here;
+- a loop or branch is rebuilt around its interpreted body; a scan over stacked layers perturbs
+  one layer at a time;
+- a gather of rows perturbs the rows gathered;
+- anything else gets its weights perturbed just before it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend import core
+
+from zojax._types import Array
+from zojax.streaming._perturbed import Perturbed, View, perturb
+
+Value: TypeAlias = Any
+"""An array, or a :class:`Perturbed` weight."""
+
+VIEWS = frozenset(
+    ("broadcast_in_dim", "convert_element_type", "copy", "expand_dims", "reshape", "squeeze")
+    + ("sharding_constraint", "transpose")
+)
+
+# Where each call keeps the jaxpr of its primal function.
+CALLS = {
+    "checkpoint": "jaxpr",
+    "remat2": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "jit": "jaxpr",
+}
+
+
+def interpret(jaxpr: core.ClosedJaxpr, inputs: Sequence[Value]) -> list[Array]:
+    """Runs ``jaxpr`` on ``inputs``, of which any may be perturbed weights; outputs are arrays."""
+    env: dict[Any, Value] = {}
+    env.update(zip(jaxpr.jaxpr.constvars, jaxpr.consts, strict=True))
+    env.update(zip(jaxpr.jaxpr.invars, inputs, strict=True))
+
+    def read(atom: Any) -> Value:
+        return atom.val if isinstance(atom, core.Literal) else env[atom]
+
+    for eqn in jaxpr.jaxpr.eqns:
+        operands = [read(atom) for atom in eqn.invars]
+        with eqn.ctx.manager:
+            rule = _rule(eqn, operands)
+            outputs = rule(eqn, operands)
+        env.update(zip(eqn.outvars, outputs, strict=True))
+    return [_array(read(atom)) for atom in jaxpr.jaxpr.outvars]
+
+
+Rule: TypeAlias = Callable[[core.JaxprEqn, list[Value]], Sequence[Value]]
+
+
+def _rule(eqn: core.JaxprEqn, operands: list[Value]) -> Rule:
+    if not any(isinstance(x, Perturbed) for x in operands):
+        return _bind
+    name = eqn.primitive.name
+    if name in VIEWS and len(operands) == 1:
+        return _view
+    if name in CALLS:
+        return _call
+    return {"scan": _scan, "while": _while, "cond": _cond, "gather": _gather}.get(name, _perturb)
+
+
+def _bind(eqn: core.JaxprEqn, operands: list[Value]) -> Sequence[Array]:
+    outputs: Any = eqn.primitive.bind(*operands, **eqn.primitive.get_bind_params(eqn.params))
+    return outputs if eqn.primitive.multiple_results else [outputs]
+
+
+def _perturb(eqn: core.JaxprEqn, operands: list[Value]) -> Sequence[Array]:
+    # Every perturbed weight waits for the activations that it meets here.
+    operands = list(operands)
+    dense = [i for i, x in enumerate(operands) if isinstance(x, jax.Array)]
+    for i, x in enumerate(operands):
+        if isinstance(x, Perturbed):
+            x, values = x.tied([operands[j] for j in dense])
+            for j, value in zip(dense, values, strict=True):
+                operands[j] = value
+            operands[i] = x.value()
+    return _bind(eqn, operands)
+
+
+def _view(eqn: core.JaxprEqn, operands: list[Value]) -> list[Value]:
+    return [operands[0].view(View(eqn.primitive, eqn.params))]
+
+
+def _call(eqn: core.JaxprEqn, operands: list[Value]) -> list[Array]:
+    return interpret(_closed(eqn.params[CALLS[eqn.primitive.name]]), operands)
+
+
+def _gather(eqn: core.JaxprEqn, operands: list[Value]) -> Sequence[Value]:
+    table, indices = operands
+    if not _takes_rows(eqn, table) or isinstance(indices, Perturbed):
+        return _perturb(eqn, operands)
+    table, (indices,) = table.tied([indices])
+    shape = table.weight.shape
+    rank = indices.ndim - 1
+    [weights] = _bind(eqn, [table.weight, indices])
+    # The same gather over the row numbers says which rows its out-of-bounds mode has taken.
+    params = {**eqn.params, "slice_sizes": (1,) * len(shape)}
+    numbers = jnp.arange(shape[0], dtype=jnp.int32).reshape((-1,) + (1,) * (len(shape) - 1))
+    rows = eqn.primitive.bind(numbers, indices, **params).reshape(indices.shape[:rank])
+    return [table.viewed(perturb(weights, table.noise.rows(shape, rows), table.scale))]
+
+
+def _takes_rows(eqn: core.JaxprEqn, table: Value) -> bool:
+    """Whether a gather takes whole rows, the rows' own dimensions last, of a perturbed weight."""
+    if not isinstance(table, Perturbed) or not table.noise.random_access:
+        return False
+    dims, rank = eqn.params["dimension_numbers"], table.weight.ndim
+    out_rank = eqn.outvars[0].aval.ndim  # pyright: ignore[reportAttributeAccessIssue]
+    return (
+        all(view.primitive.name == "convert_element_type" for view in table.views)
+        and eqn.params["slice_sizes"] == (1, *table.weight.shape[1:])
+        and dims.collapsed_slice_dims == (0,)
+        and dims.start_index_map == (0,)
+        and not dims.operand_batching_dims
+        and dims.offset_dims == tuple(range(out_rank - rank + 1, out_rank))
+    )
+
+
+def _scan(eqn: core.JaxprEqn, operands: list[Value]) -> list[Array]:
+    consts, carry, xs = _scan_groups(eqn.params, operands)
+    # A stacked weight goes in as its layers and what picks each layer's noise.
+    lazy = [x if isinstance(x, Perturbed) and _sliceable(x) else None for x in xs]
+    stacked = [
+        _array(x) if lazy_x is None else (x.weight, x.noise.slices(x.weight.shape))
+        for x, lazy_x in zip(xs, lazy, strict=True)
+    ]
+
+    def layer(whole: Perturbed | None, part: Any) -> Value:
+        if whole is None:
+            return part
+        weight, noise = part
+        return Perturbed(weight, whole.noise.slice(noise), whole.scale, whole.views)
+
+    def body(carry: list[Array], parts: list[Any]) -> tuple[list[Array], list[Array]]:
+        layers = [layer(whole, part) for whole, part in zip(lazy, parts, strict=True)]
+        outputs = interpret(_closed(eqn.params["jaxpr"]), [*consts, *carry, *layers])
+        return outputs[: len(carry)], outputs[len(carry) :]
+
+    carry, outputs = lax.scan(
+        body,
+        [_array(x) for x in carry],
+        stacked,
+        length=eqn.params["length"],
+        reverse=eqn.params["reverse"],
+        unroll=eqn.params["unroll"],
+    )
+    return [*carry, *outputs]
+
+
+def _scan_groups(params: dict[str, Any], operands: list[Value]) -> tuple[list[Value], ...]:
+    """Splits the operands of a scan into constants, initial carry and stacked inputs."""
+    if "ft_in" in params:  # jax >= 0.11
+        return tuple(list(group.vals) for group in params["ft_in"].update(operands).unpack())
+    first = params["num_consts"]
+    last = first + params["num_carry"]
+    return operands[:first], operands[first:last], operands[last:]
+
+
+def _sliceable(x: Perturbed) -> bool:
+    return x.noise.random_access and all(
+        view.primitive.name == "convert_element_type" for view in x.views
+    )
+
+
+def _while(eqn: core.JaxprEqn, operands: list[Value]) -> list[Array]:
+    params = eqn.params
+    split = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
+    cond_consts, body_consts = operands[: split[0]], operands[split[0] : split[1]]
+
+    def cond(carry: list[Array]) -> Array:
+        return interpret(_closed(params["cond_jaxpr"]), [*cond_consts, *carry])[0]
+
+    def body(carry: list[Array]) -> list[Array]:
+        return interpret(_closed(params["body_jaxpr"]), [*body_consts, *carry])
+
+    return lax.while_loop(cond, body, [_array(x) for x in operands[split[1] :]])
+
+
+def _cond(eqn: core.JaxprEqn, operands: list[Value]) -> Sequence[Array]:
+    if isinstance(operands[0], Perturbed) or "branches_platforms" in eqn.params:
+        return _perturb(eqn, operands)
+    branches = [
+        lambda jaxpr=jaxpr: interpret(_closed(jaxpr), operands[1:])
+        for jaxpr in eqn.params["branches"]
+    ]
+    return lax.switch(operands[0], branches)
+
+
+def _closed(jaxpr: Any) -> core.ClosedJaxpr:
+    # Some primitives keep a jaxpr without constants; from jax 0.12 there is one class for both.
+    return jaxpr if hasattr(jaxpr, "consts") else core.ClosedJaxpr(jaxpr, ())
+
+
+def _array(x: Value) -> Array:
+    return x.value() if isinstance(x, Perturbed) else x

@@ -1,0 +1,138 @@
+"""Losses at perturbed parameters, in three ways that see the same z."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from zojax._types import Array, Evaluation, Params, ValueFn
+from zojax.directions import LeafNoise
+from zojax.streaming._interpret import interpret
+from zojax.streaming._perturbed import Perturbed, perturb
+
+Noises: TypeAlias = Sequence[LeafNoise | None]
+"""The undrawn z of every leaf of the parameters; None where a leaf does not move."""
+
+Loss: TypeAlias = Callable[[Noises, Array | float], Array]
+"""``loss(noises, scale) -> float32 []``: the value at θ + scale·z."""
+
+EVALUATIONS = ("streamed", "copy", "in_place")
+
+
+def loss_at(where: str, value_fn: ValueFn, params: Params, evaluation: Evaluation) -> Loss:
+    """The loss as a function of the perturbation.
+
+    Args:
+      where: Name of the estimator, for messages.
+      value_fn: ``value_fn(params) -> float []``.
+      params: θ, any pytree; never written.
+      evaluation: ``"streamed"`` perturbs each weight where it is consumed and needs the memory
+        of ``value_fn(params)``. ``"copy"`` evaluates ``value_fn`` on a perturbed copy. The copy of
+        ``"in_place"`` lives outside jit in one buffer, rewritten from θ for each loss, so that
+        ``value_fn`` may be any Python function.
+
+    Returns:
+      ``loss(noises, scale)``.
+
+    Raises:
+      TypeError: ``value_fn`` is not a function, or does not return one real number.
+      ValueError: ``"in_place"`` under a JAX transformation.
+    """
+    if not callable(value_fn):
+        raise TypeError(
+            f"{where}: update needs value_fn, a function from params to the loss, got "
+            f"{value_fn!r}. Call update(None, state, params, value_fn=...)."
+        )
+    make = {"streamed": _streamed, "copy": _copy, "in_place": _in_place}[evaluation]
+    return make(where, value_fn, params)
+
+
+def _streamed(where: str, value_fn: ValueFn, params: Params) -> Loss:
+    leaves, tree = jax.tree.flatten(params)
+
+    def flat_value_fn(*leaves: Array) -> Array:
+        return _scalar(where, value_fn(jax.tree.unflatten(tree, leaves)))
+
+    jaxpr = jax.make_jaxpr(flat_value_fn)(*leaves)
+
+    def loss(noises: Noises, scale: Array | float) -> Array:
+        scale = jnp.asarray(scale, jnp.float32)
+        inputs = [
+            leaf if noise is None else Perturbed(leaf, noise, scale)
+            for leaf, noise in zip(leaves, noises, strict=True)
+        ]
+        return interpret(jaxpr, inputs)[0]
+
+    return loss
+
+
+def _copy(where: str, value_fn: ValueFn, params: Params) -> Loss:
+    leaves, tree = jax.tree.flatten(params)
+
+    def loss(noises: Noises, scale: Array | float) -> Array:
+        perturbed = _perturbed(leaves, noises, jnp.asarray(scale, jnp.float32))
+        return _scalar(where, value_fn(jax.tree.unflatten(tree, perturbed)))
+
+    return loss
+
+
+def _in_place(where: str, value_fn: ValueFn, params: Params) -> Loss:
+    leaves, tree = jax.tree.flatten(params)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        raise ValueError(
+            f'{where}: evaluation="in_place" calls value_fn as plain Python, which jit, vmap and '
+            f'grad cannot trace. Call update outside of them, or use evaluation="streamed".'
+        )
+    buffer: list[Array] | None = None
+
+    def loss(noises: Noises, scale: Array | float) -> Array:
+        nonlocal buffer
+        scale = jnp.asarray(scale, jnp.float32)
+        # From θ each time, not from the last point: steps of ±ε in the buffer itself would drift.
+        if buffer is None:
+            buffer = _perturbed(leaves, noises, scale)
+        else:
+            buffer = _rewritten(buffer, leaves, noises, scale)
+        return _scalar(where, value_fn(jax.tree.unflatten(tree, buffer)))
+
+    return loss
+
+
+def both_ends(loss: Loss, noises: Noises, scale: Array) -> tuple[Array, Array]:
+    """The losses at θ + scale·z and θ - scale·z, the second not begun before the first is done."""
+    plus = loss(noises, scale)
+    # The second loss's keys wait for the first loss: XLA would otherwise merge the equal draws of z
+    # and keep every perturbed weight alive across both forward passes.
+    tied = [None if noise is None else noise.tied([plus])[0] for noise in noises]
+    return plus, loss(tied, -scale)
+
+
+@jax.jit
+def _perturbed(leaves: list[Array], noises: Noises, scale: Array) -> list[Array]:
+    return [
+        leaf if noise is None else perturb(leaf, noise.draw(leaf.shape), scale)
+        for leaf, noise in zip(leaves, noises, strict=True)
+    ]
+
+
+def _rewrite(
+    buffer: list[Array], leaves: list[Array], noises: Noises, scale: Array
+) -> list[Array]:
+    del buffer  # its memory takes the result
+    return _perturbed(leaves, noises, scale)
+
+
+_rewritten = jax.jit(_rewrite, donate_argnums=0, keep_unused=True)
+
+
+def _scalar(where: str, value: Any) -> Array:
+    shape, dtype = jnp.shape(value), jnp.result_type(value)
+    if shape != () or not (
+        jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
+    ):
+        raise TypeError(
+            f"{where}: value_fn must return one real number, got {dtype}{list(shape)}. "
+            f"Return the mean of the losses."
+        )
+    return jnp.asarray(value).astype(jnp.float32)

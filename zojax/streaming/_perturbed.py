@@ -1,0 +1,61 @@
+"""A weight that is perturbed at the operation that consumes it."""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+from jax.extend import core
+
+from zojax._types import Array
+from zojax.directions import LeafNoise
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """One operation on the shape or dtype of a weight, put off until the weight is consumed."""
+
+    primitive: core.Primitive
+    params: dict[str, Any]
+
+    def __call__(self, x: Array) -> Array:
+        return self.primitive.bind(x, **self.params)  # pyright: ignore[reportReturnType]
+
+
+@dataclasses.dataclass(frozen=True)
+class Perturbed:
+    """θ + scale·z of one leaf, not yet computed.
+
+    Attributes:
+      weight: The parameter, any floating dtype; never written.
+      noise: Its undrawn z.
+      scale: float32 []: ±ε.
+      views: Operations between the perturbed weight and what this stands for.
+    """
+
+    weight: Array
+    noise: LeafNoise
+    scale: Array
+    views: tuple[View, ...] = ()
+
+    def view(self, view: View) -> "Perturbed":
+        return dataclasses.replace(self, views=(*self.views, view))
+
+    def tied(self, values: list[Array]) -> tuple["Perturbed", list[Array]]:
+        """The same weight, perturbed only once ``values`` are there; and the values."""
+        noise, values = self.noise.tied(values)
+        return dataclasses.replace(self, noise=noise), values
+
+    def value(self) -> Array:
+        """The perturbed weight, in its own dtype, after the views."""
+        return self.viewed(perturb(self.weight, self.noise.draw(self.weight.shape), self.scale))
+
+    def viewed(self, x: Array) -> Array:
+        for view in self.views:
+            x = view(x)
+        return x
+
+
+def perturb(weight: Array, z: Array, scale: Array) -> Array:
+    """weight + scale·z, added in at least float32 and rounded once to the weight's dtype."""
+    wide = jnp.promote_types(weight.dtype, jnp.float32)
+    return (weight.astype(wide) + (scale * z).astype(wide)).astype(weight.dtype)
