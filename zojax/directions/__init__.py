@@ -4,6 +4,7 @@ from zojax.directions._base import Direction as Direction
 from zojax.directions._base import ElementwiseDirection as ElementwiseDirection
 from zojax.directions._base import LeafNoise as LeafNoise
 from zojax.directions._base import Noise as Noise
+from zojax.directions._base import tied as tied
 from zojax.directions._draws import Draws as Draws
 from zojax.directions._gaussian import Gaussian as Gaussian
 from zojax.directions._momentum import MomentumNoise as MomentumNoise

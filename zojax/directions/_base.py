@@ -32,7 +32,7 @@ class Direction(abc.ABC):
           float32 ``shape``.
         """
 
-    def factor(self, leaves: Sequence["tuple[Noise, tuple[int, ...]]"]) -> Array | None:
+    def factor(self, leaves: Sequence["tuple[LeafNoise, tuple[int, ...]]"]) -> Array | None:
         """One number that scales every leaf, known from all of them; None for 1.
 
         Args:
@@ -142,3 +142,48 @@ class Noise(LeafNoise):
 
     def _scaled(self, z: Array) -> Array:
         return z if self.factor is None else z * self.factor
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Drawn(LeafNoise):
+    """z of one leaf that is drawn already, for leaves so small that keeping z costs nothing.
+
+    Attributes:
+      z: float32, of the leaf's shape.
+    """
+
+    z: Array
+
+    @property
+    def random_access(self) -> bool:
+        return True
+
+    def draw(self, shape: tuple[int, ...]) -> Array:
+        return self.z.reshape(shape)
+
+    def rows(self, shape: tuple[int, ...], rows: Array) -> Array:
+        return self.z.reshape(shape)[rows]
+
+    def slices(self, shape: tuple[int, ...]) -> Array:
+        return self.z.reshape(shape)
+
+    def slice(self, part: Array) -> "Drawn":
+        return dataclasses.replace(self, z=part)
+
+    def tied(self, values: Sequence[Array]) -> tuple[Self, list[Array]]:
+        return self, list(values)
+
+
+def tied(noises: Sequence[LeafNoise | None], value: Array) -> list[LeafNoise | None]:
+    """The same noises, drawable only once ``value`` is there."""
+    # Leaves share their words: one barrier for each array of words, not for each leaf.
+    words: dict[int, Array] = {}
+
+    def after(noise: LeafNoise) -> LeafNoise:
+        shared = id(noise.words)
+        if shared not in words:
+            words[shared] = jax.lax.optimization_barrier((noise.words, value))[0]
+        return dataclasses.replace(noise, words=words[shared])
+
+    return [None if noise is None else after(noise) for noise in noises]

@@ -1,7 +1,7 @@
 """The directions of one step: every query's undrawn z for every leaf."""
 
 import dataclasses
-from collections.abc import Sequence
+from functools import partial
 from typing import Self
 
 import jax
@@ -9,7 +9,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from zojax._types import Array, Params
-from zojax.directions._base import Direction, Noise
+from zojax.directions._base import (
+    Direction,
+    Drawn,
+    ElementwiseDirection,
+    LeafNoise,
+    Noise,
+)
+from zojax.directions._counter import leaf_bits
 from zojax.directions._keys import leaf_words
 
 
@@ -48,29 +55,49 @@ class Draws:
             for leaf in jax.tree.leaves(params)
         )
         draws = cls(leaf_words(key, count, num_queries, params), None, direction, shapes)
-        return dataclasses.replace(draws, factors=lax.map(draws._factor, draws.words))
+        return dataclasses.replace(draws, factors=lax.map(draws._factor, jnp.arange(num_queries)))
 
-    def query(self, index: int | Array) -> list[Noise | None]:
-        """The undrawn z of query ``index`` for every leaf; None for a leaf that does not move."""
+    def query(self, index: int | Array) -> list[LeafNoise | None]:
+        """The undrawn z of query ``index`` for every leaf; None for a leaf that does not move.
+
+        Vectors, of which a transformer has a dozen a layer, are drawn here and now: all of one
+        shape in one operation. They are nothing in memory, and most of the program otherwise.
+        """
+        noises: list[LeafNoise | None] = [
+            None if shape is None else self.leaf(index, leaf)
+            for leaf, shape in enumerate(self.shapes)
+        ]
+        if isinstance(self.direction, ElementwiseDirection):
+            for shape, leaves in self._vectors().items():
+                words = self.words[index][jnp.array(leaves)]
+                z = self.direction.from_bits(jax.vmap(partial(leaf_bits, shape=shape))(words))
+                for z_leaf, leaf in zip(self._scaled(z, index), leaves, strict=True):
+                    noises[leaf] = Drawn(self.words, leaf, z_leaf)
+        return noises
+
+    def leaf(self, index: int | Array, leaf: int) -> Noise:
+        """The undrawn z of query ``index`` for one leaf."""
         factor = None if self.factors is None else self.factors[index]
-        return self._noises(self.words[index], factor)
+        return Noise(self.words[index], leaf, self.direction, factor)
 
     def after(self, values: Array) -> Self:
         """The same draws, made only once ``values`` are known."""
         words, _ = lax.optimization_barrier((self.words, values))
         return dataclasses.replace(self, words=words)
 
-    def _noises(self, words: Array, factor: Array | None = None) -> list[Noise | None]:
-        return [
-            None if shape is None else Noise(words, leaf, self.direction, factor)
-            for leaf, shape in enumerate(self.shapes)
-        ]
+    def _vectors(self) -> dict[tuple[int, ...], list[int]]:
+        """The leaves of rank 0 and 1, by shape."""
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for leaf, shape in enumerate(self.shapes):
+            if shape is not None and len(shape) <= 1:
+                groups.setdefault(shape, []).append(leaf)
+        return groups
 
-    def _factor(self, words: Array) -> Array | None:
-        noises: Sequence[Noise | None] = self._noises(words)
-        leaves = [
-            (noise, shape)
-            for noise, shape in zip(noises, self.shapes, strict=True)
-            if noise is not None and shape is not None
-        ]
-        return self.direction.factor(leaves)
+    def _scaled(self, z: Array, index: int | Array) -> Array:
+        return z if self.factors is None else z * self.factors[index]
+
+    def _factor(self, index: Array) -> Array | None:
+        leaves = zip(self.query(index), self.shapes, strict=True)
+        return self.direction.factor(
+            [(noise, shape) for noise, shape in leaves if noise is not None and shape is not None]
+        )

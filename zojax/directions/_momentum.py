@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from zojax._types import Array
-from zojax.directions._base import LeafNoise, Noise
+from zojax.directions._base import LeafNoise
 
 
 @jax.tree_util.register_dataclass
@@ -29,8 +29,8 @@ class MomentumNoise(LeafNoise):
     """
 
     mu: Array
-    zero: Noise
-    centred: Noise
+    zero: LeafNoise
+    centred: LeafNoise
     alpha: Array
     beta1: Array
 
@@ -71,7 +71,7 @@ class MomentumNoise(LeafNoise):
             mu.astype(jnp.float32) + jnp.sqrt(1.0 - self.alpha) * centred,
         )
 
-    def _draws(self) -> tuple[Noise, Noise]:
+    def _draws(self) -> tuple[LeafNoise, LeafNoise]:
         # The words are held once, here, so that one barrier ties both draws.
         return (
             dataclasses.replace(self.zero, words=self.words[0]),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 
 from zojax._types import Array
-from zojax.directions._base import Noise
+from zojax.directions._base import LeafNoise
 from zojax.directions._gaussian import Gaussian
 
 
@@ -20,7 +20,7 @@ class Sphere(Gaussian):
     Cost: a Gaussian direction, and one pass more over its noise for the norm.
     """
 
-    def factor(self, leaves: Sequence[tuple[Noise, tuple[int, ...]]]) -> Array:
+    def factor(self, leaves: Sequence[tuple[LeafNoise, tuple[int, ...]]]) -> Array:
         size = sum(math.prod(shape) for _, shape in leaves)
         squares = [jnp.sum(jnp.square(noise.draw(shape))) for noise, shape in leaves]
         return jnp.sqrt(size / jnp.sum(jnp.stack(squares)))

@@ -18,7 +18,7 @@ from zojax._types import (
     ScalarOrSchedule,
     ValueFn,
 )
-from zojax.directions import Direction, Draws, Gaussian
+from zojax.directions import Direction, Draws, Gaussian, LeafNoise
 from zojax.streaming import EVALUATIONS, Loss, both_ends, loss_at
 
 
@@ -150,20 +150,21 @@ def _gradient(draws: Draws, slopes: Array, params: Params) -> Params:
     """Mean over the queries of slope·z, each leaf drawn where it is used."""
     leaves, tree = jax.tree.flatten(params)
     num_queries = len(slopes)
+    noises = draws.query(0)
 
-    def term(query: int | Array, leaf: int) -> Array | None:
-        noise = draws.query(query)[leaf]
-        return None if noise is None else slopes[query] * noise.draw(leaves[leaf].shape)
-
-    def estimate(leaf: int) -> Array:
-        parameter = leaves[leaf]
-        if draws.shapes[leaf] is None:
-            return jnp.zeros_like(parameter)
+    def total(leaf: int, shape: tuple[int, ...], noise: LeafNoise) -> Array:
         if num_queries == 1:
-            total = term(0, leaf)
-        else:
-            zeros = jnp.zeros(parameter.shape, jnp.float32)
-            total = lax.fori_loop(0, num_queries, lambda i, sum: sum + term(i, leaf), zeros)
-        return (total / num_queries).astype(parameter.dtype)
+            return slopes[0] * noise.draw(shape)
 
-    return jax.tree.unflatten(tree, [estimate(leaf) for leaf in range(len(leaves))])
+        def add(query: Array, sum_: Array) -> Array:
+            return sum_ + slopes[query] * draws.leaf(query, leaf).draw(shape)
+
+        return lax.fori_loop(0, num_queries, add, jnp.zeros(shape, jnp.float32)) / num_queries
+
+    estimates = [
+        jnp.zeros_like(parameter)
+        if noise is None
+        else total(leaf, parameter.shape, noise).astype(parameter.dtype)
+        for leaf, (parameter, noise) in enumerate(zip(leaves, noises, strict=True))
+    ]
+    return jax.tree.unflatten(tree, estimates)

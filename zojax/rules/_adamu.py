@@ -21,8 +21,11 @@ class AdamuState(NamedTuple):
 
     count: Array  # int32 []: updates taken
     key: Array  # typed key []: constant; step t draws from fold_in(key, t)
-    mu: Any  # like the parameters, in mu_dtype: the history m_t, in parameter units / eps
-    nu: Any  # like the parameters: v_t of the last step; None unless store_nu
+    mu: Any  # like the parameters, in mu_dtype: m_{t-1}, the history of the last step taken
+    nu: Any  # like the parameters: v_t of the last step taken; None unless store_nu
+    slope: Array  # float32 []: g of the last step taken
+    alpha: Array  # float32 []: α of the last step taken
+    beta1: Array  # float32 []: β₁ of the last step taken
     value: Array  # float32 []: mean of the step's two losses; inf before the first
 
 
@@ -72,7 +75,7 @@ def adamu(
       A transformation to put first in a chain; ``update`` needs ``params`` and ``value_fn``.
 
     Cost: 2 forward passes; one buffer of the parameters' size for ``mu``, one more with
-      ``store_nu``; two draws of noise wherever MeZO needs one.
+      ``store_nu``; eight draws of noise, where MeZO needs three.
     Error: biased, for the history correlates steps and :math:`1/\sqrt{v_t}` weighs them.
 
     Raises:
@@ -96,10 +99,12 @@ def adamu(
 
     def init(params: Params) -> AdamuState:
         _check.parameters("adamu", params)
-        mu = optax.tree_utils.tree_zeros_like(params, dtype=mu_dtype)
+        mu = jax.tree.map(partial(_zeros, dtype=mu_dtype), params)
         nu = optax.tree_utils.tree_zeros_like(params) if store_nu else None
-        value = jnp.full((), jnp.inf, jnp.float32)
-        return AdamuState(jnp.zeros((), jnp.int32), fresh_key(), mu, nu, value)
+        zero, inf = jnp.zeros((), jnp.float32), jnp.full((), jnp.inf, jnp.float32)
+        return AdamuState(
+            jnp.zeros((), jnp.int32), fresh_key(), mu, nu, zero, jnp.copy(zero), jnp.copy(zero), inf
+        )
 
     def update(
         updates: Any,
@@ -112,25 +117,33 @@ def adamu(
         del updates, extra_args
         _check.parameters("adamu", params)
         loss = loss_at("adamu", value_fn, params, evaluation)
-        draws = Draws.at_step(direction, state.key, state.count, 2, params)
+        mu = _history(state, direction, signed=signed_momentum)
         scale = _check.at(eps, state.count)
         alpha, beta1, beta2 = (_check.at(schedule, state.count) for schedule in schedules)
-        plus, minus = both_ends(loss, _noises(draws, state.mu, alpha, beta1), scale)
+        draws = Draws.at_step(direction, state.key, state.count, 2, params)
+        plus, minus = both_ends(loss, _noises(draws, mu, alpha, beta1), scale)
         slope = (plus - minus) / (2.0 * scale)
-        noises = _noises(draws.after(slope), state.mu, alpha, beta1)
-        gradient, mu, nu = _apply(
-            noises, slope, beta2, params, state.mu, signed=signed_momentum
-        )
+        noises = _noises(draws.after(slope), mu, alpha, beta1)
+        gradient, nu = _estimate(noises, slope, beta2, params)
         new_state = AdamuState(
             optax.safe_increment(state.count),
             state.key,
             mu,
             nu if store_nu else None,
+            slope,
+            alpha,
+            beta1,
             (plus + minus) / 2.0,
         )
         return gradient, new_state
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _zeros(parameter: Array, dtype: Any) -> Array:
+    # Integers do not move, and keep their dtype so that the next step knows.
+    floating = jnp.issubdtype(parameter.dtype, jnp.floating)
+    return jnp.zeros_like(parameter, dtype=dtype if floating else None)
 
 
 def _noises(draws: Draws, mu: Any, alpha: Array, beta1: Array) -> list[MomentumNoise | None]:
@@ -146,34 +159,42 @@ def _noises(draws: Draws, mu: Any, alpha: Array, beta1: Array) -> list[MomentumN
     ]
 
 
-@partial(jax.jit, static_argnames="signed")
-def _apply(
-    noises: list[MomentumNoise | None],
-    slope: Array,
-    beta2: Array,
-    params: Params,
-    mu: Any,
-    *,
-    signed: bool,
-) -> tuple[Any, Any, Any]:
-    """The estimate, the new history and the variance: three trees like the parameters."""
-    # A slope of exactly 0 says nothing of up or down; it must not wipe the history.
-    sign = jnp.where(slope < 0, -1.0, 1.0) if signed else jnp.ones(())
+@partial(jax.jit, static_argnums=1, static_argnames="signed")
+def _history(state: AdamuState, direction: Direction, *, signed: bool) -> Any:
+    """The history that this step starts from, out of the one that the last step started from.
 
-    def leaf(noise: MomentumNoise | None, parameter: Array, history: Array) -> list[Array]:
+    m_t is not written by its own step but drawn again by the next. Written at once, the old
+    history would be read by the update and overwritten by the new one in an order that XLA cannot
+    see, so that it keeps a copy of it all.
+    """
+    draws = Draws.at_step(direction, state.key, state.count - 1, 2, state.mu)
+    # A slope of exactly 0 says nothing of up or down; it must not wipe the history.
+    sign = jnp.where(state.slope < 0, -1.0, 1.0) if signed else 1.0
+
+    def moved(noise: MomentumNoise | None, mu: Array) -> Array:
         if noise is None:
-            return [jnp.zeros_like(parameter), history, jnp.zeros_like(parameter)]
+            return mu
+        return jnp.where(state.count > 0, sign * noise.draw(mu.shape), 0.0).astype(mu.dtype)
+
+    leaves, tree = jax.tree.flatten(state.mu)
+    noises = _noises(draws, state.mu, state.alpha, state.beta1)
+    return jax.tree.unflatten(tree, map(moved, noises, leaves))
+
+
+@jax.jit
+def _estimate(
+    noises: list[MomentumNoise | None], slope: Array, beta2: Array, params: Params
+) -> tuple[Any, Any]:
+    """g·m_t/√(v_t + σ) and v_t: two trees like the parameters."""
+
+    def leaf(noise: MomentumNoise | None, parameter: Array) -> tuple[Array, Array]:
+        if noise is None:
+            return jnp.zeros_like(parameter), jnp.zeros_like(parameter)
         zero, centred = noise.parts(parameter.shape)
-        direction = noise.mix(zero, centred)
         variance = beta2 * jnp.square(zero) + (1.0 - beta2) * jnp.square(centred)
-        estimate = slope * direction / jnp.sqrt(variance + SIGMA)
-        return [
-            estimate.astype(parameter.dtype),
-            (sign * direction).astype(history.dtype),
-            variance.astype(parameter.dtype),
-        ]
+        estimate = slope * noise.mix(zero, centred) * jax.lax.rsqrt(variance + SIGMA)
+        return estimate.astype(parameter.dtype), variance.astype(parameter.dtype)
 
     leaves, tree = jax.tree.flatten(params)
-    columns = zip(*map(leaf, noises, leaves, jax.tree.leaves(mu)), strict=True)
-    gradient, mu, nu = (jax.tree.unflatten(tree, column) for column in columns)
-    return gradient, mu, nu
+    gradient, nu = zip(*map(leaf, noises, leaves), strict=True)
+    return jax.tree.unflatten(tree, gradient), jax.tree.unflatten(tree, nu)

@@ -3,11 +3,11 @@
 import jax
 
 
-def compiler_options() -> dict[str, bool]:
+def compiler_options() -> dict[str, str]:
     """Options that keep a streamed step in the memory of inference on the current backend.
 
     On CPU, XLA's default scheduler runs independent operations at once and so holds many
-    perturbed weights together; the plain scheduler holds one.
+    perturbed weights together; the memory-optimized scheduler holds one.
 
     Returns:
       A dict for ``jax.jit(step, compiler_options=...)``; empty where nothing is needed.
@@ -17,5 +17,5 @@ def compiler_options() -> dict[str, bool]:
       >>> step = jax.jit(lambda x: x + 1, compiler_options=zojax.compiler_options())
     """
     if jax.default_backend() == "cpu":
-        return {"xla_cpu_enable_concurrency_optimized_scheduler": False}
+        return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
     return {}

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from zojax._types import Array, Evaluation, Params, ValueFn
-from zojax.directions import LeafNoise
+from zojax.directions import LeafNoise, tied
 from zojax.streaming._interpret import interpret
 from zojax.streaming._perturbed import Perturbed, perturb
 
@@ -104,8 +104,7 @@ def both_ends(loss: Loss, noises: Noises, scale: Array) -> tuple[Array, Array]:
     plus = loss(noises, scale)
     # The second loss's keys wait for the first loss: XLA would otherwise merge the equal draws of z
     # and keep every perturbed weight alive across both forward passes.
-    tied = [None if noise is None else noise.tied([plus])[0] for noise in noises]
-    return plus, loss(tied, -scale)
+    return plus, loss(tied(noises, plus), -scale)
 
 
 @jax.jit

@@ -1,0 +1,60 @@
+"""Fits the two polynomials of ``zojax.Gaussian``, and prints them with their errors.
+
+    pip install numpy scipy
+    python benchmarks/fit_normal_quantile.py
+
+Both fits minimise the largest error by least squares reweighted towards the worst points.
+"""
+
+import numpy as np
+from numpy.polynomial import chebyshev
+from scipy import special
+
+LOG_DEGREE = 5
+RATIO_DEGREE = 10
+LARGEST = 23.0  # of w = -log2(1 - u²), for the u nearest to 1 that 24 bits give
+
+
+def chebyshev_nodes(count: int) -> np.ndarray:
+    return (1 - np.cos(np.pi * (np.arange(count) + 0.5) / count)) / 2
+
+
+def minimax(
+    basis: np.ndarray, target: np.ndarray, scale: np.ndarray, fixed: np.ndarray
+) -> np.ndarray:
+    """Coefficients that keep ``scale * |basis @ c - target|`` small; ``fixed`` rows hold exactly."""
+    weights = np.where(fixed, 1e3, 1.0)
+    for _ in range(80):
+        fit, *_ = np.linalg.lstsq(basis * weights[:, None], target * weights, rcond=None)
+        error = np.where(fixed, 0.0, np.abs(basis @ fit - target) * scale)
+        weights = np.where(fixed, 1e3, weights * np.sqrt(0.5 + error / error.max()))
+        weights = np.where(fixed, 1e3, weights / weights[~fixed].max())
+    return fit
+
+
+def log_polynomial() -> np.ndarray:
+    """c with log2(1 + x) ≈ x·Σ c_k x^k on [0, 1], exact at both ends so that w has no jump."""
+    x = np.append(chebyshev_nodes(4000), 1.0)
+    basis = x[:, None] ** np.arange(1, LOG_DEGREE + 1)
+    return minimax(basis, np.log2(1 + x), np.ones_like(x), x == 1.0)
+
+
+def ratio_polynomial() -> np.ndarray:
+    """c with z/u ≈ Σ c_k s^k for s = 2w/LARGEST - 1; the error counted is that of z."""
+    w = chebyshev_nodes(20000) * LARGEST
+    u = np.sqrt(-np.expm1(-w * np.log(2)))
+    tail = np.exp2(-w) / (1 + u)  # 1 - u without cancellation
+    z = np.where(u < 0.9, np.sqrt(2) * special.erfinv(np.minimum(u, 0.95)), -special.ndtri(tail / 2))
+    basis = chebyshev.chebvander(2 * w / LARGEST - 1, RATIO_DEGREE)
+    return chebyshev.cheb2poly(minimax(basis, z / u, u, np.zeros(len(w), bool)))
+
+
+def main() -> None:
+    half_width = LARGEST / 2
+    print("HALF_WIDTH =", half_width)
+    print("LOG =", [float(np.float32(c / half_width)) for c in log_polynomial()])
+    print("RATIO =", [float(np.float32(c)) for c in ratio_polynomial()])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""The command line: options in, figures out, errors without a traceback."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from zojax.cli import main
+from zojax.cli._console import BarConsole, Console, make_console
+from zojax.training import Scores, Tick
+
+
+@pytest.fixture
+def arguments(tiny_opt: Path, tmp_path: Path) -> list[str]:
+    for name in ("train", "test"):
+        rows = "\n".join(f"film {i},{i % 2}" for i in range(20))
+        (tmp_path / f"{name}.csv").write_text(f"text,label\n{rows}\n")
+    data = [f"--{name}={tmp_path / name}.csv" for name in ("train", "test")]
+    sizes = ["--steps=4", "--batch-size=4", "--eval-every=2", "--num-buckets=1"]
+    return ["finetune", f"--model={tiny_opt}", "--optimizer=sgd", *data, *sizes]
+
+
+def test_finetune_and_eval_print_the_same_accuracy(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    run = tmp_path / "run"
+    assert main([*arguments, f"--output={run}", "--learning-rate=0.1", "--seed=3"]) == 0
+    printed = capsys.readouterr().out
+    config = json.loads((run / "config.json").read_text())
+    assert (config["seed"], config["hyper"]["learning_rate"]) == (3, 0.1)
+    results = json.loads((run / "results.json").read_text())["test"]
+    report = printed.split("\n\n")[-1]
+    for name in ("zero-shot", "tuned", "best"):
+        accuracy = results[name.replace("-", "_")]["accuracy"]
+        assert re.search(rf"{name} +{accuracy:.1%} of 20 test examples", report)
+    assert f"run        {run}\n" in report
+    assert f"model      {run / 'model'}\n" in report
+    assert re.search(r"step 2/4  loss \d\.\d{4}  dev accuracy .*% .* forward passes/s", printed)
+
+    assert main(["eval", str(run)]) == 0
+    tuned = f"tuned      {results['tuned']['accuracy']:.1%} of 20 test examples"
+    assert tuned in capsys.readouterr().out
+
+    assert main([*arguments, f"--output={run}"]) == 1
+    assert "there is a run in" in capsys.readouterr().err
+
+
+def test_errors_have_a_message_and_no_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    assert main(["finetune", "--optimizer=adam", "--eps=1"]) == 1
+    error = capsys.readouterr().err
+    assert "zojax: finetune: adam must not be given eps" in error
+    assert "Traceback" not in error
+    monkeypatch.setenv("ZOJAX_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="adam must not be given eps"):
+        main(["finetune", "--optimizer=adam", "--eps=1"])
+
+
+def test_unknown_options_are_refused(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stop:
+        main(["finetune", "--optimiser=adam"])
+    assert stop.value.code == 2
+    assert "--optimiser" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [([], "eval"), (["finetune", "--help"], "--num-queries"), (["eval", "--help"], "folder")],
+)
+def test_help(command: list[str], expected: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stop:
+        main(command)
+    assert stop.value.code == 0
+    assert expected in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]):
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"zojax \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_missing_tyro(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.delitem(sys.modules, "zojax.cli._arguments", raising=False)
+    monkeypatch.setitem(sys.modules, "tyro", None)
+    assert main(["eval", "x"]) == 1
+    assert 'pip install "zojax[demo]"' in capsys.readouterr().err
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm")
+    console = make_console()
+    assert isinstance(console, BarConsole)
+    console.started(10)
+    console.ticked(Tick(4, 0.5, 8, 2.0, Scores(0.75, 0.4, 8), {}))
+    console.ticked(Tick(5, 0.25, 10, 2.0, None, {}))
+    console.stopped()
+    drawn = terminal.getvalue()
+    assert "5/10" in drawn
+    assert "loss 0.2500  accuracy 75.0%  5 passes/s" in drawn
+
+
+def test_no_terminal_gets_lines():
+    assert type(make_console()) is Console

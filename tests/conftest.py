@@ -1,0 +1,86 @@
+"""Set JAX up for every test, before anything starts a backend."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# The tests' device is the CPU, split in eight so that sharding can be tested anywhere. Naming the
+# platform also keeps the CUDA plugin, which planning needs, from looking for a card.
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = " ".join(
+    [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8"]
+).strip()
+
+import jax
+import numpy as np
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture
+def standard_promotion() -> Iterator[None]:
+    """Lift strict dtype promotion around transformers' models, which mix bool, int and float."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_opt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random OPT of one layer and its tokenizer, in transformers' layout."""
+    return write_tiny_opt(tmp_path_factory.mktemp("models") / "tiny-opt")
+
+
+@pytest.fixture(scope="session")
+def untied_opt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with an LM head of its own, and projections around narrower embeddings."""
+    folder = tmp_path_factory.mktemp("models") / "untied-opt"
+    return write_tiny_opt(folder, tie_word_embeddings=False, word_embed_proj_dim=8)
+
+
+def write_tiny_opt(folder: Path, **settings: Any) -> Path:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import OPTConfig, PreTrainedTokenizerFast
+    from transformers.models.opt.modeling_flax_opt import FlaxOPTForCausalLM
+
+    # Label words of one token (great, terrible), and of several (abysmal).
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=["<s>", "<pad>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(["a film. It was great", "a story. It was terrible"] * 9, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe, bos_token="</s>", eos_token="</s>", pad_token="<pad>"
+    )
+    config = OPTConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        ffn_dim=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=48,
+        pad_token_id=1,
+        bos_token_id=2,
+        eos_token_id=2,
+        **{"word_embed_proj_dim": 16, **settings},
+    )
+    with jax.numpy_dtype_promotion("standard"):
+        model = FlaxOPTForCausalLM(config, _do_init=False)
+    rng = np.random.default_rng(0)
+
+    def draw(shape: jax.ShapeDtypeStruct) -> np.ndarray:
+        return rng.normal(0.0, 0.3, shape.shape).astype(np.float32)
+
+    params = jax.tree.map(draw, model.params_shape_tree)
+    model.save_pretrained(folder, params=params, safe_serialization=True)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -1,0 +1,83 @@
+"""The code and the names that the documentation shows."""
+
+from __future__ import annotations
+
+import re
+import types
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import linen as nn
+
+import zojax
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def run_page(path: str, **given: Any) -> dict[str, Any]:
+    """Run a page's Python blocks in order, in one namespace."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    blocks = list(BLOCK.finditer(text))
+    assert blocks, f"{path} shows no code"
+    # dataclasses look their module up by name.
+    module = types.ModuleType("page")
+    namespace = vars(module)
+    namespace.update(given)
+    for block in blocks:
+        line = text.count("\n", 0, block.start(1))
+        # Blank lines before the code make a traceback point at the page's own line.
+        exec(compile("\n" * line + block[1], path, "exec"), namespace)
+    return namespace
+
+
+def test_the_loop_of_the_readme_runs_as_printed():
+    model = nn.Dense(1)
+    inputs = jax.random.normal(jax.random.key(0), (32, 4))
+    targets = inputs.sum(axis=1, keepdims=True)
+
+    def loss(params, batch):
+        inputs, targets = batch
+        return jnp.mean((model.apply(params, inputs) - targets) ** 2)
+
+    params = model.init(jax.random.key(1), inputs)
+    before = loss(params, (inputs, targets))
+    given = {"params": params, "loss": loss, "batches": [(inputs, targets)] * 400}
+    after = run_page("README.md", **given)
+    assert loss(after["params"], (inputs, targets)) < before
+
+
+@pytest.mark.usefixtures("standard_promotion")
+def test_the_quickstart_runs_as_printed():
+    run_page("docs/quickstart.md")
+
+
+def test_the_finetune_page_runs_as_printed():
+    assert run_page("docs/finetune.md")["config"].optimizer == "mezo"
+
+
+def test_the_planning_page_runs_as_printed(capsys):
+    pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
+    run_page("docs/planning.md")
+    assert "GiB" in capsys.readouterr().out
+
+
+def test_the_examples_for_contributors_run_as_printed():
+    direction = run_page("CONTRIBUTING.md")["Uniform"]()
+    z = direction.draw(jax.random.key(0), (100, 100))
+    assert abs(z.mean()) < 4.5 * z.std() / 100
+
+
+def test_every_public_name_is_in_the_reference():
+    reference = "".join(page.read_text() for page in (ROOT / "docs" / "api").glob("*.md"))
+    documented = set(re.findall(r"zojax\.(\w+)", reference))
+    public = {
+        name
+        for name, value in vars(zojax).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    }
+    assert public - documented == set()
+    assert len(public) <= 40

@@ -1,0 +1,114 @@
+"""Programs compiled for an A100 on a machine that has none."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from zojax import planning
+
+SIZE = 512
+
+
+@pytest.fixture
+def plugin():
+    pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
+
+
+def matrix(sharding=None):
+    return jax.ShapeDtypeStruct((SIZE, SIZE), jnp.bfloat16, sharding=sharding)
+
+
+@jax.jit
+def product(a, b):
+    return jax.nn.gelu(a @ b)
+
+
+def test_memory_counts_every_buffer_once():
+    step = jax.jit(lambda state, x: (state + x, x.sum()), donate_argnums=0)
+    x = jnp.ones(1024)
+    found = planning.memory(step.lower(x, x).compile())
+    assert (found.argument, found.alias) == (8192, 4096)
+    assert found.device == found.argument + found.output - found.alias + found.temp
+    assert found.device < 3 * 4096
+
+
+@pytest.mark.usefixtures("plugin")
+def test_a_matrix_product_is_compiled_for_the_card():
+    compiled = planning.compile_for("a100-80gb", product, matrix(), matrix())
+    found = planning.memory(compiled)
+    assert found.argument == 2 * found.output == 4 * SIZE**2
+    assert found.alias == 0
+    assert jax.devices()[0].platform == "cpu"
+
+
+@pytest.mark.usefixtures("plugin")
+def test_donated_buffers_are_counted_once():
+    donating = jax.jit(lambda a, b: a + b, donate_argnums=0)
+    found = planning.memory(planning.compile_for("a100-80gb", donating, matrix(), matrix()))
+    assert found.alias == 2 * SIZE**2
+    assert found.device == found.argument
+
+
+@pytest.mark.usefixtures("plugin")
+def test_arguments_may_be_arrays_numbers_and_keys():
+    def scaled(x, scale, key):
+        return x * scale + jax.random.normal(key, x.shape, x.dtype)
+
+    x = jnp.ones(8, jnp.bfloat16)
+    # Strict promotion: this traces only if the Python number has stayed weakly typed.
+    compiled = planning.compile_for("a100-80gb", jax.jit(scaled), x, 2.0, jax.random.key(0))
+    assert compiled.out_info.dtype == jnp.bfloat16
+
+
+@pytest.mark.usefixtures("plugin")
+def test_eight_cards_hold_an_eighth_each():
+    target = planning.topology(count=8)
+    assert target is planning.topology(count=8)
+    mesh = Mesh(target.devices, ("data",))
+    rows = matrix(NamedSharding(mesh, PartitionSpec("data")))
+    found = planning.memory(planning.compile_for(target, product, rows, matrix()))
+    whole = 2 * SIZE**2
+    assert found.argument == whole // 8 + whole  # the second matrix is on every card
+    assert found.output == whole // 8
+
+
+@pytest.mark.usefixtures("plugin")
+def test_planning_works_after_jax_has_turned_the_plugin_away():
+    # Without a named platform, JAX meets the plugin first and rejects it for want of CUDA.
+    program = (
+        "import jax, jax.numpy as jnp; jnp.ones(1) + 1\n"
+        "from zojax import planning\n"
+        "x = jax.ShapeDtypeStruct((64,), jnp.float32)\n"
+        "compiled = planning.compile_for('a100-80gb', jax.jit(lambda x: x + 1), x)\n"
+        "print(planning.memory(compiled).device)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_PLATFORMS"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "512"
+
+
+def test_a_missing_plugin_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax_plugins.xla_cuda12", None)
+    with pytest.raises(ImportError, match=r'pip install "zojax\[plan\]"'):
+        planning.topology(count=3)
+
+
+def test_unknown_devices_and_counts_are_refused():
+    with pytest.raises(ValueError, match="device must be one of a100-80gb, got 'a200'"):
+        planning.topology("a200")
+    with pytest.raises(ValueError, match="count must be >= 1, got 0"):
+        planning.topology(count=0)
+
+
+def test_a_plain_function_is_refused():
+    with pytest.raises(TypeError, match=r"compile_for: step must be wrapped by jax\.jit"):
+        planning.compile_for("a100-80gb", lambda x: x, jnp.ones(1))

@@ -1,0 +1,116 @@
+"""Optimizers made from settings: they move parameters the right way, at the cost they state."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from zojax.training import FinetuneConfig, HyperParameters
+from zojax.training._optimizer import make_optimizer, resolve
+from zojax.training._step import make_step
+
+# optax's own rules promote integer counts with floats.
+pytestmark = pytest.mark.usefixtures("standard_promotion")
+
+PARAMS = {"kernel": np.full((3, 4), 2.0, np.float32), "bias": np.full(4, 2.0, np.float32)}
+
+
+def optimizer_of(name: str, steps: int = 100, **hyper: object):
+    return make_optimizer(
+        resolve(FinetuneConfig(optimizer=name, steps=steps, hyper=HyperParameters(**hyper)))
+    )
+
+
+def run(optimizer, loss, steps: int):
+    step = make_step(optimizer, lambda params, batch: loss(params))
+    params = jax.tree.map(jnp.asarray, PARAMS)
+    state = jax.jit(optimizer.tx.init)(params)
+    for _ in range(steps):
+        params, state, value = (step if optimizer.in_place else jax.jit(step))(params, state, None)
+    return params, value
+
+
+def square(params) -> jax.Array:
+    return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize(
+    ("name", "hyper"),
+    [
+        ("mezo", {"learning_rate": 0.02}),
+        ("mezo", {"learning_rate": 0.02, "direction": "rademacher", "difference": "forward"}),
+        ("mezo", {"learning_rate": 0.02, "direction": "sphere", "num_queries": 2}),
+        ("zo_adamu", {"learning_rate": 3e-3}),
+        ("adam", {"learning_rate": 0.1}),
+        ("sgd", {"learning_rate": 0.1, "momentum": 0.5, "schedule": "linear"}),
+    ],
+)
+def test_every_optimizer_descends(name: str, hyper: dict[str, object]):
+    _, value = run(optimizer_of(name, **hyper), square, 60)
+    assert float(value) < 0.7 * 64.0
+
+
+@pytest.mark.parametrize("name", ["mezo", "zo_adamu", "adam", "sgd"])
+def test_weight_decay_touches_matrices_alone(name: str):
+    optimizer = optimizer_of(name, weight_decay=0.5, learning_rate=0.1)
+    params, _ = run(optimizer, lambda params: 0.0 * square(params), 1)
+    np.testing.assert_allclose(params["kernel"], 0.95 * PARAMS["kernel"], rtol=1e-6)
+    np.testing.assert_array_equal(params["bias"], PARAMS["bias"])
+
+
+@pytest.mark.parametrize(
+    ("name", "hyper", "forward_passes"),
+    [
+        ("mezo", {}, 2),
+        ("mezo", {"num_queries": 3}, 6),
+        ("mezo", {"num_queries": 3, "difference": "forward"}, 4),
+        ("zo_adamu", {}, 2),
+        ("adam", {}, 1),
+    ],
+)
+def test_forward_passes_are_counted_as_they_are_made(
+    name: str, hyper: dict[str, object], forward_passes: int
+):
+    if name == "adam":
+        assert optimizer_of(name).forward_passes == 1
+        return
+    optimizer = optimizer_of(name, evaluation="in_place", **hyper)
+    calls = 0
+
+    def counted(params) -> float:
+        nonlocal calls
+        calls += 1
+        return float(square(params))
+
+    run(optimizer, counted, 1)
+    assert calls == optimizer.forward_passes == forward_passes
+
+
+@pytest.mark.parametrize(
+    ("schedule", "last"), [("constant", 1.0), ("linear", 0.1), ("cosine", 0.024)]
+)
+def test_schedules_end_with_the_steps(schedule: str, last: float):
+    optimizer = optimizer_of("sgd", steps=10, learning_rate=1.0, schedule=schedule)
+    params = {"bias": jnp.zeros(1)}
+    state = optimizer.tx.init(params)
+    for _ in range(10):
+        updates, state = optimizer.tx.update({"bias": jnp.ones(1)}, state, params)
+    np.testing.assert_allclose(updates["bias"], -last, atol=1e-3)
+
+
+def test_the_seed_decides_the_directions():
+    first, again, other = (
+        run(make_optimizer(resolve(FinetuneConfig(optimizer="mezo", seed=seed))), square, 1)[0][
+            "kernel"
+        ]
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_phases_are_fractions_in_order():
+    with pytest.raises(ValueError, match=r"phases must be fractions .* got \(0.5, 0.2\)"):
+        optimizer_of("zo_adamu", phases=(0.5, 0.2))

@@ -1,0 +1,5 @@
+"""The ``zojax`` command: ``finetune``, ``eval``, ``--version``."""
+
+from zojax.cli._main import main as main
+
+__all__ = ["main"]

@@ -1,0 +1,131 @@
+"""What the user sees of a run: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+
+from zojax.training import Observer, Result, Scores, Tick
+
+
+class Console(Observer):
+    """Prints plain lines, one for each measurement on dev."""
+
+    def __init__(self) -> None:
+        self._steps = 0
+
+    def line(self, text: str) -> None:
+        """Print a line."""
+        print(text, flush=True)
+
+    def status(self, message: str) -> None:
+        """Print what begins now."""
+        self.line(f"{message} ...")
+
+    def measured(self, name: str, scores: Scores) -> None:
+        """Print test scores."""
+        self.line(_accuracy(name, scores))
+
+    def started(self, steps: int) -> None:
+        """Keep the number of steps."""
+        self._steps = steps
+
+    def ticked(self, tick: Tick) -> None:
+        """Print a line when dev was measured."""
+        if tick.dev is None:
+            return
+        left = tick.seconds / tick.step * (self._steps - tick.step)
+        self.line(
+            f"step {tick.step}/{self._steps}  loss {tick.loss:.4f}  "
+            f"dev accuracy {tick.dev.accuracy:.1%}  {_rate(tick):.0f} forward passes/s  "
+            f"{_clock(left)} left"
+        )
+
+    def report(self, result: Result) -> None:
+        """Print what a run came to."""
+        self.line("")
+        self.line(_accuracy("zero-shot", result.zero_shot))
+        if result.tuned is None or result.best is None:
+            self.line(
+                f"interrupted after step {result.steps}: the model and the metrics so far are "
+                f"saved; `zojax eval {result.folder}` measures it."
+            )
+        else:
+            self.line(f"{_accuracy('tuned', result.tuned)}, step {result.steps}")
+            self.line(f"{_accuracy('best', result.best)}, step {result.best_step} (chosen on dev)")
+        seconds = result.seconds
+        self.line(
+            f"time       {_clock(seconds['total'])}, of it {_clock(seconds['steps'])} in steps, "
+            f"{_clock(seconds['compile'])} compiling, {_clock(seconds['load'])} loading"
+        )
+        self.line(f"run        {result.folder}")
+        self.line(f"model      {result.model_folder}")
+
+
+class BarConsole(Console):
+    """Draws a progress bar while training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich.console import Console as RichConsole
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        self._console = RichConsole(highlight=False)
+        self._progress = Progress(
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(bar_width=None),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=self._console,
+        )
+        self._task = self._progress.add_task("", total=None, start=False)
+        self._accuracy = "accuracy –"
+
+    def line(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def started(self, steps: int) -> None:
+        """Draw the bar."""
+        super().started(steps)
+        self._progress.update(self._task, total=steps)
+        self._progress.start_task(self._task)
+        self._progress.start()
+
+    def ticked(self, tick: Tick) -> None:
+        """Move the bar."""
+        if tick.dev is not None:
+            self._accuracy = f"accuracy {tick.dev.accuracy:.1%}"
+        self._progress.update(
+            self._task,
+            completed=tick.step,
+            description=f"loss {tick.loss:.4f}  {self._accuracy}  {_rate(tick):.0f} passes/s",
+        )
+
+    def stopped(self) -> None:
+        """Take the bar away."""
+        self._progress.stop()
+
+
+def make_console() -> Console:
+    """Return a bar where there is a terminal, lines elsewhere."""
+    return BarConsole() if sys.stdout.isatty() else Console()
+
+
+def _accuracy(name: str, scores: Scores) -> str:
+    return f"{name:<10} {scores.accuracy:.1%} of {scores.examples} test examples"
+
+
+def _rate(tick: Tick) -> float:
+    return tick.forward_passes / max(tick.seconds, 1e-9)
+
+
+def _clock(seconds: float) -> str:
+    return f"{seconds // 60:.0f}:{seconds % 60:04.1f}"

@@ -1,0 +1,55 @@
+"""Arguments in, exit status out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+
+from zojax.training import FinetuneConfig, NonFiniteLossError, evaluate_run, finetune
+
+_USER_ERRORS = (ImportError, OSError, ValueError, NonFiniteLossError)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+      arguments: Without the program's name; those of this process when None.
+
+    Returns:
+      The exit status: 0, 1 for an error that the message explains, 130 after Ctrl-C.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments == ["--version"]:
+        print(f"zojax {metadata.version('zojax')}")
+        return 0
+    try:
+        return _run(arguments or ["--help"])
+    except KeyboardInterrupt:
+        print("zojax: interrupted; nothing more is saved", file=sys.stderr)
+        return 130
+    except _USER_ERRORS as error:
+        if os.environ.get("ZOJAX_TRACEBACK"):
+            raise
+        print("\n".join([f"zojax: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
+        print("(ZOJAX_TRACEBACK=1 shows where)", file=sys.stderr)
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        from zojax.cli._arguments import parse
+    except ModuleNotFoundError as error:
+        raise ImportError('the command line needs tyro: pip install "zojax[demo]".') from error
+    from zojax.cli._console import make_console
+
+    command = parse(arguments)
+    console = make_console()
+    if not isinstance(command, FinetuneConfig):
+        evaluate_run(command.run, console)
+        return 0
+    result = finetune(command, console)
+    console.report(result)
+    return 130 if result.tuned is None else 0

@@ -1,0 +1,52 @@
+"""The device memory of a compiled program."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+
+
+class Memory(NamedTuple):
+    """Bytes that a program needs on each of its devices while it runs."""
+
+    argument: int  # bytes: inputs, parameters and state among them
+    output: int  # bytes: results, donated buffers included
+    alias: int  # bytes: results that live in a donated argument's buffer
+    temp: int  # bytes: everything in between
+
+    @property
+    def device(self) -> int:
+        """All bytes together; a result in a donated buffer counts once."""
+        return self.argument + self.output - self.alias + self.temp
+
+
+def memory(compiled: jax.stages.Compiled) -> Memory:
+    """Read the memory of a compiled program, as the compiler has laid it out.
+
+    Args:
+      compiled: ``jax.jit(f).lower(...).compile()`` or the result of
+        :func:`zojax.planning.compile_for`.
+
+    Returns:
+      Bytes of one device. The buffers are exact; the run-time adds its own (a CUDA context is some
+      hundred MB), and libraries such as cuBLAS their workspace.
+
+    Raises:
+      NotImplementedError: The program's backend reports no memory.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> double = jax.jit(lambda x: 2 * x, donate_argnums=0)
+      >>> memory(double.lower(jnp.ones(1024)).compile())
+      Memory(argument=4096, output=4096, alias=4096, temp=0)
+    """
+    analysis = compiled.memory_analysis()
+    if analysis is None:
+        raise NotImplementedError("memory: the program's backend reports no memory.")
+    return Memory(
+        argument=analysis.argument_size_in_bytes,
+        output=analysis.output_size_in_bytes,
+        alias=analysis.alias_size_in_bytes,
+        temp=analysis.temp_size_in_bytes,
+    )

@@ -1,0 +1,27 @@
+"""Fine-tuning runs: configuration, the loop, the run folder."""
+
+from zojax.training._config import DataConfig as DataConfig
+from zojax.training._config import FinetuneConfig as FinetuneConfig
+from zojax.training._config import HyperParameters as HyperParameters
+from zojax.training._evaluation import Scores as Scores
+from zojax.training._finetune import Result as Result
+from zojax.training._finetune import evaluate_run as evaluate_run
+from zojax.training._finetune import finetune as finetune
+from zojax.training._loop import NonFiniteLossError as NonFiniteLossError
+from zojax.training._loop import Tick as Tick
+from zojax.training._observer import Observer as Observer
+from zojax.training._run_folder import load_config as load_config
+
+__all__ = [
+    "DataConfig",
+    "FinetuneConfig",
+    "HyperParameters",
+    "NonFiniteLossError",
+    "Observer",
+    "Result",
+    "Scores",
+    "Tick",
+    "evaluate_run",
+    "finetune",
+    "load_config",
+]

@@ -1,0 +1,127 @@
+"""What a fine-tuning run is made of: everything needed to run it again.
+
+The command line is made from these classes: an attribute is an option, its text the help.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+OptimizerName = Literal["zo_adamu", "mezo", "adam", "sgd"]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The texts, and how they become prompts."""
+
+    train: Path | None = None
+    """CSV or JSONL file with the columns text and label; without one, Rotten Tomatoes."""
+    dev: Path | None = None
+    """The same for choosing the best step; without one, a tenth of the training file."""
+    test: Path | None = None
+    """The same for the final accuracy; needed with --train."""
+    label_names: tuple[str, ...] | None = None
+    """The classes' names in the files, class 0 first; without them, the label words."""
+    template: str = "{text} It was {label}"
+    """The prompt; {text} once, {label} at the end."""
+    label_words: tuple[str, ...] = ("terrible", "great")
+    """What stands for each class in {label}, class 0 first."""
+    max_length: int = 64
+    """Most tokens of a prompt; the text is cut, never the template."""
+    k_shot: int | None = None
+    """Training examples of each class, and as many dev examples; without it, all there are."""
+    dev_size: int = 500
+    """Most dev examples."""
+    test_size: int = 1000
+    """Most test examples."""
+    num_buckets: int = 2
+    """Padded lengths of a batch, each a compilation."""
+
+
+@dataclass(frozen=True)
+class HyperParameters:
+    """The optimizer's settings; what is not given takes the optimizer's own default."""
+
+    learning_rate: float | None = None
+    """Step size, at the start of the schedule."""
+    schedule: Literal["constant", "linear", "cosine"] | None = None
+    """The learning rate over the steps: constant, or down to 0."""
+    weight_decay: float | None = None
+    """Decay of matrices for each unit of learning rate; biases and norms have none."""
+    eps: float | None = None
+    """Perturbation scale, in parameter units (zeroth-order)."""
+    evaluation: Literal["streamed", "copy", "in_place"] | None = None
+    """How the loss is evaluated at perturbed parameters (zeroth-order)."""
+    num_queries: int | None = None
+    """Directions of a step (mezo)."""
+    direction: Literal["gaussian", "rademacher", "sphere"] | None = None
+    """How directions are drawn (zeroth-order)."""
+    difference: Literal["central", "forward"] | None = None
+    """2 forward passes a direction, or 1 and one shared (mezo)."""
+    anneal: Literal["figure", "equation"] | None = None
+    """How the weights of the noise's parts anneal (zo_adamu)."""
+    phases: tuple[float, float] | None = None
+    """Where annealing starts and ends, as fractions of the steps (zo_adamu)."""
+    signed_momentum: bool | None = None
+    """Whether the momentum takes the slope's sign (zo_adamu)."""
+    store_nu: bool | None = None
+    """Store the second moment instead of drawing it again (zo_adamu)."""
+    momentum: float | None = None
+    """Heavy-ball momentum (sgd)."""
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Fine-tune a language model on labelled texts, by forward passes alone."""
+
+    model: str = "opt-mini"
+    """opt-mini (inside this package), a folder in transformers' layout, or a hub name; OPT only."""
+    from_pt: bool = False
+    """Read PyTorch weights (needs torch)."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the parameters and of the computation."""
+    optimizer: OptimizerName = "zo_adamu"
+    """zo_adamu and mezo need forward passes alone; adam and sgd are their first-order peers."""
+    steps: int = 2000
+    """Updates."""
+    batch_size: int = 16
+    """Training examples of a step, at most as many as there are."""
+    eval_batch_size: int = 64
+    """Examples of a forward pass when accuracy is measured."""
+    eval_every: int = 200
+    """Steps between two measurements on dev."""
+    log_every: int = 10
+    """Steps whose mean loss makes a line of metrics.jsonl."""
+    seed: int = 0
+    """Decides everything random: noise, batches, samples."""
+    output: Path | None = None
+    """The run's folder; without one, runs/<date-time>-<optimizer>."""
+    overwrite: bool = False
+    """Replace the run that lies in the output folder."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """The texts, and how they become prompts."""
+    hyper: HyperParameters = field(default_factory=HyperParameters)
+    """The optimizer's settings."""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked before any work."""
+        for name in ("steps", "batch_size", "eval_batch_size", "eval_every", "log_every"):
+            _at_least_one(name, getattr(self, name))
+        for name in ("max_length", "dev_size", "test_size", "num_buckets"):
+            _at_least_one(name, getattr(self.data, name))
+        if self.data.k_shot is not None:
+            _at_least_one("k_shot", self.data.k_shot)
+        if (self.data.train is None) != (self.data.test is None):
+            raise ValueError(
+                f"finetune: train and test must be given together, got train={self.data.train}, "
+                f"test={self.data.test}. Give both files, or neither for Rotten Tomatoes."
+            )
+        if self.data.dev is not None and self.data.train is None:
+            raise ValueError(f"finetune: dev needs train and test as well, got {self.data.dev}.")
+
+
+def _at_least_one(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"finetune: {name} must be >= 1, got {value}.")

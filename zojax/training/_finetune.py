@@ -1,0 +1,200 @@
+"""A whole fine-tuning run, and its evaluation afterwards."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from zojax.models import load
+from zojax.training._config import FinetuneConfig
+from zojax.training._curve import draw_curve, require_matplotlib
+from zojax.training._data import load_data
+from zojax.training._evaluation import Scores, evaluate
+from zojax.training._loop import NonFiniteLossError
+from zojax.training._observer import Observer
+from zojax.training._optimizer import make_optimizer, resolve
+from zojax.training._run_folder import (
+    BEST,
+    CURVE,
+    TUNED,
+    RunFolder,
+    load_config,
+    output_folder,
+)
+from zojax.training._step import CompiledByShape
+from zojax.training._training import Best, Training, to_host
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to.
+
+    Attributes:
+      folder: The run's folder.
+      model_folder: The tuned model, in transformers' layout.
+      steps: Steps taken.
+      best_step: The step whose parameters did best on dev; 0 for those it began with.
+      zero_shot: Test scores before the first step.
+      tuned: Test scores after the last step; None for an interrupted run.
+      best: Test scores of the parameters of ``best_step``; None for an interrupted run.
+      seconds: Where the time went: ``total``, and of it ``load``, ``compile``, ``steps``.
+    """
+
+    folder: Path
+    model_folder: Path
+    steps: int
+    best_step: int
+    zero_shot: Scores
+    tuned: Scores | None
+    best: Scores | None
+    seconds: dict[str, float]
+
+
+def finetune(config: FinetuneConfig, observer: Observer | None = None) -> Result:
+    """Fine-tune a model, measure it, and write a run folder.
+
+    The folder has ``config.json`` (all that is needed to run it again), ``metrics.jsonl``,
+    ``results.json``, ``curve.png``, the tuned model in ``model/``, and in ``best/`` the model of
+    the step that did best on dev, where that is neither the first nor the last.
+
+    Args:
+      config: What to do.
+      observer: Hears how it goes.
+
+    Returns:
+      Test scores of the zero-shot, the tuned and the best parameters.
+
+    Raises:
+      FileExistsError: The output folder holds something that must not be replaced.
+      NonFiniteLossError: Training broke down; the best parameters before that are saved.
+      ValueError: A setting, a row of data or a weight is wrong.
+    """
+    begin = time.perf_counter()
+    observer = observer or Observer()
+    config = _absolute(resolve(config))
+    require_matplotlib()
+    folder = output_folder(config)
+
+    observer.status(f"loading {config.model}")
+    model = load(config.model, dtype=config.dtype, from_pt=config.from_pt)
+    data = load_data(config, model)
+    optimizer = make_optimizer(config)
+    run = RunFolder(folder, config)
+    loaded = time.perf_counter()
+
+    totals = CompiledByShape(data.task.totals, "the forward pass", observer.status)
+    observer.status(f"measuring {config.model} before the first step")
+    zero_shot = evaluate(totals, model.params, data.test)
+    observer.measured("zero-shot", zero_shot)
+    dev = evaluate(totals, model.params, data.dev)
+    run.log(step=0, dev_accuracy=dev.accuracy, dev_loss=dev.loss)
+    best = Best(0, dev, to_host(model.params))
+
+    training = Training(config, model, data, optimizer, totals, observer)
+    try:
+        last, interrupted = training.run(run, best)
+    except NonFiniteLossError as error:
+        if best.step:
+            model.save(best.params, folder / BEST)
+            error.add_note(f"The best parameters before it, of step {best.step}, are in {folder}.")
+        run.write_results({"failed": str(error), "best_step": best.step})
+        raise
+    finally:
+        observer.stopped()
+        draw_curve(folder / CURVE, f"{config.optimizer} on {config.model}", run.read_metrics())
+
+    observer.status("saving the model")
+    model.save(last.params, folder / TUNED)
+    best_is_new = best.step not in (0, last.step)
+    if best_is_new:
+        model.save(best.params, folder / BEST)
+    tuned_scores = best_scores = None
+    if not interrupted:
+        observer.status("measuring the tuned model")
+        tuned_scores = evaluate(totals, last.params, data.test)
+        best_scores = zero_shot if best.step == 0 else tuned_scores
+        if best_is_new:
+            best_scores = evaluate(totals, jax.device_put(best.params), data.test)
+    result = Result(
+        folder=folder,
+        model_folder=folder / TUNED,
+        steps=last.step,
+        best_step=best.step,
+        zero_shot=zero_shot,
+        tuned=tuned_scores,
+        best=best_scores,
+        seconds={
+            "total": time.perf_counter() - begin,
+            "load": loaded - begin,
+            "compile": totals.seconds + training.compile_seconds,
+            "steps": last.seconds,
+        },
+    )
+    run.write_results(_as_json(result))
+    return result
+
+
+def evaluate_run(folder: str | Path, observer: Observer | None = None) -> dict[str, Scores]:
+    """Measure a run's saved models on its test examples again.
+
+    Args:
+      folder: A run's folder.
+      observer: Hears how it goes.
+
+    Returns:
+      Test scores of ``"tuned"``, and of ``"best"`` where the run has saved it apart.
+    """
+    observer = observer or Observer()
+    folder = Path(folder)
+    config = load_config(folder)
+    scores: dict[str, Scores] = {}
+    for name, part in (("tuned", TUNED), ("best", BEST)):
+        if not (folder / part).is_dir():
+            continue
+        observer.status(f"measuring {folder / part}")
+        model = load(folder / part, dtype=config.dtype)
+        data = load_data(config, model)
+        totals = CompiledByShape(data.task.totals, "the forward pass", observer.status)
+        scores[name] = evaluate(totals, model.params, data.test)
+        observer.measured(name, scores[name])
+    if not scores:
+        raise FileNotFoundError(
+            f"evaluate_run: there is no saved model in {folder}. The run broke down early."
+        )
+    return scores
+
+
+def _absolute(config: FinetuneConfig) -> FinetuneConfig:
+    """Make paths absolute, so that the run's configuration holds from any folder."""
+    data = config.data
+    paths = {
+        name: path and path.expanduser().absolute()
+        for name, path in (("train", data.train), ("dev", data.dev), ("test", data.test))
+    }
+    is_folder = Path(config.model).is_dir()
+    return dataclasses.replace(
+        config,
+        model=str(Path(config.model).absolute()) if is_folder else config.model,
+        data=dataclasses.replace(data, **paths),
+    )
+
+
+def _as_json(result: Result) -> dict[str, Any]:
+    def scores(value: Scores | None) -> dict[str, float] | None:
+        return value and value._asdict()
+
+    return {
+        "steps": result.steps,
+        "best_step": result.best_step,
+        "test": {
+            "zero_shot": scores(result.zero_shot),
+            "tuned": scores(result.tuned),
+            "best": scores(result.best),
+        },
+        "seconds": {name: round(value, 2) for name, value in result.seconds.items()},
+    }

@@ -1,0 +1,96 @@
+"""One training step, zeroth-order or first-order, compiled once for each shape of batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeAlias
+
+import jax
+import optax
+from jax import Array
+
+import zojax
+from zojax.models._language_model import Params
+from zojax.tasks import Batch
+from zojax.training._optimizer import Optimizer
+
+Loss: TypeAlias = Callable[[Params, Batch], Array]
+Step: TypeAlias = Callable[[Params, Any, Batch], tuple[Params, Any, Array]]
+
+
+class CompiledByShape:
+    """A function of a batch, compiled ahead for every shape that it meets.
+
+    Compiling takes seconds: kept apart, it spoils no rate, and the user hears of it.
+
+    Args:
+      function: Takes a batch as its last argument.
+      name: What is compiled, for ``announce``.
+      announce: Takes a line that says what is being compiled.
+      donate_argnums: Arguments whose memory the results may take.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        announce: Callable[[str], None],
+        donate_argnums: tuple[int, ...] = (),
+    ) -> None:
+        self._jit = jax.jit(
+            function, donate_argnums=donate_argnums, compiler_options=zojax.compiler_options()
+        )
+        self._name = name
+        self._announce = announce
+        self._programs: dict[tuple[int, ...], Callable[..., Any]] = {}
+        self.seconds = 0.0  # spent compiling
+
+    def prepare(self, *calls: tuple[Any, ...]) -> None:
+        """Compile for the batches of these calls, abstract or not, all at once."""
+        new = {call[-1].input_ids.shape: call for call in calls}
+        shapes = [shape for shape in new if shape not in self._programs]
+        if not shapes:
+            return
+        sizes = " and ".join(f"{rows} x {length}" for rows, length in shapes)
+        self._announce(f"compiling {self._name} for {sizes} tokens")
+        start = time.perf_counter()
+        lowered = [self._jit.lower(*new[shape]) for shape in shapes]
+        # Much of a compilation is serial: several at once keep several cores busy.
+        with ThreadPoolExecutor(len(lowered)) as pool:
+            programs = pool.map(lambda program: program.compile(), lowered)
+            self._programs.update(zip(shapes, programs, strict=True))
+        self.seconds += time.perf_counter() - start
+
+    def __call__(self, *args: Any) -> Any:
+        """Call the program for this shape of batch."""
+        self.prepare(args)
+        return self._programs[args[-1].input_ids.shape](*args)
+
+
+def make_step(optimizer: Optimizer, loss: Loss) -> Step:
+    """Return ``(params, state, batch) -> (params, state, loss)``, not yet compiled.
+
+    Args:
+      optimizer: Decides between ``value_fn`` and gradients.
+      loss: Mean loss over a batch.
+    """
+
+    def zeroth_order(params: Params, state: Any, batch: Batch) -> tuple[Params, Any, Array]:
+        updates, state = optimizer.tx.update(
+            None,  # pyright: ignore[reportArgumentType] - an estimator needs no gradient
+            state,
+            params,
+            value_fn=lambda p: loss(p, batch),
+        )
+        params = optax.apply_updates(params, updates)  # pyright: ignore[reportAssignmentType]
+        return params, state, optax.tree_utils.tree_get(state, "value")
+
+    def first_order(params: Params, state: Any, batch: Batch) -> tuple[Params, Any, Array]:
+        value, gradients = jax.value_and_grad(loss)(params, batch)
+        updates, state = optimizer.tx.update(gradients, state, params)
+        params = optax.apply_updates(params, updates)  # pyright: ignore[reportAssignmentType]
+        return params, state, value
+
+    return zeroth_order if optimizer.zeroth_order else first_order
