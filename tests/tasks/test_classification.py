@@ -47,7 +47,12 @@ def test_scores_loss_and_hits_are_by_definition(model: LanguageModel, words: tup
     # One place more than examples: what fills the batch up must not count.
     batch = PromptSet.of(EXAMPLES, tokens).batch(np.arange(3), 40, 4)
 
-    scores = np.asarray(jax.jit(task.scores)(model.params, batch))[:3]
+    @jax.jit
+    def measure(params, batch):
+        return task.scores(params, batch), task.totals(params, batch), task.loss(params, batch)
+
+    scores, totals, loss = measure(model.params, batch)
+    scores = np.asarray(scores)[:3]
     if tokens.one_token:  # logits: right up to a constant of the row
         scores, expected = (s - s.mean(1, keepdims=True) for s in (scores, expected))
     np.testing.assert_allclose(scores, expected, atol=1e-5)
@@ -55,9 +60,8 @@ def test_scores_loss_and_hits_are_by_definition(model: LanguageModel, words: tup
     labels = np.array([example.label for example in EXAMPLES])
     chosen = expected - np.log(np.exp(expected).sum(1, keepdims=True))
     losses = -chosen[np.arange(3), labels]
-    totals = jax.jit(task.totals)(model.params, batch)
     np.testing.assert_allclose(totals.loss, losses.sum(), rtol=1e-5)
-    np.testing.assert_allclose(jax.jit(task.loss)(model.params, batch), losses.mean(), rtol=1e-5)
+    np.testing.assert_allclose(loss, losses.mean(), rtol=1e-5)
     assert int(totals.correct) == (expected.argmax(1) == labels).sum()
     assert int(totals.examples) == 3
 

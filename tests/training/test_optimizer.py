@@ -39,9 +39,7 @@ def square(params) -> jax.Array:
 @pytest.mark.parametrize(
     ("name", "hyper"),
     [
-        ("mezo", {"learning_rate": 0.02}),
         ("mezo", {"learning_rate": 0.02, "direction": "rademacher", "difference": "forward"}),
-        ("mezo", {"learning_rate": 0.02, "direction": "sphere", "num_queries": 2}),
         ("zo_adamu", {"learning_rate": 3e-3}),
         ("adam", {"learning_rate": 0.1}),
         ("sgd", {"learning_rate": 0.1, "momentum": 0.5, "schedule": "linear"}),
@@ -63,7 +61,6 @@ def test_weight_decay_touches_matrices_alone(name: str):
 @pytest.mark.parametrize(
     ("name", "hyper", "forward_passes"),
     [
-        ("mezo", {}, 2),
         ("mezo", {"num_queries": 3}, 6),
         ("mezo", {"num_queries": 3, "difference": "forward"}, 4),
         ("zo_adamu", {}, 2),

@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Self
 
 import jax
@@ -57,7 +58,7 @@ class ElementwiseDirection(Direction):
         """Maps uniform uint32 [...] to float32 [...] of mean 0 and variance 1."""
 
     def draw(self, key: Array, shape: tuple[int, ...]) -> Array:
-        return self.from_bits(leaf_bits(key_words(key), shape))
+        return _draw(self, shape, key_words(key), None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,9 +66,8 @@ class LeafNoise(abc.ABC):
     """z of one leaf, not yet drawn.
 
     Attributes:
-      words: uint32 [..., n, 2]: the words of all n leaves. One small array is shared by all
-        leaves, so that no leaf costs a slice of its own in the compiled program.
-      leaf: Which of the n leaves this is.
+      words: uint32 [..., n, 2]: the words of n leaves.
+      leaf: Which of the n this is.
     """
 
     words: Array
@@ -100,8 +100,11 @@ class LeafNoise(abc.ABC):
         XLA merges equal draws of z and moves them early, keeping every perturbed weight alive.
         The barrier makes each draw wait for the activation that it meets.
         """
-        words, values = jax.lax.optimization_barrier((self.words, list(values)))
-        return dataclasses.replace(self, words=words), values
+        # The leaf's own words go through the barrier, so that draws of one shape are one program:
+        # a GPU compiler then makes one kernel of them all.
+        own = self.words[..., self.leaf : self.leaf + 1, :]
+        own, values = jax.lax.optimization_barrier((own, list(values)))
+        return dataclasses.replace(self, words=own, leaf=0), values
 
 
 @jax.tree_util.register_dataclass
@@ -124,15 +127,11 @@ class Noise(LeafNoise):
         return isinstance(self.direction, ElementwiseDirection)
 
     def draw(self, shape: tuple[int, ...]) -> Array:
-        words = self.words[self.leaf]
-        if isinstance(self.direction, ElementwiseDirection):
-            return self._scaled(self.direction.from_bits(leaf_bits(words, shape, self.start)))
-        return self._scaled(self.direction.draw(jax.random.wrap_key_data(words, impl="threefry2x32"), shape))
+        return self._scaled(_draw(self.direction, shape, self.words[self.leaf], self.start))
 
     def rows(self, shape: tuple[int, ...], rows: Array) -> Array:
-        assert isinstance(self.direction, ElementwiseDirection)
-        bits = row_bits(self.words[self.leaf], shape, rows, self.start)
-        return self._scaled(self.direction.from_bits(bits))
+        words = self.words[self.leaf]
+        return self._scaled(_draw_rows(self.direction, shape, words, self.start, rows))
 
     def slices(self, shape: tuple[int, ...]) -> Array:
         return jnp.stack(row_starts(shape, self.start), axis=-1)
@@ -142,6 +141,35 @@ class Noise(LeafNoise):
 
     def _scaled(self, z: Array) -> Array:
         return z if self.factor is None else z * self.factor
+
+
+# Both are compiled, also where the caller is not: XLA contracts multiply-adds, and plain evaluation
+# would give z other last bits.
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _draw(
+    direction: Direction, shape: tuple[int, ...], words: Array, start: Array | None
+) -> Array:
+    if isinstance(direction, ElementwiseDirection):
+        return direction.from_bits(leaf_bits(words, shape, start))
+    return direction.draw(jax.random.wrap_key_data(words, impl="threefry2x32"), shape)
+
+
+def draw_all(direction: Direction, shape: tuple[int, ...], words: Array) -> Array:
+    """z of several leaves of one shape, float32 [m, *shape], from their words, uint32 [m, 2]."""
+    return jax.vmap(lambda words: _draw(direction, shape, words, None))(words)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _draw_rows(
+    direction: ElementwiseDirection,
+    shape: tuple[int, ...],
+    words: Array,
+    start: Array | None,
+    rows: Array,
+) -> Array:
+    return direction.from_bits(row_bits(words, shape, rows, start))
 
 
 @jax.tree_util.register_dataclass

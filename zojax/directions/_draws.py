@@ -1,7 +1,6 @@
 """The directions of one step: every query's undrawn z for every leaf."""
 
 import dataclasses
-from functools import partial
 from typing import Self
 
 import jax
@@ -15,8 +14,8 @@ from zojax.directions._base import (
     ElementwiseDirection,
     LeafNoise,
     Noise,
+    draw_all,
 )
-from zojax.directions._counter import leaf_bits
 from zojax.directions._keys import leaf_words
 
 
@@ -70,8 +69,8 @@ class Draws:
         if isinstance(self.direction, ElementwiseDirection):
             for shape, leaves in self._vectors().items():
                 words = self.words[index][jnp.array(leaves)]
-                z = self.direction.from_bits(jax.vmap(partial(leaf_bits, shape=shape))(words))
-                for z_leaf, leaf in zip(self._scaled(z, index), leaves, strict=True):
+                z = self._scaled(draw_all(self.direction, shape, words), index)
+                for z_leaf, leaf in zip(z, leaves, strict=True):
                     noises[leaf] = Drawn(self.words, leaf, z_leaf)
         return noises
 

@@ -1,6 +1,7 @@
 """The momentum-centred direction of ZO-AdaMU."""
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import jax
@@ -39,7 +40,7 @@ class MomentumNoise(LeafNoise):
         return self._draws()[0].random_access
 
     def draw(self, shape: tuple[int, ...]) -> Array:
-        return self.mix(*self.parts(shape))
+        return _draw(self, shape)
 
     def parts(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
         """ż and z̈, float32 ``shape`` each."""
@@ -74,6 +75,11 @@ class MomentumNoise(LeafNoise):
     def _draws(self) -> tuple[LeafNoise, LeafNoise]:
         # The words are held once, here, so that one barrier ties both draws.
         return (
-            dataclasses.replace(self.zero, words=self.words[0]),
-            dataclasses.replace(self.centred, words=self.words[1]),
+            dataclasses.replace(self.zero, words=self.words[0], leaf=self.leaf),
+            dataclasses.replace(self.centred, words=self.words[1], leaf=self.leaf),
         )
+
+
+@partial(jax.jit, static_argnums=1)
+def _draw(noise: MomentumNoise, shape: tuple[int, ...]) -> Array:
+    return noise.mix(*noise.parts(shape))

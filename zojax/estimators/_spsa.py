@@ -154,7 +154,8 @@ def _gradient(draws: Draws, slopes: Array, params: Params) -> Params:
 
     def total(leaf: int, shape: tuple[int, ...], noise: LeafNoise) -> Array:
         if num_queries == 1:
-            return slopes[0] * noise.draw(shape)
+            noise, [slope] = noise.tied([slopes])
+            return slope[0] * noise.draw(shape)
 
         def add(query: Array, sum_: Array) -> Array:
             return sum_ + slopes[query] * draws.leaf(query, leaf).draw(shape)

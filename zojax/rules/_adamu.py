@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 from zojax import _check
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
@@ -174,11 +175,16 @@ def _history(state: AdamuState, direction: Direction, *, signed: bool) -> Any:
     def moved(noise: MomentumNoise | None, mu: Array) -> Array:
         if noise is None:
             return mu
-        return jnp.where(state.count > 0, sign * noise.draw(mu.shape), 0.0).astype(mu.dtype)
+        noise, _ = noise.tied([state.slope])
+        return (sign * noise.draw(mu.shape)).astype(mu.dtype)
+
+    def move(_: Any, leaves: list[Array]) -> list[Array]:
+        return list(map(moved, _noises(draws, leaves, state.alpha, state.beta1), leaves))
 
     leaves, tree = jax.tree.flatten(state.mu)
-    noises = _noises(draws, state.mu, state.alpha, state.beta1)
-    return jax.tree.unflatten(tree, map(moved, noises, leaves))
+    # A loop of one turn, or of none before the first step: XLA writes a loop's carry in place, and
+    # does not draw it again in every operation that reads it.
+    return jax.tree.unflatten(tree, lax.fori_loop(0, jnp.minimum(state.count, 1), move, leaves))
 
 
 @jax.jit
@@ -190,9 +196,10 @@ def _estimate(
     def leaf(noise: MomentumNoise | None, parameter: Array) -> tuple[Array, Array]:
         if noise is None:
             return jnp.zeros_like(parameter), jnp.zeros_like(parameter)
+        noise, [slope_] = noise.tied([slope])
         zero, centred = noise.parts(parameter.shape)
         variance = beta2 * jnp.square(zero) + (1.0 - beta2) * jnp.square(centred)
-        estimate = slope * noise.mix(zero, centred) * jax.lax.rsqrt(variance + SIGMA)
+        estimate = slope_ * noise.mix(zero, centred) * jax.lax.rsqrt(variance + SIGMA)
         return estimate.astype(parameter.dtype), variance.astype(parameter.dtype)
 
     leaves, tree = jax.tree.flatten(params)

@@ -110,7 +110,7 @@ def _gather(eqn: core.JaxprEqn, operands: list[Value]) -> Sequence[Value]:
     rank = indices.ndim - 1
     [weights] = _bind(eqn, [table.weight, indices])
     # The same gather over the row numbers says which rows its out-of-bounds mode has taken.
-    params = {**eqn.params, "slice_sizes": (1,) * len(shape)}
+    params = {**eqn.params, "slice_sizes": (1,) * len(shape), "fill_value": 0}
     numbers = jnp.arange(shape[0], dtype=jnp.int32).reshape((-1,) + (1,) * (len(shape) - 1))
     rows = eqn.primitive.bind(numbers, indices, **params).reshape(indices.shape[:rank])
     return [table.viewed(perturb(weights, table.noise.rows(shape, rows), table.scale))]

@@ -57,5 +57,5 @@ class Perturbed:
 
 def perturb(weight: Array, z: Array, scale: Array) -> Array:
     """weight + scale·z, added in at least float32 and rounded once to the weight's dtype."""
-    wide = jnp.promote_types(weight.dtype, jnp.float32)
+    wide = jnp.float64 if weight.dtype == jnp.float64 else jnp.float32
     return (weight.astype(wide) + (scale * z).astype(wide)).astype(weight.dtype)

@@ -152,20 +152,20 @@ def evaluate_run(folder: str | Path, observer: Observer | None = None) -> dict[s
     observer = observer or Observer()
     folder = Path(folder)
     config = load_config(folder)
-    scores: dict[str, Scores] = {}
-    for name, part in (("tuned", TUNED), ("best", BEST)):
-        if not (folder / part).is_dir():
-            continue
-        observer.status(f"measuring {folder / part}")
-        model = load(folder / part, dtype=config.dtype)
-        data = load_data(config, model)
-        totals = CompiledByShape(data.task.totals, "the forward pass", observer.status)
-        scores[name] = evaluate(totals, model.params, data.test)
-        observer.measured(name, scores[name])
-    if not scores:
+    parts = {"tuned": folder / TUNED, "best": folder / BEST}
+    saved = {name: part for name, part in parts.items() if part.is_dir()}
+    if not saved:
         raise FileNotFoundError(
             f"evaluate_run: there is no saved model in {folder}. The run broke down early."
         )
+    models = {name: load(part, dtype=config.dtype) for name, part in saved.items()}
+    data = load_data(config, next(iter(models.values())))
+    totals = CompiledByShape(data.task.totals, "the forward pass", observer.status)
+    scores: dict[str, Scores] = {}
+    for name, model in models.items():
+        observer.status(f"measuring {saved[name]}")
+        scores[name] = evaluate(totals, model.params, data.test)
+        observer.measured(name, scores[name])
     return scores
 
 

@@ -1,0 +1,57 @@
+"""The optimizers that the contract suite runs over, and a small problem for them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+import zojax
+
+PHASES = (2, 6, 8)
+
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
+    "spsa": lambda **options: zojax.spsa(1e-2, 0, **options),
+    "mezo": lambda **options: zojax.mezo(1e-2, 1e-2, 0, **options),
+    "mezo, forward": lambda **o: zojax.mezo(1e-2, 1e-2, 0, difference="forward", **o),
+    "mezo, 3 queries": lambda **o: zojax.mezo(1e-2, 1e-2, 0, num_queries=3, **o),
+    "mezo, rademacher": lambda **o: zojax.mezo(1e-2, 1e-2, 0, direction=zojax.Rademacher(), **o),
+    "mezo, sphere": lambda **o: zojax.mezo(1e-2, 1e-2, 0, direction=zojax.Sphere(), **o),
+    "mezo, sampler": lambda **o: zojax.mezo(
+        1e-2, 1e-2, 0, direction=zojax.Sampler(jax.random.normal), **o
+    ),
+    "mezo, decay": lambda **o: zojax.mezo(1e-2, 1e-2, 0, weight_decay=0.1, **o),
+    "zo_adamu": lambda **o: zojax.zo_adamu(1e-2, 1e-2, 0, phases=PHASES, **o),
+    "zo_adamu, equation": lambda **o: zojax.zo_adamu(
+        1e-2, 1e-2, 0, phases=PHASES, anneal="equation", signed_momentum=False, **o
+    ),
+    "zo_adamu, stored": lambda **o: zojax.zo_adamu(
+        1e-2, 1e-2, 0, phases=PHASES, store_nu=True, mu_dtype=jnp.bfloat16, **o
+    ),
+}
+
+
+def parameters(dtype: Any) -> dict[str, Any]:
+    """A tree with a matrix, a nested list, a vector and a scalar."""
+    keys = jax.random.split(jax.random.key(7), 3)
+    return {
+        "matrix": jax.random.normal(keys[0], (8, 4), dtype),
+        "nested": [jax.random.normal(keys[1], (8,), dtype), jax.random.normal(keys[2], (), dtype)],
+    }
+
+
+def loss(params: Any) -> jax.Array:
+    """Half the squared norm, float32 []."""
+    squares = [jnp.sum(jnp.square(x.astype(jnp.float32))) for x in jax.tree.leaves(params)]
+    return 0.5 * jnp.sum(jnp.stack(squares))
+
+
+def step_with(tx: optax.GradientTransformationExtraArgs, value_fn: Any = loss) -> Any:
+    """``step(params, state) -> (params, state)``."""
+
+    def step(params: Any, state: Any) -> tuple[Any, Any]:
+        updates, state = tx.update(None, state, params, value_fn=value_fn)
+        return optax.apply_updates(params, updates), state
+
+    return step
