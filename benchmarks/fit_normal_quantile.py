@@ -22,7 +22,7 @@ def chebyshev_nodes(count: int) -> np.ndarray:
 def minimax(
     basis: np.ndarray, target: np.ndarray, scale: np.ndarray, fixed: np.ndarray
 ) -> np.ndarray:
-    """Coefficients that keep ``scale * |basis @ c - target|`` small; ``fixed`` rows hold exactly."""
+    """Coefficients that keep ``scale * |basis @ c - target|`` small, with ``fixed`` rows exact."""
     weights = np.where(fixed, 1e3, 1.0)
     for _ in range(80):
         fit, *_ = np.linalg.lstsq(basis * weights[:, None], target * weights, rcond=None)
@@ -44,7 +44,9 @@ def ratio_polynomial() -> np.ndarray:
     w = chebyshev_nodes(20000) * LARGEST
     u = np.sqrt(-np.expm1(-w * np.log(2)))
     tail = np.exp2(-w) / (1 + u)  # 1 - u without cancellation
-    z = np.where(u < 0.9, np.sqrt(2) * special.erfinv(np.minimum(u, 0.95)), -special.ndtri(tail / 2))
+    z = np.where(
+        u < 0.9, np.sqrt(2) * special.erfinv(np.minimum(u, 0.95)), -special.ndtri(tail / 2)
+    )
     basis = chebyshev.chebvander(2 * w / LARGEST - 1, RATIO_DEGREE)
     return chebyshev.cheb2poly(minimax(basis, z / u, u, np.zeros(len(w), bool)))
 

@@ -11,13 +11,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+from jax.core import Tracer
 
 from zojax._types import Array, KeyLike, ScalarOrSchedule
 
 
 def _number(value: Any) -> float | None:
     """``value`` as a float, or None where only a traced program will know it."""
-    if isinstance(value, jax.core.Tracer) or callable(value):
+    if isinstance(value, Tracer) or callable(value):
         return None
     return float(value)
 
@@ -70,8 +72,9 @@ def typed_key(where: str, key: KeyLike) -> Callable[[], Array]:
     Raises:
       TypeError: ``key`` is a legacy uint32 key, a float or anything else.
     """
-    if isinstance(key, jax.core.Tracer):
-        return lambda: key
+    if isinstance(key, Tracer):
+        traced: Array = key
+        return lambda: traced
     if isinstance(key, int | np.integer) and not isinstance(key, bool):
         return lambda: jax.random.key(int(key))
     if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
@@ -105,6 +108,11 @@ def parameters(where: str, params: Any) -> None:
         floating = floating or jnp.issubdtype(dtype, jnp.floating)
     if not floating:
         raise ValueError(f"{where}: params hold no floating-point leaf, so nothing can move.")
+
+
+def next_count(count: Array) -> Array:
+    """The step after ``count``, int32 [], which stays at its largest value."""
+    return jnp.asarray(optax.safe_increment(count))
 
 
 def at(value: ScalarOrSchedule, step: Array) -> Array:

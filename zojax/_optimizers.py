@@ -100,8 +100,8 @@ def zo_adamu(
       eps: Perturbation scale in parameter units; a float > 0 or a schedule. The paper's is 1e-3
         for whole models, 1e-2 for prefixes and 1e-1 for LoRA.
       key: Typed PRNG key or int seed.
-      phases, anneal, alpha, beta1, beta2, signed_momentum, store_nu, mu_dtype, direction,
-        evaluation: See :func:`zojax.adamu`.
+      phases, anneal, alpha, beta1, beta2, signed_momentum: See :func:`zojax.adamu`.
+      store_nu, mu_dtype, direction, evaluation: See :func:`zojax.adamu`.
       weight_decay: λ ≥ 0; a float or a schedule.
       mask: Tree of bools, or a function of the parameters that gives one: where λ applies.
 

@@ -79,7 +79,7 @@ def through_cond(p):
 
 
 def through_switch(p):
-    branches = [lambda w: jnp.sum(w), lambda w: jnp.sum(w**2), lambda w: jnp.sum(jnp.sin(w))]
+    branches = [jnp.sum, lambda w: jnp.sum(w**2), lambda w: jnp.sum(jnp.sin(w))]
     return lax.switch(jnp.int32(2), branches, p["w"])
 
 
@@ -176,7 +176,9 @@ def losses(value_fn, params, evaluation, direction):
     return jnp.stack([loss(draws.query(0), scale) for scale in (0.25, -0.25)])
 
 
-@pytest.mark.parametrize("direction", [zojax.Gaussian(), zojax.Sampler(jax.random.normal)], ids=repr)
+@pytest.mark.parametrize(
+    "direction", [zojax.Gaussian(), zojax.Sampler(jax.random.normal)], ids=repr
+)
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
 def test_streamed_equals_a_perturbed_copy(function, direction):
     run = partial(losses, function, direction=direction)
@@ -200,9 +202,7 @@ def test_all_evaluations_see_the_same_bits_of_z(evaluation):
     draws = Draws.at_step(zojax.Gaussian(), jax.random.key(1), jnp.int32(5), 1, zeros)
     loss(draws.query(0), 1.0)
     jax.effects_barrier()
-    expected = [
-        draws.leaf(0, leaf).draw(x.shape) for leaf, x in enumerate(jax.tree.leaves(zeros))
-    ]
+    expected = [draws.leaf(0, leaf).draw(x.shape) for leaf, x in enumerate(jax.tree.leaves(zeros))]
     for got, want in zip(seen[0], expected, strict=True):
         np.testing.assert_array_equal(got, want)
 
@@ -213,7 +213,9 @@ def test_a_gather_draws_its_rows_alone():
     state = tx.init(params)
 
     def value(params, state):
-        value_fn = lambda p: jnp.sum(p["table"][jnp.array([5, 7])])
+        def value_fn(p):
+            return jnp.sum(p["table"][jnp.array([5, 7])])
+
         return tx.update(None, state, params, value_fn=value_fn)[1].value
 
     compiled = jax.jit(value).lower(params, state).compile()
@@ -243,7 +245,10 @@ def test_value_fn_is_traced_once_and_never_retraced():
 def test_in_place_takes_any_python_function():
     tx = zojax.spsa(1e-2, 0, evaluation="in_place", num_queries=2)
     p = params()
-    objective = lambda p: float(np.round(np.asarray(p["w"])).sum()) + np.linalg.norm(p["b"])
+
+    def objective(p):
+        return float(np.round(np.asarray(p["w"])).sum()) + np.linalg.norm(p["b"])
+
     updates, state = tx.update(None, tx.init(p), p, value_fn=objective)
     assert np.isfinite(state.value)
     assert float(jnp.sum(jnp.abs(updates["w"]))) > 0

@@ -103,8 +103,8 @@ class LeafNoise(abc.ABC):
         # The leaf's own words go through the barrier, so that draws of one shape are one program:
         # a GPU compiler then makes one kernel of them all.
         own = self.words[..., self.leaf : self.leaf + 1, :]
-        own, values = jax.lax.optimization_barrier((own, list(values)))
-        return dataclasses.replace(self, words=own, leaf=0), values
+        own, held = jax.lax.optimization_barrier((own, list(values)))
+        return dataclasses.replace(self, words=own, leaf=0), held
 
 
 @jax.tree_util.register_dataclass
@@ -148,16 +148,14 @@ class Noise(LeafNoise):
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _draw(
-    direction: Direction, shape: tuple[int, ...], words: Array, start: Array | None
-) -> Array:
+def _draw(direction: Direction, shape: tuple[int, ...], words: Array, start: Array | None) -> Array:
     if isinstance(direction, ElementwiseDirection):
         return direction.from_bits(leaf_bits(words, shape, start))
     return direction.draw(jax.random.wrap_key_data(words, impl="threefry2x32"), shape)
 
 
 def draw_all(direction: Direction, shape: tuple[int, ...], words: Array) -> Array:
-    """z of several leaves of one shape, float32 [m, *shape], from their words, uint32 [m, 2]."""
+    """Draws z of m leaves of one shape, float32 [m, *shape], from their words, uint32 [m, 2]."""
     return jax.vmap(lambda words: _draw(direction, shape, words, None))(words)
 
 
@@ -200,7 +198,7 @@ class Drawn(LeafNoise):
         return dataclasses.replace(self, z=part)
 
     def tied(self, values: Sequence[Array]) -> tuple[Self, list[Array]]:
-        return self, list(values)
+        return self, [*values]
 
 
 def tied(noises: Sequence[LeafNoise | None], value: Array) -> list[LeafNoise | None]:

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 
 from zojax._types import Array
@@ -20,7 +19,7 @@ class Sampler(Direction):
     Args:
       sample: ``sample(key, shape, dtype) -> dtype [*shape]``, of mean 0 and variance 1.
 
-    Cost: the sampler's; ``jax.random.normal`` takes about five times :class:`Gaussian`'s time on CPU.
+    Cost: the sampler's.
 
     Examples:
       >>> import jax, zojax

@@ -13,9 +13,9 @@ from zojax.directions._gaussian import Gaussian
 
 @dataclasses.dataclass(frozen=True)
 class Sphere(Gaussian):
-    """z uniform on the sphere of radius √d over all d parameters together.
+    r"""z uniform on the sphere of radius √d over all d parameters together.
 
-    .. math:: z = \\sqrt d \\, g / \\lVert g \\rVert, \\qquad g \\sim N(0, I)
+    .. math:: z = \sqrt d \, g / \lVert g \rVert, \qquad g \\sim N(0, I)
 
     Cost: a Gaussian direction, and one pass more over its noise for the norm.
     """

@@ -25,7 +25,7 @@ from zojax.streaming import EVALUATIONS, Loss, both_ends, loss_at
 class SpsaState(NamedTuple):
     """State of :func:`spsa`."""
 
-    count: Array  # int32 []: updates taken
+    count: Array  # pyright: ignore[reportIncompatibleMethodOverride] - int32 []: updates taken
     key: Array  # typed key []: constant; step t draws from fold_in(key, t)
     value: Array  # float32 []: mean of the step's losses, in the loss's unit; inf before the first
 
@@ -98,8 +98,8 @@ def spsa(
 
     def update(
         updates: Any,
-        state: SpsaState,
-        params: Params | None = None,
+        state: Any,
+        params: Any = None,
         *,
         value_fn: ValueFn | None = None,
         **extra_args: Any,
@@ -112,7 +112,7 @@ def spsa(
         each_query = _looped if evaluation == "in_place" or num_queries == 1 else _rolled
         slopes, value = slopes_of(loss, draws, _check.at(eps, state.count), each_query)
         gradient = _gradient(draws.after(slopes), slopes, params)
-        return gradient, SpsaState(optax.safe_increment(state.count), state.key, value)
+        return gradient, SpsaState(_check.next_count(state.count), state.key, value)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -129,16 +129,12 @@ def _rolled(function: Callable[[Any], Any], draws: Draws) -> Any:
     return lax.map(function, jnp.arange(len(draws.words)))
 
 
-def _central(
-    loss: Loss, draws: Draws, scale: Array, each_query: EachQuery
-) -> tuple[Array, Array]:
+def _central(loss: Loss, draws: Draws, scale: Array, each_query: EachQuery) -> tuple[Array, Array]:
     plus, minus = each_query(lambda i: both_ends(loss, draws.query(i), scale), draws)
     return (plus - minus) / (2.0 * scale), jnp.mean((plus + minus) / 2.0)
 
 
-def _forward(
-    loss: Loss, draws: Draws, scale: Array, each_query: EachQuery
-) -> tuple[Array, Array]:
+def _forward(loss: Loss, draws: Draws, scale: Array, each_query: EachQuery) -> tuple[Array, Array]:
     base = loss([None] * len(draws.shapes), scale)
     draws = draws.after(base)
     plus = each_query(lambda i: loss(draws.query(i), scale), draws)

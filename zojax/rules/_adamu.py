@@ -20,7 +20,7 @@ SIGMA = 1e-8
 class AdamuState(NamedTuple):
     """State of :func:`adamu`."""
 
-    count: Array  # int32 []: updates taken
+    count: Array  # pyright: ignore[reportIncompatibleMethodOverride] - int32 []: updates taken
     key: Array  # typed key []: constant; step t draws from fold_in(key, t)
     mu: Any  # like the parameters, in mu_dtype: m_{t-1}, the history of the last step taken
     nu: Any  # like the parameters: v_t of the last step taken; None unless store_nu
@@ -109,8 +109,8 @@ def adamu(
 
     def update(
         updates: Any,
-        state: AdamuState,
-        params: Params | None = None,
+        state: Any,
+        params: Any = None,
         *,
         value_fn: ValueFn | None = None,
         **extra_args: Any,
@@ -127,7 +127,7 @@ def adamu(
         noises = _noises(draws.after(slope), mu, alpha, beta1)
         gradient, nu = _estimate(noises, slope, beta2, params)
         new_state = AdamuState(
-            optax.safe_increment(state.count),
+            _check.next_count(state.count),
             state.key,
             mu,
             nu if store_nu else None,

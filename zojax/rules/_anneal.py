@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from zojax import _check
 from zojax._types import Array
@@ -67,18 +68,18 @@ def adamu_schedules(
             f"adamu_schedules: phases must be steps 0 <= T1 < T2 <= T3, got {tuple(phases)}."
         )
 
-    def progress(step: Array) -> Array:
+    def progress(step: ArrayLike) -> Array:
         return jnp.clip(jnp.asarray(step, jnp.float32) - first, 0.0, second - first)
 
     def figure(end: float) -> optax.Schedule:
-        def schedule(step: Array) -> Array:
+        def schedule(step: ArrayLike) -> Array:
             cosine = jnp.cos(math.pi * progress(step) / (second - first))
             return end + (1.0 - end) * 0.5 * (1.0 + cosine)
 
         return schedule
 
     def equation(rate: float) -> optax.Schedule:
-        def schedule(step: Array) -> Array:
+        def schedule(step: ArrayLike) -> Array:
             since = progress(step)
             shrunk = last - rate * since * ((last - second) / (second - first))
             return 0.5 + 0.5 * jnp.cos(math.pi * since / shrunk)

@@ -27,8 +27,16 @@ Value: TypeAlias = Any
 """An array, or a :class:`Perturbed` weight."""
 
 VIEWS = frozenset(
-    ("broadcast_in_dim", "convert_element_type", "copy", "expand_dims", "reshape", "squeeze")
-    + ("sharding_constraint", "transpose")
+    {
+        "broadcast_in_dim",
+        "convert_element_type",
+        "copy",
+        "expand_dims",
+        "reshape",
+        "sharding_constraint",
+        "squeeze",
+        "transpose",
+    }
 )
 
 # Where each call keeps the jaxpr of its primal function.
@@ -86,10 +94,10 @@ def _perturb(eqn: core.JaxprEqn, operands: list[Value]) -> Sequence[Array]:
     dense = [i for i, x in enumerate(operands) if isinstance(x, jax.Array)]
     for i, x in enumerate(operands):
         if isinstance(x, Perturbed):
-            x, values = x.tied([operands[j] for j in dense])
+            weight, values = x.tied([operands[j] for j in dense])
             for j, value in zip(dense, values, strict=True):
                 operands[j] = value
-            operands[i] = x.value()
+            operands[i] = weight.value()
     return _bind(eqn, operands)
 
 

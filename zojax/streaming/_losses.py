@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from zojax._types import Array, Evaluation, Params, ValueFn
 from zojax.directions import LeafNoise, tied
@@ -20,7 +21,7 @@ Loss: TypeAlias = Callable[[Noises, Array | float], Array]
 EVALUATIONS = ("streamed", "copy", "in_place")
 
 
-def loss_at(where: str, value_fn: ValueFn, params: Params, evaluation: Evaluation) -> Loss:
+def loss_at(where: str, value_fn: ValueFn | None, params: Any, evaluation: Evaluation) -> Loss:
     """The loss as a function of the perturbation.
 
     Args:
@@ -79,7 +80,7 @@ def _copy(where: str, value_fn: ValueFn, params: Params) -> Loss:
 
 def _in_place(where: str, value_fn: ValueFn, params: Params) -> Loss:
     leaves, tree = jax.tree.flatten(params)
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+    if any(isinstance(leaf, Tracer) for leaf in leaves):
         raise ValueError(
             f'{where}: evaluation="in_place" calls value_fn as plain Python, which jit, vmap and '
             f'grad cannot trace. Call update outside of them, or use evaluation="streamed".'
@@ -91,10 +92,11 @@ def _in_place(where: str, value_fn: ValueFn, params: Params) -> Loss:
         scale = jnp.asarray(scale, jnp.float32)
         # From θ each time, not from the last point: steps of ±ε in the buffer itself would drift.
         if buffer is None:
-            buffer = _perturbed(leaves, noises, scale)
+            point = _perturbed(leaves, noises, scale)
         else:
-            buffer = _rewritten(buffer, leaves, noises, scale)
-        return _scalar(where, value_fn(jax.tree.unflatten(tree, buffer)))
+            point = _rewritten(buffer, leaves, noises, scale)
+        buffer = point
+        return _scalar(where, value_fn(jax.tree.unflatten(tree, point)))
 
     return loss
 
@@ -115,9 +117,7 @@ def _perturbed(leaves: list[Array], noises: Noises, scale: Array) -> list[Array]
     ]
 
 
-def _rewrite(
-    buffer: list[Array], leaves: list[Array], noises: Noises, scale: Array
-) -> list[Array]:
+def _rewrite(buffer: list[Array], leaves: list[Array], noises: Noises, scale: Array) -> list[Array]:
     del buffer  # its memory takes the result
     return _perturbed(leaves, noises, scale)
 

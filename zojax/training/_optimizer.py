@@ -28,7 +28,7 @@ _ZEROTH_ORDER = {
 # The settings that each optimizer takes, with their defaults: what is good for opt-mini.
 DEFAULTS: Mapping[OptimizerName, Mapping[str, Any]] = {
     "zo_adamu": {
-        "learning_rate": 1e-3,
+        "learning_rate": 3e-4,
         "eps": 1e-3,
         "anneal": "figure",
         "phases": (0.05, 0.8),
@@ -37,7 +37,7 @@ DEFAULTS: Mapping[OptimizerName, Mapping[str, Any]] = {
         **_ZEROTH_ORDER,
     },
     "mezo": {
-        "learning_rate": 1e-5,
+        "learning_rate": 3e-4,
         "eps": 1e-3,
         "num_queries": 1,
         "difference": "central",
