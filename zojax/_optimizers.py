@@ -5,7 +5,7 @@ from typing import Any
 import optax
 
 from zojax import _check
-from zojax._types import Evaluation, KeyLike, ScalarOrSchedule
+from zojax._types import Difference, Evaluation, KeyLike, ScalarOrSchedule
 from zojax.directions import Direction, Gaussian
 from zojax.estimators import spsa
 from zojax.rules import Anneal, adamu
@@ -16,9 +16,12 @@ def mezo(
     eps: ScalarOrSchedule,
     key: KeyLike,
     *,
+    num_queries: int = 1,
+    direction: Direction = Gaussian(),  # noqa: B008 (frozen)
+    difference: Difference = "central",
+    evaluation: Evaluation = "streamed",
     weight_decay: ScalarOrSchedule = 0.0,
     mask: Any = None,
-    **spsa_options: Any,
 ) -> optax.GradientTransformationExtraArgs:
     r"""MeZO, which is ZO-SGD: stochastic gradient descent on a two-point estimate.
 
@@ -29,11 +32,10 @@ def mezo(
       learning_rate: η; a float or a schedule of the step. The paper tunes whole models at 1e-6.
       eps: Perturbation scale in parameter units; a float > 0 or a schedule. The paper's is 1e-3.
       key: Typed PRNG key or int seed.
+      num_queries, direction, difference, evaluation: See :func:`zojax.spsa`.
       weight_decay: λ ≥ 0; a float or a schedule.
       mask: Tree of bools, or a function of the parameters that gives one: where λ applies.
         Usual is to spare biases and layer norms.
-      **spsa_options: ``num_queries``, ``direction``, ``difference`` and ``evaluation``: see
-        :func:`zojax.spsa`.
 
     Returns:
       An optimizer whose ``update`` needs ``params`` and ``value_fn``; its updates may be ``None``.
@@ -62,7 +64,14 @@ def mezo(
       True
     """
     return optax.chain(
-        spsa(eps, key, **spsa_options),
+        spsa(
+            eps,
+            key,
+            num_queries=num_queries,
+            direction=direction,
+            difference=difference,
+            evaluation=evaluation,
+        ),
         _decay("mezo", weight_decay, mask),
         optax.scale_by_learning_rate(learning_rate),
     )

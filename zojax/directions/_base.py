@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from zojax._types import Array
 from zojax.directions._counter import leaf_bits, row_bits, row_starts
 from zojax.directions._keys import key_words
+from zojax.directions._rounding import rounded
 
 
 class Direction(abc.ABC):
@@ -140,7 +141,7 @@ class Noise(LeafNoise):
         return dataclasses.replace(self, start=part)
 
     def _scaled(self, z: Array) -> Array:
-        return z if self.factor is None else z * self.factor
+        return z if self.factor is None else rounded(z * self.factor)
 
 
 # Both are compiled, also where the caller is not: XLA contracts multiply-adds, and plain evaluation

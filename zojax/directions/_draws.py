@@ -17,6 +17,7 @@ from zojax.directions._base import (
     draw_all,
 )
 from zojax.directions._keys import leaf_words
+from zojax.directions._rounding import rounded
 
 
 @jax.tree_util.register_dataclass
@@ -93,7 +94,7 @@ class Draws:
         return groups
 
     def _scaled(self, z: Array, index: int | Array) -> Array:
-        return z if self.factors is None else z * self.factors[index]
+        return z if self.factors is None else rounded(z * self.factors[index])
 
     def _factor(self, index: Array) -> Array | None:
         leaves = zip(self.query(index), self.shapes, strict=True)

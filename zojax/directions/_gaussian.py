@@ -9,6 +9,7 @@ import numpy as np
 
 from zojax._types import Array
 from zojax.directions._base import ElementwiseDirection
+from zojax.directions._rounding import rounded
 
 # Polynomials, lowest power first, fitted by benchmarks/fit_normal_quantile.py.
 HALF_WIDTH = 11.5  # of the interval [0, 23] of w below
@@ -52,7 +53,7 @@ class Gaussian(ElementwiseDirection):
         exponent = (127 - (parts >> 23)).astype(jnp.float32)
         fraction = jax.lax.bitcast_convert_type((parts & 0x7FFFFF) | 0x3F800000, jnp.float32) - 1.0
         s = exponent * (1.0 / HALF_WIDTH) - _polynomial(fraction, LOG) * fraction - 1.0
-        return _polynomial(s, RATIO) * u
+        return rounded(_polynomial(s, RATIO) * u)
 
 
 def _polynomial(x: Array, coefficients: Sequence[float]) -> Array:

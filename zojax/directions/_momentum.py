@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from zojax._types import Array
 from zojax.directions._base import LeafNoise
+from zojax.directions._rounding import rounded
 
 
 @jax.tree_util.register_dataclass
@@ -49,7 +50,7 @@ class MomentumNoise(LeafNoise):
 
     def mix(self, zero: Array, centred: Array) -> Array:
         """m_t from ż and z̈."""
-        return self.beta1 * zero + (1.0 - self.beta1) * centred
+        return rounded(self.beta1 * zero) + rounded((1.0 - self.beta1) * centred)
 
     def rows(self, shape: tuple[int, ...], rows: Array) -> Array:
         zero, centred = self._draws()
@@ -68,8 +69,8 @@ class MomentumNoise(LeafNoise):
 
     def _parts(self, zero: Array, centred: Array, mu: Array) -> tuple[Array, Array]:
         return (
-            jnp.sqrt(self.alpha) * zero,
-            mu.astype(jnp.float32) + jnp.sqrt(1.0 - self.alpha) * centred,
+            rounded(jnp.sqrt(self.alpha) * zero),
+            mu.astype(jnp.float32) + rounded(jnp.sqrt(1.0 - self.alpha) * centred),
         )
 
     def _draws(self) -> tuple[LeafNoise, LeafNoise]:

@@ -120,5 +120,5 @@ class Training:
 
 def to_host(params: Params) -> Params:
     """Copy ``params`` into host memory."""
-    # A copy: on CPU a view would share the memory that the next step takes.
+    # A copy: a view, as NumPy takes on CPU, would keep the next step from taking the memory.
     return jax.tree.map(lambda leaf: np.array(leaf, copy=True), params)

@@ -1,0 +1,141 @@
+"""ZO-AdaMU against its formulas."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import zojax
+from zojax.directions import Draws
+
+PHASES = (3, 9, 12)
+SHAPE = (6, 5)
+
+
+def value_fn(p):
+    return jnp.sum(jnp.cos(p["w"]) * jnp.arange(1.0, 6.0)[None]) + jnp.sum(p["b"] ** 2)
+
+
+def params():
+    key = jax.random.key(2)
+    return {"b": jnp.ones(4), "w": jax.random.normal(key, SHAPE)}
+
+
+def run(tx, steps):
+    p, state = params(), None
+    state = tx.init(p)
+    step = jax.jit(lambda p, s: tx.update(None, s, p, value_fn=value_fn))
+    history = []
+    for _ in range(steps):
+        updates, state = step(p, state)
+        p = optax.apply_updates(p, updates)
+        history.append((p, state))
+    return history
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("anneal", ["figure", "equation"])
+def test_follows_the_formulas(signed, anneal):
+    """A float64 NumPy version, fed the same draws, slope by slope."""
+    rate, eps = 1e-2, 1e-2
+    tx = zojax.zo_adamu(rate, eps, 5, phases=PHASES, anneal=anneal, signed_momentum=signed)
+    schedules = zojax.adamu_schedules(PHASES, anneal)
+    mu = jax.tree.map(lambda x: np.zeros(x.shape), params())
+    theta = jax.tree.map(lambda x: np.asarray(x, np.float64), params())
+    for count, (after, state) in enumerate(run(tx, 12)):
+        draws = Draws.at_step(zojax.Gaussian(), jax.random.key(5), jnp.int32(count), 2, params())
+        noise = [
+            {
+                n: np.asarray(x.draw(theta[n].shape), np.float64)
+                for n, x in zip("bw", q, strict=True)
+            }
+            for q in (draws.query(0), draws.query(1))
+        ]
+        alpha, beta1, beta2 = (float(schedule(count)) for schedule in schedules)
+        slope = float(state[0].slope)
+        for n in "bw":
+            zero = np.sqrt(alpha) * noise[0][n]
+            centred = mu[n] + np.sqrt(1 - alpha) * noise[1][n]
+            m = beta1 * zero + (1 - beta1) * centred
+            v = beta2 * zero**2 + (1 - beta2) * centred**2
+            theta[n] = theta[n] - rate * slope * m / np.sqrt(v + 1e-8)
+            np.testing.assert_allclose(after[n], theta[n], rtol=2e-4, atol=2e-5)
+            # Equation 5, at the parameters before the step.
+            mu[n] = (np.sign(slope) if signed else 1.0) * m
+            theta[n] = np.asarray(after[n], np.float64)
+
+
+def test_probes_both_sides_of_the_direction_that_it_applies():
+    seen = []
+
+    def sign_of_one_element(p):
+        jax.debug.callback(seen.append, p["w"])
+        return jnp.sign(p["w"][0, 0])
+
+    zeros = jax.tree.map(jnp.zeros_like, params())
+    tx = zojax.adamu(1.0, 5, phases=PHASES, alpha=0.5, beta1=0.3, beta2=0.2, store_nu=True)
+    update = jax.jit(lambda s: tx.update(None, s, zeros, value_fn=sign_of_one_element))
+    state = tx.init(zeros)
+    for _ in range(4):
+        seen.clear()
+        gradient, state = update(state)
+        jax.effects_barrier()
+        plus, minus = seen
+        np.testing.assert_array_equal(plus, -minus)
+        expected = state.slope * plus / np.sqrt(state.nu["w"] + 1e-8)
+        np.testing.assert_allclose(gradient["w"], expected, rtol=1e-6)
+    # What the next step starts from is the direction probed, to the bit, with the slope's sign.
+    _, later = update(state)
+    np.testing.assert_array_equal(later.mu["w"], np.sign(state.slope) * plus)
+
+
+def test_storing_the_variance_changes_no_bit():
+    kept = run(zojax.zo_adamu(1e-2, 1e-2, 5, phases=PHASES, store_nu=True), 12)
+    recomputed = run(zojax.zo_adamu(1e-2, 1e-2, 5, phases=PHASES), 12)
+    jax.tree.map(np.testing.assert_array_equal, kept[-1][0], recomputed[-1][0])
+    assert recomputed[-1][1][0].nu is None
+    assert float(np.abs(kept[-1][1][0].nu["w"]).sum()) > 0
+
+
+def test_first_phase_steps_by_signs():
+    tx = zojax.adamu(1e-2, 5, phases=PHASES)
+    gradient, state = tx.update(None, tx.init(params()), params(), value_fn=value_fn)
+    np.testing.assert_allclose(np.abs(gradient["w"]), np.abs(state.slope), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("anneal", "name", "values"),
+    [
+        # at T1, the midpoint of T1 and T2, T2 and T3 of the paper's phases
+        ("figure", "alpha", (1.0, 0.75, 0.5, 0.5)),
+        ("figure", "beta1", (1.0, 0.55, 0.1, 0.1)),
+        ("figure", "beta2", (1.0, 0.505, 0.01, 0.01)),
+        ("equation", "alpha", None),
+        ("equation", "beta1", None),
+        ("equation", "beta2", None),
+    ],
+)
+def test_anneals_as_published(anneal, name, values):
+    first, second, last = phases = (1024, 16000, 20000)
+    if values is None:
+        phi = {"alpha": 1.0, "beta1": 0.1, "beta2": 1.5}[name]
+        values = [
+            0.5 + 0.5 * np.cos(np.pi * s / (last - phi * s * (last - second) / (second - first)))
+            for s in (0, (second - first) / 2, second - first, second - first)
+        ]
+        at_second = {"alpha": 0.01, "beta1": 0.13, "beta2": 0.01}[name]
+        np.testing.assert_allclose(values[2], at_second, atol=0.02)
+    schedule = getattr(zojax.adamu_schedules(phases, anneal), name)
+    steps = (first, (first + second) // 2, second, last)
+    np.testing.assert_allclose([schedule(s) for s in steps], values, atol=2e-4)
+    assert float(schedule(0)) == 1.0
+
+
+def test_bad_arguments_are_refused():
+    with pytest.raises(ValueError, match="0 <= T1 < T2 <= T3"):
+        zojax.zo_adamu(1e-3, 1e-3, 0, phases=(5, 4, 9))
+    with pytest.raises(ValueError, match=r"adamu: alpha must be within \[0, 1\], got 2\.0"):
+        zojax.zo_adamu(1e-3, 1e-3, 0, alpha=2.0)
+    with pytest.raises(ValueError, match="anneal must be one of"):
+        zojax.adamu_schedules(anneal="text")
