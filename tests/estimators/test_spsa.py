@@ -175,6 +175,7 @@ def test_composes_with_wrappers_and_schedules():
 
     guarded = optax.apply_if_finite(zojax.mezo(1e-2, 1e-2, 0), max_consecutive_errors=3)
     state = guarded.init(X)
-    updates, state = guarded.update(None, state, X, value_fn=lambda x: jnp.sum(x) * jnp.nan)
+    # It shapes its zeros like the updates it is given.
+    updates, state = guarded.update(X, state, X, value_fn=lambda x: jnp.sum(x) * jnp.nan)
     np.testing.assert_array_equal(updates, jnp.zeros(3))
     assert int(state.total_notfinite) == 1

@@ -58,9 +58,10 @@ def spsa(
         not JAX. All see the same z to the bit.
 
     Returns:
-      A transformation to put first in a chain; it ignores the updates it is given. ``update``
-      needs ``params`` and ``value_fn(params) -> float []``. Its updates have the parameters'
-      dtypes; integer leaves stay.
+      A transformation to put first in a chain; it ignores the updates it is given, which may be
+      ``None`` (``optax.apply_if_finite`` wants a tree: give it the parameters). ``update`` needs
+      ``params`` and ``value_fn(params) -> float []``. Its updates have the parameters' dtypes;
+      integer leaves stay.
 
     Cost: 2q forward passes (q + 1 with the forward difference); no memory beyond a forward pass
       when streamed and fused into the step, one copy of the parameters otherwise.
