@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from zojax import _check
@@ -150,4 +152,9 @@ def _decay(where: str, weight_decay: ScalarOrSchedule, mask: Any) -> optax.Gradi
     # Without decay the link would still read every parameter.
     if isinstance(weight_decay, int | float) and weight_decay == 0:
         return optax.identity()
-    return optax.add_decayed_weights(weight_decay, mask)
+    return optax.add_decayed_weights(weight_decay, _floating if mask is None else mask)
+
+
+def _floating(params: Any) -> Any:
+    """Marks the leaves that can decay: integers stay."""
+    return jax.tree.map(lambda leaf: jnp.issubdtype(leaf.dtype, jnp.floating), params)

@@ -70,7 +70,7 @@ def test_probes_both_sides_of_the_direction_that_it_applies():
     seen = []
 
     def sign_of_one_element(p):
-        jax.debug.callback(seen.append, p["w"])
+        jax.debug.callback(seen.append, p["w"], ordered=True)
         return jnp.sign(p["w"][0, 0])
 
     zeros = jax.tree.map(jnp.zeros_like, params())

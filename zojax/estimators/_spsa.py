@@ -59,9 +59,10 @@ def spsa(
 
     Returns:
       A transformation to put first in a chain; it ignores the updates it is given, which may be
-      ``None`` (``optax.apply_if_finite`` wants a tree: give it the parameters). ``update`` needs
-      ``params`` and ``value_fn(params) -> float []``. Its updates have the parameters' dtypes;
-      integer leaves stay.
+      ``None``. Wrappers that look at gradients (``optax.apply_if_finite``, ``optax.MultiSteps``)
+      go around what follows it in the chain. ``update`` needs ``params`` and
+      ``value_fn(params) -> float []``. Its updates have the parameters' dtypes; integer leaves
+      stay.
 
     Cost: 2q forward passes (q + 1 with the forward difference); no memory beyond a forward pass
       when streamed and fused into the step, one copy of the parameters otherwise.

@@ -1,5 +1,6 @@
 """ZO-AdaMU: momentum and variance in the direction rather than in the gradient."""
 
+import dataclasses
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -172,19 +173,24 @@ def _history(state: AdamuState, direction: Direction, *, signed: bool) -> Any:
     # A slope of exactly 0 says nothing of up or down; it must not wipe the history.
     sign = jnp.where(state.slope < 0, -1.0, 1.0) if signed else 1.0
 
+    noises = _noises(draws, state.mu, state.alpha, state.beta1)
+    # Turns of each leaf's loop: one, or none before the first step.
+    turns = jnp.minimum(state.count, 1)
+
     def moved(noise: MomentumNoise | None, mu: Array) -> Array:
         if noise is None:
             return mu
-        noise, _ = noise.tied([state.slope])
-        return (sign * noise.draw(mu.shape)).astype(mu.dtype)
 
-    def move(_: Any, leaves: list[Array]) -> list[Array]:
-        return list(map(moved, _noises(draws, leaves, state.alpha, state.beta1), leaves))
+        def move(_: Any, mu: Array) -> Array:
+            moving = dataclasses.replace(noise, mu=mu).tied([state.slope])[0]
+            return (sign * moving.draw(mu.shape)).astype(mu.dtype)
+
+        # XLA writes a loop's carry in place, and does not draw it again in every operation that
+        # reads it, as it does with what it can fuse.
+        return lax.fori_loop(0, turns, move, mu)
 
     leaves, tree = jax.tree.flatten(state.mu)
-    # A loop of one turn, or of none before the first step: XLA writes a loop's carry in place, and
-    # does not draw it again in every operation that reads it.
-    return jax.tree.unflatten(tree, lax.fori_loop(0, jnp.minimum(state.count, 1), move, leaves))
+    return jax.tree.unflatten(tree, map(moved, noises, leaves))
 
 
 @jax.jit
