@@ -15,7 +15,6 @@ from zojax import planning
 OPT_SIZES: dict[str, dict[str, int]] = {
     "tiny": {"num_hidden_layers": 1, "vocab_size": 512},
     "125m": {},
-    "125m, 2 layers": {"num_hidden_layers": 2},
     "1.3b": {
         "hidden_size": 2048,
         "num_hidden_layers": 24,

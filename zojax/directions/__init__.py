@@ -9,5 +9,6 @@ from zojax.directions._draws import Draws as Draws
 from zojax.directions._gaussian import Gaussian as Gaussian
 from zojax.directions._momentum import MomentumNoise as MomentumNoise
 from zojax.directions._rademacher import Rademacher as Rademacher
+from zojax.directions._rounding import rounded as rounded
 from zojax.directions._sampler import Sampler as Sampler
 from zojax.directions._sphere import Sphere as Sphere

@@ -11,7 +11,7 @@ from jax import lax
 
 from zojax import _check
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
-from zojax.directions import Direction, Draws, Gaussian, MomentumNoise
+from zojax.directions import Direction, Draws, Gaussian, LeafNoise, MomentumNoise, rounded
 from zojax.rules._anneal import Anneal, adamu_schedules
 from zojax.streaming import EVALUATIONS, both_ends, loss_at
 
@@ -23,10 +23,10 @@ class AdamuState(NamedTuple):
 
     count: Array  # pyright: ignore[reportIncompatibleMethodOverride] - int32 []: updates taken
     key: Array  # typed key []: constant; step t draws from fold_in(key, t)
-    mu: Any  # like the parameters, in mu_dtype: m_{t-1}, the history of the last step taken
+    mu: Any  # like the parameters, in mu_dtype: z̈, on which the last step's direction was centred
     nu: Any  # like the parameters: v_t of the last step taken; None unless store_nu
     slope: Array  # float32 []: g of the last step taken
-    alpha: Array  # float32 []: α of the last step taken
+    alpha: Array  # float32 []: α of the last step taken; 0 before the first
     beta1: Array  # float32 []: β₁ of the last step taken
     value: Array  # float32 []: mean of the step's two losses; inf before the first
 
@@ -57,7 +57,8 @@ def adamu(
         \hat g = \frac{g\, m_t}{\sqrt{v_t + 10^{-8}}}
 
     The direction probed is the direction applied: :math:`m_t` is computed by one function from
-    the same history and key in both losses and in the update.
+    the same :math:`\ddot z` and key in both losses and in the update. What is kept from step to
+    step is :math:`\ddot z`: with the key it gives :math:`m_t` and :math:`v_t`.
 
     Args:
       eps: Perturbation scale in parameter units; a float > 0 or a schedule of ``count``.
@@ -69,7 +70,7 @@ def adamu(
         uphill; False keeps m_t, as Algorithm 1 of the paper says.
       store_nu: Keep v_t in the state to look at it. It has no recurrence, so the updates are the
         same bits without.
-      mu_dtype: dtype of the history; the parameters' where None.
+      mu_dtype: dtype of z̈; the parameters' where None.
       direction: Draws ξ̇ and ξ̈.
       evaluation: As in :func:`zojax.spsa`.
 
@@ -119,10 +120,10 @@ def adamu(
         del updates, extra_args
         _check.parameters("adamu", params)
         loss = loss_at("adamu", value_fn, params, evaluation)
-        mu = _history(state, direction, signed=signed_momentum)
         scale = _check.at(eps, state.count)
         alpha, beta1, beta2 = (_check.at(schedule, state.count) for schedule in schedules)
-        draws = Draws.at_step(direction, state.key, state.count, 2, params)
+        mu = _centre(state, alpha, direction, signed=signed_momentum)
+        draws = Draws.at_step(direction, state.key, state.count, 1, params)
         plus, minus = both_ends(loss, _noises(draws, mu, alpha, beta1), scale)
         slope = (plus - minus) / (2.0 * scale)
         noises = _noises(draws.after(slope), mu, alpha, beta1)
@@ -150,47 +151,47 @@ def _zeros(parameter: Array, dtype: Any) -> Array:
 
 def _noises(draws: Draws, mu: Any, alpha: Array, beta1: Array) -> list[MomentumNoise | None]:
     """The undrawn direction m_t of every leaf."""
-    zeros, centred = draws.query(0), draws.query(1)
     return [
-        None
-        if zero is None or centre is None
-        else MomentumNoise(draws.words, leaf, history, zero, centre, alpha, beta1)
-        for leaf, (history, zero, centre) in enumerate(
-            zip(jax.tree.leaves(mu), zeros, centred, strict=True)
-        )
+        None if zero is None else MomentumNoise(zero.words, zero.leaf, zero, centred, alpha, beta1)
+        for zero, centred in zip(draws.query(0), jax.tree.leaves(mu), strict=True)
     ]
 
 
-@partial(jax.jit, static_argnums=1, static_argnames="signed")
-def _history(state: AdamuState, direction: Direction, *, signed: bool) -> Any:
-    """The history that this step starts from, out of the one that the last step started from.
+@partial(jax.jit, static_argnums=2, static_argnames="signed")
+def _centre(state: AdamuState, alpha: Array, direction: Direction, *, signed: bool) -> Any:
+    """z̈ of this step, out of that of the last.
 
-    m_t is not written by its own step but drawn again by the next. Written at once, the old
-    history would be read by the update and overwritten by the new one in an order that XLA cannot
-    see, so that it keeps a copy of it all.
+    m_t is not stored by its own step but drawn again by the next. Stored at once, the old history
+    would be read by the update and overwritten by the new one in an order that XLA cannot see, so
+    that it keeps a copy of it all.
     """
-    draws = Draws.at_step(direction, state.key, state.count - 1, 2, state.mu)
+    last = Draws.at_step(direction, state.key, state.count - 1, 1, state.mu)
+    # ξ̈ is the second query of this step, so that it shares nothing with ξ̇.
+    fresh = Draws.at_step(direction, state.key, state.count, 2, state.mu).query(1)
     # A slope of exactly 0 says nothing of up or down; it must not wipe the history.
     sign = jnp.where(state.slope < 0, -1.0, 1.0) if signed else 1.0
+    # One turn of a loop, which the compiler must not know: it would dissolve it.
+    turns = 1 + jnp.minimum(state.count, 0)
 
-    noises = _noises(draws, state.mu, state.alpha, state.beta1)
-    # Turns of each leaf's loop: one, or none before the first step.
-    turns = jnp.minimum(state.count, 1)
-
-    def moved(noise: MomentumNoise | None, mu: Array) -> Array:
-        if noise is None:
+    def moved(noise: MomentumNoise | None, fresh: LeafNoise | None, mu: Array) -> Array:
+        if noise is None or fresh is None:
             return mu
 
-        def move(_: Any, mu: Array) -> Array:
-            moving = dataclasses.replace(noise, mu=mu).tied([state.slope])[0]
-            return (sign * moving.draw(mu.shape)).astype(mu.dtype)
+        def move(turn: Array, mu: Array) -> Array:
+            # Tied to the turn, the draws stay in the loop, where they fuse.
+            history = dataclasses.replace(noise, centred=mu).tied([turn])[0]
+            centred = fresh.tied([turn])[0]
+            moved = sign * history.draw(mu.shape)
+            moved += rounded(jnp.sqrt(1.0 - alpha) * centred.draw(mu.shape))
+            return moved.astype(mu.dtype)
 
         # XLA writes a loop's carry in place, and does not draw it again in every operation that
         # reads it, as it does with what it can fuse.
         return lax.fori_loop(0, turns, move, mu)
 
     leaves, tree = jax.tree.flatten(state.mu)
-    return jax.tree.unflatten(tree, map(moved, noises, leaves))
+    noises = _noises(last, state.mu, state.alpha, state.beta1)
+    return jax.tree.unflatten(tree, map(moved, noises, fresh, leaves))
 
 
 @jax.jit
