@@ -20,7 +20,13 @@ from typing import Any
 import _record
 import jax
 
-from zojax.training import DataConfig, FinetuneConfig, HyperParameters, finetune
+from zojax.training import (
+    DataConfig,
+    FinetuneConfig,
+    HyperParameters,
+    NonFiniteLossError,
+    finetune,
+)
 
 ADAM = "Adam (backpropagation)"
 OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -29,7 +35,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "MeZO": {"optimizer": "mezo", "hyper": {}},
     ADAM: {"optimizer": "adam", "hyper": {}},
 }
-LEARNING_RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
+LEARNING_RATES = (3e-5, 1e-4, 3e-4, 1e-3)
 TUNING_SEED = 1000
 RUNS = _record.RESULTS / "rotten_tomatoes_runs.jsonl"
 
@@ -102,24 +108,34 @@ def _run(name: str, steps: int, rate: float, seed: int) -> dict[str, Any]:
         record = json.loads(line)
         if key.items() <= record.items():
             return record
-    settings = OPTIMIZERS[name]
+    record = key | _measured(OPTIMIZERS[name], steps, rate, seed)
+    RUNS.parent.mkdir(exist_ok=True)
+    with RUNS.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+    print(json.dumps(record), flush=True)
+    return record
+
+
+def _measured(settings: dict[str, Any], steps: int, rate: float, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        result = finetune(
-            FinetuneConfig(
-                optimizer=settings["optimizer"],
-                hyper=HyperParameters(learning_rate=rate, **settings["hyper"]),
-                data=DataConfig(dev_size=1000),
-                steps=steps,
-                eval_every=max(1, steps // 10),
-                seed=seed,
-                output=Path(folder) / "run",
-            )
+        config = FinetuneConfig(
+            optimizer=settings["optimizer"],
+            hyper=HyperParameters(learning_rate=rate, **settings["hyper"]),
+            data=DataConfig(dev_size=1000),
+            steps=steps,
+            eval_every=max(1, steps // 10),
+            seed=seed,
+            output=Path(folder) / "run",
         )
+        try:
+            result = finetune(config)
+        except NonFiniteLossError as error:
+            return {"dev": 0.0, "dev_loss": float("inf"), "failed": str(error)}
         metrics = (result.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     if result.tuned is None or result.best is None:
         raise KeyboardInterrupt
     last = json.loads(metrics[-1])
-    record = key | {
+    return {
         "forward_passes": last["forward_passes"],
         "zero_shot": result.zero_shot.accuracy,
         "dev": last["dev_accuracy"],
@@ -130,11 +146,6 @@ def _run(name: str, steps: int, rate: float, seed: int) -> dict[str, Any]:
         "seconds": round(result.seconds["total"], 1),
         "seconds_in_steps": round(result.seconds["steps"], 1),
     }
-    RUNS.parent.mkdir(exist_ok=True)
-    with RUNS.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
-    print(json.dumps(record), flush=True)
-    return record
 
 
 if __name__ == "__main__":

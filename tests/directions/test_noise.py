@@ -7,7 +7,7 @@ import pytest
 
 import zojax
 from zojax.directions import Draws
-from zojax.directions._counter import hash_bits, leaf_bits, row_bits, row_starts
+from zojax.directions._counter import bits, row_keys
 from zojax.directions._keys import path_hashes
 
 DIRECTIONS = [zojax.Gaussian(), zojax.Rademacher(), zojax.Sampler(jax.random.normal)]
@@ -78,14 +78,23 @@ def test_nothing_is_correlated(direction):
         assert_mean((w**2) * (other**2), 1.0)
 
 
-def test_near_words_give_independent_bits():
-    """Leaves whose first words lie closer than their sizes must not share a sequence."""
-    index = jnp.arange(200_000, dtype=jnp.uint32)
-    first = hash_bits(WORDS, index)
-    second = hash_bits(WORDS + jnp.array([1, 1], jnp.uint32), index)
-    shifted = np.asarray(first[1:]) ^ np.asarray(second[:-1])
-    ones = np.unpackbits(shifted.view(np.uint8)).astype(np.float64)
-    assert_mean(ones, 0.5)
+def assert_independent(first, second):
+    ones = np.unpackbits((np.asarray(first) ^ np.asarray(second)).view(np.uint8))
+    assert_mean(ones.astype(np.float64), 0.5)
+
+
+def test_near_words_give_independent_keys():
+    """Leaves whose first words lie closer than their rows are many must not share keys."""
+    first = row_keys(WORDS, 200_000)
+    second = row_keys(WORDS + jnp.array([1, 1], jnp.uint32), 200_000)
+    assert_independent(first[1:], second[:-1])
+
+
+def test_neighbouring_rows_give_independent_bits():
+    whole = bits(row_keys(WORDS, 400), (500,))
+    assert_independent(whole[1:], whole[:-1])
+    assert_independent(whole[:, 1:], whole[:, :-1])
+    assert_independent(whole[1:, 1:], whole[:-1, :-1])
 
 
 def test_a_leaf_keeps_its_noise_when_others_come():
@@ -102,27 +111,42 @@ def test_equal_paths_are_refused(monkeypatch):
         path_hashes(["x", "y", "x"])
 
 
-@pytest.mark.parametrize("start", [None, jnp.array([2**32 - 9, 5], jnp.uint32)])
-def test_rows_and_layers_are_parts_of_the_leaf(start):
-    shape = (6, 4, 3)
-    whole = leaf_bits(WORDS, shape, start)
-    rows = jnp.array([[5, 0], [2, 2]])
-    np.testing.assert_array_equal(row_bits(WORDS, shape, rows, start), whole[rows])
-    low, high = row_starts(shape, start)
+# Rows by one axis, by two, and by none: the last axes are columns where they are short.
+@pytest.mark.parametrize("shape", [(6, 4, 100), (9, 130), (5, 3, 8)])
+def test_parts_are_parts_of_the_leaf(shape):
+    tree = {"other": jnp.zeros(shape), "w": jnp.zeros(shape)}
+    _, noise = draws(zojax.Rademacher(), tree).query(0)
+    whole = noise.draw(shape)
+    assert len(np.unique(whole.reshape(-1, shape[-1]), axis=0)) > 1
+    rows = jnp.array([[4, 0], [2, 2]])
+    np.testing.assert_array_equal(noise.rows(shape, rows), whole[rows])
     for layer in range(shape[0]):
-        part = leaf_bits(WORDS, shape[1:], jnp.stack([low[layer], high[layer]]))
-        np.testing.assert_array_equal(part, whole[layer])
+        part = noise.slice(noise.slices(shape)[layer])
+        np.testing.assert_array_equal(part.draw(shape[1:]), whole[layer])
+        if len(shape) == 3:
+            inner = part.slice(part.slices(shape[1:])[1])
+            np.testing.assert_array_equal(inner.draw(shape[2:]), whole[layer, 1])
+    for axis in range(len(shape)):
+        block = noise.block(shape, axis, jnp.int32(1), 2)
+        np.testing.assert_array_equal(block, jnp.take(whole, jnp.array([1, 2]), axis))
 
 
 def test_leaves_of_more_than_32_bits_of_elements_do_not_repeat():
     shape = (3, 2**31)  # never drawn whole
-    low, high = row_starts(shape)
-    first, third = (leaf_bits(WORDS, (1000,), jnp.stack([low[row], high[row]])) for row in (0, 2))
-    assert int(high[2]) == 1
-    assert int(low[2]) == 0
-    assert not np.any(np.asarray(first) == np.asarray(third))
-    rows = jax.eval_shape(lambda: row_bits(WORDS, shape, jnp.array([1])))
-    assert rows.shape == (1, 2**31)
+    [noise] = draws(zojax.Gaussian(), {"w": jax.ShapeDtypeStruct(shape, jnp.float32)}).query(0)
+    rows = noise.slices(shape)
+    assert rows.shape == (3,)
+    assert len(set(np.asarray(rows).tolist())) == 3
+    assert jax.eval_shape(lambda: noise.rows(shape, jnp.array([1]))).shape == (1, 2**31)
+
+
+@pytest.mark.parametrize("direction", [zojax.Gaussian(), zojax.Sphere()], ids=repr)
+def test_a_leaf_alone_is_the_leaf_among_all(direction):
+    tree = {"m": jnp.zeros((5, 70)), "v": jnp.zeros(7), "s": jnp.zeros(())}
+    step = draws(direction, tree, num_queries=2)
+    for leaf, noise in enumerate(step.query(1)):
+        shape = step.shapes[leaf]
+        np.testing.assert_array_equal(noise.draw(shape), step.leaf(1, leaf).draw(shape))
 
 
 def test_any_direction_can_be_written():

@@ -219,7 +219,8 @@ def test_a_gather_draws_its_rows_alone():
         return tx.update(None, state, params, value_fn=value_fn)[1].value
 
     compiled = jax.jit(value).lower(params, state).compile()
-    assert compiled.memory_analysis().temp_size_in_bytes < 100_000
+    # The keys of the rows are drawn for all of them, z is not.
+    assert compiled.memory_analysis().temp_size_in_bytes < params["table"].nbytes / 10
 
 
 def test_value_fn_is_traced_once_and_never_retraced():

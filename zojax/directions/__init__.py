@@ -1,13 +1,13 @@
 """How the random direction z is drawn."""
 
+from zojax.directions._alone import alone as alone
 from zojax.directions._base import Direction as Direction
 from zojax.directions._base import ElementwiseDirection as ElementwiseDirection
-from zojax.directions._base import LeafNoise as LeafNoise
-from zojax.directions._base import Noise as Noise
-from zojax.directions._base import tied as tied
 from zojax.directions._draws import Draws as Draws
 from zojax.directions._gaussian import Gaussian as Gaussian
 from zojax.directions._momentum import MomentumNoise as MomentumNoise
+from zojax.directions._noise import LeafNoise as LeafNoise
+from zojax.directions._noise import Noise as Noise
 from zojax.directions._rademacher import Rademacher as Rademacher
 from zojax.directions._rounding import rounded as rounded
 from zojax.directions._sampler import Sampler as Sampler

@@ -1,22 +1,20 @@
 """The directions of one step: every query's undrawn z for every leaf."""
 
 import dataclasses
-from typing import Self
+import math
+from functools import partial
+from typing import Self, cast
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from zojax._types import Array, Params
-from zojax.directions._base import (
-    Direction,
-    Drawn,
-    ElementwiseDirection,
-    LeafNoise,
-    Noise,
-    draw_all,
-)
+from zojax.directions._alone import alone
+from zojax.directions._base import Direction, ElementwiseDirection, from_keys
+from zojax.directions._counter import leading_axes, row_keys
 from zojax.directions._keys import leaf_words
+from zojax.directions._noise import DrawnNoise, LeafNoise, Noise, Row, WholeNoise
 from zojax.directions._rounding import rounded
 
 
@@ -60,41 +58,89 @@ class Draws:
     def query(self, index: int | Array) -> list[LeafNoise | None]:
         """The undrawn z of query ``index`` for every leaf; None for a leaf that does not move.
 
-        Vectors, of which a transformer has a dozen a layer, are drawn here and now: all of one
-        shape in one operation. They are nothing in memory, and most of the program otherwise.
+        What is little in memory is computed here and now, for all leaves of a kind at once: the
+        keys of the rows, and z of the vectors, of which a transformer has a dozen a layer.
         """
-        noises: list[LeafNoise | None] = [
-            None if shape is None else self.leaf(index, leaf)
-            for leaf, shape in enumerate(self.shapes)
-        ]
-        if isinstance(self.direction, ElementwiseDirection):
-            for shape, leaves in self._vectors().items():
-                words = self.words[index][jnp.array(leaves)]
-                z = self._scaled(draw_all(self.direction, shape, words), index)
-                for z_leaf, leaf in zip(z, leaves, strict=True):
-                    noises[leaf] = Drawn(self.words, leaf, z_leaf)
+        noises: list[LeafNoise | None] = [None] * len(self.shapes)
+        direction, words = self.direction, self.words[index]
+        factor = None if self.factors is None else self.factors[index]
+        if not isinstance(direction, ElementwiseDirection):
+            for leaf in self._moving():
+                noises[leaf] = WholeNoise(Row.at(words, leaf), direction, factor)
+            return noises
+        groups = self._groups()
+        tables = self._tables(words, factor, groups)
+        for (is_vector, _), leaves, table in zip(groups, groups.values(), tables, strict=True):
+            rows = [Row.at(table, position) for position in range(len(leaves))]
+            if is_vector:
+                # Hidden from the compiler, the positions stay data.
+                rows = lax.optimization_barrier(rows)
+            for leaf, row in zip(leaves, rows, strict=True):
+                noises[leaf] = DrawnNoise(row) if is_vector else self._noise(leaf, row, factor)
         return noises
 
-    def leaf(self, index: int | Array, leaf: int) -> Noise:
-        """The undrawn z of query ``index`` for one leaf."""
+    def leaf(self, index: int | Array, leaf: int) -> LeafNoise:
+        """The undrawn z of query ``index`` for one leaf that moves."""
         factor = None if self.factors is None else self.factors[index]
-        return Noise(self.words[index], leaf, self.direction, factor)
+        words, shape = self.words[index], self.shapes[leaf] or ()
+        if not isinstance(self.direction, ElementwiseDirection):
+            return WholeNoise(Row.at(words, leaf), self.direction, factor)
+        keys = row_keys(words[leaf], math.prod(shape[: leading_axes(shape)]))
+        return self._noise(leaf, Row.at(keys[None], 0), factor)
 
     def after(self, values: Array) -> Self:
         """The same draws, made only once ``values`` are known."""
         words, _ = lax.optimization_barrier((self.words, values))
         return dataclasses.replace(self, words=words)
 
-    def _vectors(self) -> dict[tuple[int, ...], list[int]]:
-        """The leaves of rank 0 and 1, by shape."""
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for leaf, shape in enumerate(self.shapes):
-            if shape is not None and len(shape) <= 1:
-                groups.setdefault(shape, []).append(leaf)
+    def _noise(self, leaf: int, keys: Row, factor: Array | None) -> Noise:
+        shape = self.shapes[leaf] or ()
+        direction = cast("ElementwiseDirection", self.direction)
+        return Noise(keys, shape[: leading_axes(shape)], direction, factor)
+
+    def _moving(self) -> list[int]:
+        return [leaf for leaf, shape in enumerate(self.shapes) if shape is not None]
+
+    def _groups(self) -> dict[tuple[bool, int], list[int]]:
+        """The leaves that move: vectors by their size, others by their number of rows."""
+        groups: dict[tuple[bool, int], list[int]] = {}
+        for leaf in self._moving():
+            shape = self.shapes[leaf] or ()
+            is_vector = len(shape) <= 1
+            size = math.prod(shape if is_vector else shape[: leading_axes(shape)])
+            groups.setdefault((is_vector, size), []).append(leaf)
         return groups
 
-    def _scaled(self, z: Array, index: int | Array) -> Array:
-        return z if self.factors is None else rounded(z * self.factors[index])
+    def _tables(
+        self, words: Array, factor: Array | None, groups: dict[tuple[bool, int], list[int]]
+    ) -> list[Array]:
+        """For each group [leaves, size]: z of vectors, float32, or the keys of rows, uint32."""
+        direction = cast("ElementwiseDirection", self.direction)
+
+        def z(keys: Array, size: int) -> Array:
+            z = from_keys(direction, keys[:, 0], (size,), (size,))
+            return z if factor is None else rounded(z * factor)
+
+        def fill(turn: Array, tables: list[Array]) -> list[Array]:
+            del tables
+            keys = [
+                jax.vmap(partial(row_keys, rows=1 if is_vector else size))(
+                    words[jnp.array(leaves) + turn]
+                )
+                for (is_vector, size), leaves in groups.items()
+            ]
+            return [
+                z(keys, size) if is_vector else keys
+                for (is_vector, size), keys in zip(groups, keys, strict=True)
+            ]
+
+        return alone(
+            fill,
+            [
+                jnp.zeros((len(leaves), size), jnp.float32 if is_vector else jnp.uint32)
+                for (is_vector, size), leaves in groups.items()
+            ],
+        )
 
     def _factor(self, index: Array) -> Array | None:
         leaves = zip(self.query(index), self.shapes, strict=True)

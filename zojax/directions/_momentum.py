@@ -1,14 +1,16 @@
 """The momentum-centred direction of ZO-AdaMU."""
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from zojax._types import Array
-from zojax.directions._base import LeafNoise
+from zojax.directions._noise import LeafNoise
 from zojax.directions._rounding import rounded
 
 
@@ -21,7 +23,6 @@ class MomentumNoise(LeafNoise):
         \dot z = \sqrt\alpha\,\dot\xi, \qquad m_t = \beta_1 \dot z + (1-\beta_1)\,\ddot z
 
     Attributes:
-      words: uint32 [..., n, 2]: of ξ̇.
       zero: Undrawn ξ̇.
       centred: z̈, of the leaf's shape.
       alpha, beta1: float32 [].
@@ -41,25 +42,32 @@ class MomentumNoise(LeafNoise):
 
     def parts(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
         """ż and z̈, float32 ``shape`` each."""
-        return self._parts(self._zero().draw(shape), self.centred)
+        return self._parts(self.zero.draw(shape), self.centred)
 
     def mix(self, zero: Array, centred: Array) -> Array:
         """m_t from ż and z̈."""
         return rounded(self.beta1 * zero) + rounded((1.0 - self.beta1) * centred)
 
     def rows(self, shape: tuple[int, ...], rows: Array) -> Array:
-        return self.mix(*self._parts(self._zero().rows(shape, rows), self.centred[rows]))
+        return self.mix(*self._parts(self.zero.rows(shape, rows), self.centred[rows]))
+
+    def block(self, shape: tuple[int, ...], axis: int, first: Array, size: int) -> Array:
+        centred = lax.dynamic_slice_in_dim(self.centred, first, size, axis)
+        return self.mix(*self._parts(self.zero.block(shape, axis, first, size), centred))
 
     def slices(self, shape: tuple[int, ...]) -> Any:
-        return self.centred, self._zero().slices(shape)
+        return self.centred, self.zero.slices(shape)
 
     def slice(self, part: Any) -> "MomentumNoise":
         centred, zero = part
         return dataclasses.replace(self, centred=centred, zero=self.zero.slice(zero))
 
-    def _zero(self) -> LeafNoise:
-        # The words are held once, here, so that what ties this noise ties its draw.
-        return dataclasses.replace(self.zero, words=self.words, leaf=self.leaf)
+    def tied(self, values: Sequence[Array]) -> tuple[Self, list[Array]]:
+        zero, held = self.zero.tied(values)
+        return dataclasses.replace(self, zero=zero), held
+
+    def in_turn(self, turn: Array) -> Self:
+        return dataclasses.replace(self, zero=self.zero.in_turn(turn))
 
     def _parts(self, zero: Array, centred: Array) -> tuple[Array, Array]:
         return rounded(jnp.sqrt(self.alpha) * zero), centred.astype(jnp.float32)

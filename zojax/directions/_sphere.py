@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 
 from zojax._types import Array
-from zojax.directions._base import LeafNoise
 from zojax.directions._gaussian import Gaussian
+from zojax.directions._noise import LeafNoise
 
 
 @dataclasses.dataclass(frozen=True)

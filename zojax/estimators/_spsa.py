@@ -132,7 +132,9 @@ def _rolled(function: Callable[[Any], Any], draws: Draws) -> Any:
 
 
 def _central(loss: Loss, draws: Draws, scale: Array, each_query: EachQuery) -> tuple[Array, Array]:
-    plus, minus = each_query(lambda i: both_ends(loss, draws.query(i), scale), draws)
+    plus, minus = each_query(
+        lambda i: both_ends(loss, lambda draws: draws.query(i), draws, scale), draws
+    )
     return (plus - minus) / (2.0 * scale), jnp.mean((plus + minus) / 2.0)
 
 

@@ -7,11 +7,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax import lax
 
 from zojax import _check
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
-from zojax.directions import Direction, Draws, Gaussian, LeafNoise, MomentumNoise, rounded
+from zojax.directions import (
+    Direction,
+    Draws,
+    Gaussian,
+    LeafNoise,
+    MomentumNoise,
+    alone,
+    rounded,
+)
 from zojax.rules._anneal import Anneal, adamu_schedules
 from zojax.streaming import EVALUATIONS, both_ends, loss_at
 
@@ -124,7 +131,7 @@ def adamu(
         alpha, beta1, beta2 = (_check.at(schedule, state.count) for schedule in schedules)
         mu = _centre(state, alpha, direction, signed=signed_momentum)
         draws = Draws.at_step(direction, state.key, state.count, 1, params)
-        plus, minus = both_ends(loss, _noises(draws, mu, alpha, beta1), scale)
+        plus, minus = both_ends(loss, lambda d: _noises(d, mu, alpha, beta1), draws, scale)
         slope = (plus - minus) / (2.0 * scale)
         noises = _noises(draws.after(slope), mu, alpha, beta1)
         gradient, nu = _estimate(noises, slope, beta2, params)
@@ -152,7 +159,7 @@ def _zeros(parameter: Array, dtype: Any) -> Array:
 def _noises(draws: Draws, mu: Any, alpha: Array, beta1: Array) -> list[MomentumNoise | None]:
     """The undrawn direction m_t of every leaf."""
     return [
-        None if zero is None else MomentumNoise(zero.words, zero.leaf, zero, centred, alpha, beta1)
+        None if zero is None else MomentumNoise(zero, centred, alpha, beta1)
         for zero, centred in zip(draws.query(0), jax.tree.leaves(mu), strict=True)
     ]
 
@@ -170,24 +177,17 @@ def _centre(state: AdamuState, alpha: Array, direction: Direction, *, signed: bo
     fresh = Draws.at_step(direction, state.key, state.count, 2, state.mu).query(1)
     # A slope of exactly 0 says nothing of up or down; it must not wipe the history.
     sign = jnp.where(state.slope < 0, -1.0, 1.0) if signed else 1.0
-    # One turn of a loop, which the compiler must not know: it would dissolve it.
-    turns = 1 + jnp.minimum(state.count, 0)
 
     def moved(noise: MomentumNoise | None, fresh: LeafNoise | None, mu: Array) -> Array:
         if noise is None or fresh is None:
             return mu
 
         def move(turn: Array, mu: Array) -> Array:
-            # Tied to the turn, the draws stay in the loop, where they fuse.
-            history = dataclasses.replace(noise, centred=mu).tied([turn])[0]
-            centred = fresh.tied([turn])[0]
-            moved = sign * history.draw(mu.shape)
-            moved += rounded(jnp.sqrt(1.0 - alpha) * centred.draw(mu.shape))
-            return moved.astype(mu.dtype)
+            history = dataclasses.replace(noise, centred=mu).in_turn(turn).draw(mu.shape)
+            fresh_noise = rounded(jnp.sqrt(1.0 - alpha) * fresh.in_turn(turn).draw(mu.shape))
+            return (sign * history + fresh_noise).astype(mu.dtype)
 
-        # XLA writes a loop's carry in place, and does not draw it again in every operation that
-        # reads it, as it does with what it can fuse.
-        return lax.fori_loop(0, turns, move, mu)
+        return alone(move, mu)
 
     leaves, tree = jax.tree.flatten(state.mu)
     noises = _noises(last, state.mu, state.alpha, state.beta1)

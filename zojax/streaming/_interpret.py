@@ -9,6 +9,7 @@ of these that fits:
 - a loop or branch is rebuilt around its interpreted body; a scan over stacked layers perturbs
   one layer at a time;
 - a gather of rows perturbs the rows gathered;
+- a product with a large weight perturbs it a part at a time;
 - anything else gets its weights perturbed just before it.
 """
 
@@ -22,6 +23,7 @@ from jax.extend import core
 
 from zojax._types import Array
 from zojax.streaming._perturbed import Perturbed, View, perturb
+from zojax.streaming._tiles import tiled_dot
 
 Value: TypeAlias = Any
 """An array, or a :class:`Perturbed` weight."""
@@ -80,7 +82,7 @@ def _rule(eqn: core.JaxprEqn, operands: list[Value]) -> Rule:
         return _view
     if name in CALLS:
         return _call
-    return {"scan": _scan, "while": _while, "cond": _cond, "gather": _gather}.get(name, _perturb)
+    return RULES.get(name, _perturb)
 
 
 def _bind(eqn: core.JaxprEqn, operands: list[Value]) -> Sequence[Array]:
@@ -107,6 +109,10 @@ def _view(eqn: core.JaxprEqn, operands: list[Value]) -> list[Value]:
 
 def _call(eqn: core.JaxprEqn, operands: list[Value]) -> list[Array]:
     return interpret(_closed(eqn.params[CALLS[eqn.primitive.name]]), operands)
+
+
+def _dot(eqn: core.JaxprEqn, operands: list[Value]) -> Sequence[Array]:
+    return tiled_dot(eqn, operands) or _perturb(eqn, operands)
 
 
 def _gather(eqn: core.JaxprEqn, operands: list[Value]) -> Sequence[Value]:
@@ -208,6 +214,15 @@ def _cond(eqn: core.JaxprEqn, operands: list[Value]) -> Sequence[Array]:
         for jaxpr in eqn.params["branches"]
     ]
     return lax.switch(operands[0], branches)
+
+
+RULES: dict[str, Rule] = {
+    "cond": _cond,
+    "dot_general": _dot,
+    "gather": _gather,
+    "scan": _scan,
+    "while": _while,
+}
 
 
 def _closed(jaxpr: Any) -> core.ClosedJaxpr:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from zojax._types import Array, Evaluation, Params, ValueFn
-from zojax.directions import LeafNoise, tied
+from zojax.directions import Draws, LeafNoise
 from zojax.streaming._interpret import interpret
 from zojax.streaming._perturbed import Perturbed, perturb
 
@@ -101,12 +101,14 @@ def _in_place(where: str, value_fn: ValueFn, params: Params) -> Loss:
     return loss
 
 
-def both_ends(loss: Loss, noises: Noises, scale: Array) -> tuple[Array, Array]:
+def both_ends(
+    loss: Loss, noises: Callable[[Draws], Noises], draws: Draws, scale: Array
+) -> tuple[Array, Array]:
     """The losses at θ + scale·z and θ - scale·z, the second not begun before the first is done."""
-    plus = loss(noises, scale)
+    plus = loss(noises(draws), scale)
     # The second loss's keys wait for the first loss: XLA would otherwise merge the equal draws of z
     # and keep every perturbed weight alive across both forward passes.
-    return plus, loss(tied(noises, plus), -scale)
+    return plus, loss(noises(draws.after(plus)), -scale)
 
 
 @jax.jit
