@@ -1,0 +1,111 @@
+"""Products with a large perturbed weight, done in parts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import zojax
+from zojax.directions import Draws
+from zojax.streaming import _tiles as tiles
+from zojax.streaming import loss_at
+
+# Each product keeps another axis of the weight, with and without a transposition before it.
+GAUSSIAN = zojax.Gaussian()
+
+PRODUCTS = {
+    "x @ w": ((24, 70), lambda x, w: x @ w),
+    "x @ w.T": ((70, 24), lambda x, w: x @ w.T),
+    "w @ x": ((70, 24), lambda x, w: w @ x.T),
+    "heads": ((24, 7, 10), lambda x, w: jnp.einsum("bd,dhk->bhk", x, w)),
+    "batched": ((5, 24, 70), lambda x, w: jnp.einsum("bd,nde->nbe", x, w)),
+}
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    monkeypatch.setattr(tiles, "TILE_BYTES", 1024)
+    monkeypatch.setattr(tiles, "LARGE_BYTES", 2048)
+
+
+def product_at(evaluation, product, w, direction=GAUSSIAN):
+    """The product as the loss sees it at w + 0.1·z."""
+    seen = []
+    x = jnp.linspace(-1.0, 1.0, 3 * 24, dtype=w.dtype).reshape(3, 24)
+
+    def value_fn(params):
+        y = product(x, params["w"])
+        jax.debug.callback(seen.append, y)
+        return jnp.zeros(())
+
+    loss = loss_at("test", value_fn, {"w": w}, evaluation)
+    draws = Draws.at_step(direction, jax.random.key(1), jnp.int32(5), 1, {"w": w})
+    jax.jit(lambda draws: loss(draws.query(0), 0.1))(draws)
+    jax.effects_barrier()
+    return seen[0]
+
+
+@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_the_parts_make_the_whole_product(name, dtype, monkeypatch):
+    shape, product = PRODUCTS[name]
+    w = jax.random.normal(jax.random.key(0), shape).astype(dtype)
+    parts = []
+    monkeypatch.setattr(
+        tiles, "perturb", lambda *args: parts.append(args[0].shape) or perturb(*args)
+    )
+    perturb = zojax.streaming._perturbed.perturb
+    streamed = product_at("streamed", product, w)
+    assert parts
+    assert all(np.prod(part) * w.dtype.itemsize <= 2048 for part in parts)
+    copied = product_at("copy", product, w)
+    tolerance = 1e-5 if dtype == "float32" else 0.05
+    np.testing.assert_allclose(
+        streamed.astype("float32"), copied.astype("float32"), rtol=tolerance, atol=tolerance
+    )
+
+
+@pytest.mark.usefixtures("small_tiles")
+def test_a_weight_is_perturbed_whole_where_it_has_no_parts():
+    w = jax.random.normal(jax.random.key(0), (24, 70))
+    sampler = zojax.Sampler(jax.random.normal)
+    for product in (lambda x, w: x @ w, lambda x, w: x.sum() * (w.reshape(-1) @ w.reshape(-1))):
+        for direction in (zojax.Gaussian(), sampler):
+            streamed = product_at("streamed", product, w, direction)
+            copied = product_at("copy", product, w, direction)
+            np.testing.assert_allclose(streamed, copied, rtol=1e-5, atol=1e-5)
+
+
+def test_a_large_head_leaves_no_perturbed_copy():
+    w = jnp.zeros((30_000, 512))  # 61 MB
+
+    def step_bytes(evaluation):
+        tx = zojax.spsa(1e-3, 0, direction=zojax.Rademacher(), evaluation=evaluation)
+
+        def value(params, x):
+            return tx.update(
+                None, tx.init(params), params, value_fn=lambda p: jnp.sum((x @ p["w"].T) ** 2)
+            )[1].value
+
+        compiled = jax.jit(value, compiler_options=zojax.compiler_options())
+        return compiled.lower({"w": w}, jnp.ones((2, 512))).compile().memory_analysis()
+
+    assert step_bytes("copy").temp_size_in_bytes > w.nbytes
+    assert step_bytes("streamed").temp_size_in_bytes < w.nbytes / 5
+
+
+def test_a_weight_over_several_devices_is_not_cut():
+    mesh = jax.make_mesh((8,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
+    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x", None))
+    w = jax.device_put(jnp.zeros((30_000, 512)), sharding)
+    tx = zojax.spsa(1e-3, 0)
+
+    def value(params, x):
+        return tx.update(None, tx.init(params), params, value_fn=lambda p: jnp.sum(x @ p["w"].T))[
+            1
+        ].value
+
+    text = jax.jit(value).lower({"w": w}, jnp.ones((2, 512))).compile().as_text()
+    assert "all-gather" not in text
+    assert "collective-permute" not in text
