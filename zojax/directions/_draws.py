@@ -88,6 +88,18 @@ class Draws:
         keys = row_keys(words[leaf], math.prod(shape[: leading_axes(shape)]))
         return self._noise(leaf, Row.at(keys[None], 0), factor)
 
+    def repeated(self, times: int) -> Self:
+        """The draws of q·times points: each query ``times`` times in a row.
+
+        Equal points of a loop are drawn anew by each turn: behind the barrier XLA does not see that
+        they are equal, and so keeps nothing of z from one turn to the next.
+        """
+        words, factors = (
+            None if x is None else lax.optimization_barrier(jnp.repeat(x, times, axis=0))
+            for x in (self.words, self.factors)
+        )
+        return dataclasses.replace(self, words=words, factors=factors)
+
     def after(self, values: Array) -> Self:
         """The same draws, made only once ``values`` are known."""
         words, _ = lax.optimization_barrier((self.words, values))

@@ -1,7 +1,6 @@
 """Gradients from differences of losses along random directions."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +18,7 @@ from zojax._types import (
     ValueFn,
 )
 from zojax.directions import Direction, Draws, Gaussian, LeafNoise
-from zojax.streaming import EVALUATIONS, Loss, both_ends, loss_at
+from zojax.streaming import EVALUATIONS, Loss, loss_at, losses_at
 
 
 class SpsaState(NamedTuple):
@@ -110,39 +109,27 @@ def spsa(
         _check.parameters("spsa", params)
         loss = loss_at("spsa", value_fn, params, evaluation)
         draws = Draws.at_step(direction, state.key, state.count, num_queries, params)
-        # Python calls of value_fn cannot be rolled into a compiled loop.
-        each_query = _looped if evaluation == "in_place" or num_queries == 1 else _rolled
-        slopes, value = slopes_of(loss, draws, _check.at(eps, state.count), each_query)
+        slopes, value = slopes_of(loss, draws, _check.at(eps, state.count), evaluation)
         gradient = _gradient(draws.after(slopes), slopes, params)
         return gradient, SpsaState(_check.next_count(state.count), state.key, value)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-EachQuery: TypeAlias = Callable[[Callable[[Any], Any], Draws], Any]
+def _central(loss: Loss, draws: Draws, scale: Array, evaluation: Evaluation) -> tuple[Array, Array]:
+    num_queries = len(draws.words)
+    scales = jnp.tile(jnp.stack([scale, -scale]), num_queries)
+    losses = losses_at(loss, Draws.query, draws.repeated(2), scales, evaluation)
+    plus, minus = losses.reshape(num_queries, 2).T
+    return (plus - minus) / (2.0 * scale), jnp.mean(losses)
 
 
-def _looped(function: Callable[[Any], Any], draws: Draws) -> Any:
-    results = [function(query) for query in range(len(draws.words))]
-    return jax.tree.map(lambda *r: jnp.stack(r), *results)
-
-
-def _rolled(function: Callable[[Any], Any], draws: Draws) -> Any:
-    return lax.map(function, jnp.arange(len(draws.words)))
-
-
-def _central(loss: Loss, draws: Draws, scale: Array, each_query: EachQuery) -> tuple[Array, Array]:
-    plus, minus = each_query(
-        lambda i: both_ends(loss, lambda draws: draws.query(i), draws, scale), draws
-    )
-    return (plus - minus) / (2.0 * scale), jnp.mean((plus + minus) / 2.0)
-
-
-def _forward(loss: Loss, draws: Draws, scale: Array, each_query: EachQuery) -> tuple[Array, Array]:
+def _forward(loss: Loss, draws: Draws, scale: Array, evaluation: Evaluation) -> tuple[Array, Array]:
+    num_queries = len(draws.words)
     base = loss([None] * len(draws.shapes), scale)
-    draws = draws.after(base)
-    plus = each_query(lambda i: loss(draws.query(i), scale), draws)
-    return (plus - base) / scale, (base + jnp.sum(plus)) / (1 + len(plus))
+    scales = jnp.broadcast_to(scale, num_queries)
+    plus = losses_at(loss, Draws.query, draws.repeated(1).after(base), scales, evaluation)
+    return (plus - base) / scale, (base + jnp.sum(plus)) / (1 + num_queries)
 
 
 @jax.jit

@@ -1,12 +1,12 @@
 """ZO-AdaMU: momentum and variance in the direction rather than in the gradient."""
 
-import dataclasses
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 from zojax import _check
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
@@ -20,7 +20,7 @@ from zojax.directions import (
     rounded,
 )
 from zojax.rules._anneal import Anneal, adamu_schedules
-from zojax.streaming import EVALUATIONS, both_ends, loss_at
+from zojax.streaming import EVALUATIONS, loss_at, losses_at
 
 SIGMA = 1e-8
 
@@ -131,9 +131,17 @@ def adamu(
         alpha, beta1, beta2 = (_check.at(schedule, state.count) for schedule in schedules)
         mu = _centre(state, alpha, direction, signed=signed_momentum)
         draws = Draws.at_step(direction, state.key, state.count, 1, params)
-        plus, minus = both_ends(loss, lambda d: _noises(d, mu, alpha, beta1), draws, scale)
+        # Behind the barrier the compiler does not see that both losses weigh alike, and so keeps no
+        # product of the history from one to the other.
+        weights = lax.optimization_barrier(jnp.stack([beta1, beta1]))
+        scales = jnp.stack([scale, -scale])
+
+        def directions(points: Draws, point: int | Array) -> list[MomentumNoise | None]:
+            return _noises(points.query(point), mu, alpha, weights[point])
+
+        plus, minus = losses_at(loss, directions, draws.repeated(2), scales, evaluation)
         slope = (plus - minus) / (2.0 * scale)
-        noises = _noises(draws.after(slope), mu, alpha, beta1)
+        noises = _noises(draws.after(slope).query(0), mu, alpha, beta1)
         gradient, nu = _estimate(noises, slope, beta2, params)
         new_state = AdamuState(
             _check.next_count(state.count),
@@ -156,11 +164,13 @@ def _zeros(parameter: Array, dtype: Any) -> Array:
     return jnp.zeros_like(parameter, dtype=dtype if floating else None)
 
 
-def _noises(draws: Draws, mu: Any, alpha: Array, beta1: Array) -> list[MomentumNoise | None]:
+def _noises(
+    zeros: list[LeafNoise | None], mu: Any, alpha: Array, beta1: Array
+) -> list[MomentumNoise | None]:
     """The undrawn direction m_t of every leaf."""
     return [
         None if zero is None else MomentumNoise(zero, centred, alpha, beta1)
-        for zero, centred in zip(draws.query(0), jax.tree.leaves(mu), strict=True)
+        for zero, centred in zip(zeros, jax.tree.leaves(mu), strict=True)
     ]
 
 
@@ -172,26 +182,26 @@ def _centre(state: AdamuState, alpha: Array, direction: Direction, *, signed: bo
     would be read by the update and overwritten by the new one in an order that XLA cannot see, so
     that it keeps a copy of it all.
     """
-    last = Draws.at_step(direction, state.key, state.count - 1, 1, state.mu)
+    leaves, tree = jax.tree.flatten(state.mu)
+    last = Draws.at_step(direction, state.key, state.count - 1, 1, state.mu).query(0)
     # ξ̈ is the second query of this step, so that it shares nothing with ξ̇.
     fresh = Draws.at_step(direction, state.key, state.count, 2, state.mu).query(1)
     # A slope of exactly 0 says nothing of up or down; it must not wipe the history.
     sign = jnp.where(state.slope < 0, -1.0, 1.0) if signed else 1.0
 
-    def moved(noise: MomentumNoise | None, fresh: LeafNoise | None, mu: Array) -> Array:
-        if noise is None or fresh is None:
+    def moved(turn: Array, zero: LeafNoise | None, fresh: LeafNoise | None, mu: Array) -> Array:
+        if zero is None or fresh is None:
             return mu
+        history = MomentumNoise(zero.in_turn(turn), mu, state.alpha, state.beta1).draw(mu.shape)
+        centred = fresh.in_turn(turn).draw(mu.shape)
+        return (sign * history + rounded(jnp.sqrt(1.0 - alpha) * centred)).astype(mu.dtype)
 
-        def move(turn: Array, mu: Array) -> Array:
-            history = dataclasses.replace(noise, centred=mu).in_turn(turn).draw(mu.shape)
-            fresh_noise = rounded(jnp.sqrt(1.0 - alpha) * fresh.in_turn(turn).draw(mu.shape))
-            return (sign * history + fresh_noise).astype(mu.dtype)
+    def move(turn: Array, leaves: list[Array]) -> list[Array]:
+        return list(map(partial(moved, turn), last, fresh, leaves))
 
-        return alone(move, mu)
-
-    leaves, tree = jax.tree.flatten(state.mu)
-    noises = _noises(last, state.mu, state.alpha, state.beta1)
-    return jax.tree.unflatten(tree, map(moved, noises, fresh, leaves))
+    # XLA writes a loop's carry in place, and does not draw it again in every operation that reads
+    # it, as it does with what it can fuse.
+    return jax.tree.unflatten(tree, alone(move, leaves))
 
 
 @jax.jit

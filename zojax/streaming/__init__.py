@@ -4,5 +4,5 @@ from zojax.streaming._compiler import compiler_options as compiler_options
 from zojax.streaming._losses import EVALUATIONS as EVALUATIONS
 from zojax.streaming._losses import Loss as Loss
 from zojax.streaming._losses import Noises as Noises
-from zojax.streaming._losses import both_ends as both_ends
 from zojax.streaming._losses import loss_at as loss_at
+from zojax.streaming._losses import losses_at as losses_at

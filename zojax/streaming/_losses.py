@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.core import Tracer
 
 from zojax._types import Array, Evaluation, Params, ValueFn
@@ -101,14 +102,35 @@ def _in_place(where: str, value_fn: ValueFn, params: Params) -> Loss:
     return loss
 
 
-def both_ends(
-    loss: Loss, noises: Callable[[Draws], Noises], draws: Draws, scale: Array
-) -> tuple[Array, Array]:
-    """The losses at θ + scale·z and θ - scale·z, the second not begun before the first is done."""
-    plus = loss(noises(draws), scale)
-    # The second loss's keys wait for the first loss: XLA would otherwise merge the equal draws of z
-    # and keep every perturbed weight alive across both forward passes.
-    return plus, loss(noises(draws.after(plus)), -scale)
+def losses_at(
+    loss: Loss,
+    noises: Callable[[Draws, int | Array], Noises],
+    points: Draws,
+    scales: Array,
+    evaluation: Evaluation,
+) -> Array:
+    """The losses at θ + scale·z, one after the other.
+
+    Args:
+      loss: What :func:`loss_at` gives.
+      noises: ``noises(points, i)``: the undrawn direction of a point.
+      points: The draws of p points: see :meth:`zojax.directions.Draws.repeated`.
+      scales: float32 [p].
+      evaluation: As in :func:`loss_at`.
+
+    Returns:
+      float32 [p].
+    """
+
+    def loss_of(point: int | Array) -> Array:
+        return loss(noises(points, point), scales[point])
+
+    if evaluation == "in_place":
+        # Python calls of value_fn cannot be rolled into a compiled loop.
+        return jnp.stack([loss_of(point) for point in range(len(scales))])
+    # A loop rather than a row: the program holds one forward pass, and a point's perturbed weights
+    # are gone before the next point's are there.
+    return lax.map(loss_of, jnp.arange(len(scales)))
 
 
 @jax.jit
