@@ -13,16 +13,19 @@ import pytest
 import zojax
 from zojax import planning
 
-# Beyond the forward pass: one perturbed leaf at a time, and 2% of the parameters for the rest.
+# What a step may need beyond its forward pass, as a fraction of that.
 SLACK = 0.02
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 
 @cache
-def forward(target: str, size: str) -> tuple[device_free.Workload, planning.Memory]:
+def forward(target: str) -> tuple[device_free.Workload, planning.Memory]:
     """A model, and the memory of its forward pass on ``target``."""
-    workload = device_free.opt(size, jnp.float32, batch=4, length=64)
+    if target == "cpu":
+        workload = device_free.opt("125m", jnp.float32, batch=4, length=64)
+    else:
+        workload = device_free.opt("1.3b", jnp.bfloat16, batch=8, length=256)
     return workload, device_free.forward_memory(workload, target)
 
 
@@ -34,23 +37,24 @@ def target(request) -> str:
 
 
 def excess(
-    target: str, size: str, optimizer: optax.GradientTransformationExtraArgs, buffers: int
-) -> float:
-    """Bytes over what is promised, as a fraction of the parameters; not positive where it holds."""
-    workload, inference = forward(target, size)
+    target: str, optimizer: optax.GradientTransformationExtraArgs, buffers: int
+) -> tuple[int, float]:
+    """Bytes over inference and ``buffers`` times the parameters, and how many are allowed."""
+    workload, inference = forward(target)
     step = device_free.step_memory(workload, target, optimizer)
-    promised = inference.device + workload.largest_leaf + buffers * workload.nbytes
-    return (step.device - promised) / workload.nbytes
+    return step.device - inference.device - buffers * workload.nbytes, SLACK * inference.device
 
 
 def test_a_step_of_mezo_needs_the_memory_of_inference(target):
     tx = zojax.mezo(learning_rate=1e-6, eps=1e-3, key=jax.random.key(0))
-    assert excess(target, "125m", tx, buffers=0) <= SLACK
+    more, allowed = excess(target, tx, buffers=0)
+    assert more <= allowed
 
 
 def test_zo_adamu_adds_one_buffer_for_its_momentum(target):
     tx = zojax.zo_adamu(learning_rate=1e-4, eps=1e-3, key=jax.random.key(0), store_nu=False)
-    assert excess(target, "125m", tx, buffers=1) <= SLACK
+    more, allowed = excess(target, tx, buffers=1)
+    assert more <= allowed
 
 
 def test_a_perturbed_copy_would_be_noticed():
@@ -59,4 +63,4 @@ def test_a_perturbed_copy_would_be_noticed():
     inference = device_free.forward_memory(workload, "cpu")
     tx = zojax.mezo(learning_rate=1e-6, eps=1e-3, key=0, evaluation="copy")
     step = device_free.step_memory(workload, "cpu", tx)
-    assert step.device > inference.device + workload.largest_leaf + SLACK * workload.nbytes
+    assert step.device > (1 + 10 * SLACK) * inference.device

@@ -53,7 +53,7 @@ class Draws:
             for leaf in jax.tree.leaves(params)
         )
         draws = cls(leaf_words(key, count, num_queries, params), None, direction, shapes)
-        return dataclasses.replace(draws, factors=lax.map(draws._factor, jnp.arange(num_queries)))
+        return dataclasses.replace(draws, factors=_factors(draws))
 
     def query(self, index: int | Array) -> list[LeafNoise | None]:
         """The undrawn z of query ``index`` for every leaf; None for a leaf that does not move.
@@ -68,8 +68,8 @@ class Draws:
             for leaf in self._moving():
                 noises[leaf] = WholeNoise(Row.at(words, leaf), direction, factor)
             return noises
-        groups = self._groups()
-        tables = self._tables(words, factor, groups)
+        groups = self.groups()
+        tables = _tables(self, index)
         for (is_vector, _), leaves, table in zip(groups, groups.values(), tables, strict=True):
             rows = [Row.at(table, position) for position in range(len(leaves))]
             if is_vector:
@@ -113,7 +113,7 @@ class Draws:
     def _moving(self) -> list[int]:
         return [leaf for leaf, shape in enumerate(self.shapes) if shape is not None]
 
-    def _groups(self) -> dict[tuple[bool, int], list[int]]:
+    def groups(self) -> dict[tuple[bool, int], list[int]]:
         """The leaves that move: vectors by their size, others by their number of rows."""
         groups: dict[tuple[bool, int], list[int]] = {}
         for leaf in self._moving():
@@ -123,39 +123,50 @@ class Draws:
             groups.setdefault((is_vector, size), []).append(leaf)
         return groups
 
-    def _tables(
-        self, words: Array, factor: Array | None, groups: dict[tuple[bool, int], list[int]]
-    ) -> list[Array]:
-        """For each group [leaves, size]: z of vectors, float32, or the keys of rows, uint32."""
-        direction = cast("ElementwiseDirection", self.direction)
-
-        def z(keys: Array, size: int) -> Array:
-            z = from_keys(direction, keys[:, 0], (size,), (size,))
-            return z if factor is None else rounded(z * factor)
-
-        def fill(turn: Array, tables: list[Array]) -> list[Array]:
-            del tables
-            keys = [
-                jax.vmap(partial(row_keys, rows=1 if is_vector else size))(
-                    words[jnp.array(leaves) + turn]
-                )
-                for (is_vector, size), leaves in groups.items()
-            ]
-            return [
-                z(keys, size) if is_vector else keys
-                for (is_vector, size), keys in zip(groups, keys, strict=True)
-            ]
-
-        return alone(
-            fill,
-            [
-                jnp.zeros((len(leaves), size), jnp.float32 if is_vector else jnp.uint32)
-                for (is_vector, size), leaves in groups.items()
-            ],
-        )
-
-    def _factor(self, index: Array) -> Array | None:
+    def factor(self, index: Array) -> Array | None:
+        """The scale common to all leaves of query ``index``, or None for 1."""
         leaves = zip(self.query(index), self.shapes, strict=True)
         return self.direction.factor(
             [(noise, shape) for noise, shape in leaves if noise is not None and shape is not None]
         )
+
+
+# Both are compiled, so that a step outside of jit compiles their loops once and not every time.
+
+
+@jax.jit
+def _factors(draws: Draws) -> Array | None:
+    return lax.map(draws.factor, jnp.arange(len(draws.words)))
+
+
+@jax.jit
+def _tables(draws: Draws, index: int | Array) -> list[Array]:
+    """For each group [leaves, size]: z of vectors, float32, or the keys of rows, uint32."""
+    direction, groups = cast("ElementwiseDirection", draws.direction), draws.groups()
+    words = draws.words[index]
+    factor = None if draws.factors is None else draws.factors[index]
+
+    def z(keys: Array, size: int) -> Array:
+        z = from_keys(direction, keys[:, 0], (size,), (size,))
+        return z if factor is None else rounded(z * factor)
+
+    def fill(turn: Array, tables: list[Array]) -> list[Array]:
+        del tables
+        keys = [
+            jax.vmap(partial(row_keys, rows=1 if is_vector else size))(
+                words[jnp.array(leaves) + turn]
+            )
+            for (is_vector, size), leaves in groups.items()
+        ]
+        return [
+            z(keys, size) if is_vector else keys
+            for (is_vector, size), keys in zip(groups, keys, strict=True)
+        ]
+
+    return alone(
+        fill,
+        [
+            jnp.zeros((len(leaves), size), jnp.float32 if is_vector else jnp.uint32)
+            for (is_vector, size), leaves in groups.items()
+        ],
+    )
