@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 
-import device_free
 import jax
 import jax.numpy as jnp
 import optax
@@ -20,13 +19,13 @@ pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 
 @cache
-def forward(target: str) -> tuple[device_free.Workload, planning.Memory]:
+def forward(target: str) -> tuple[planning.Workload, planning.Memory]:
     """A model, and the memory of its forward pass on ``target``."""
     if target == "cpu":
-        workload = device_free.opt("125m", jnp.float32, batch=4, length=64)
+        workload = planning.workload("opt-125m", batch=4, length=64)
     else:
-        workload = device_free.opt("1.3b", jnp.bfloat16, batch=8, length=256)
-    return workload, device_free.forward_memory(workload, target)
+        workload = planning.workload("opt-1.3b", batch=8, length=256, dtype=jnp.bfloat16)
+    return workload, planning.memory(planning.compile_forward(target, workload))
 
 
 @pytest.fixture(params=["cpu", "a100-80gb"])
@@ -41,7 +40,7 @@ def excess(
 ) -> tuple[int, float]:
     """Bytes over inference and ``buffers`` times the parameters, and how many are allowed."""
     workload, inference = forward(target)
-    step = device_free.step_memory(workload, target, optimizer)
+    step = planning.memory(planning.compile_step(target, workload, optimizer))
     return step.device - inference.device - buffers * workload.nbytes, SLACK * inference.device
 
 
@@ -58,9 +57,11 @@ def test_zo_adamu_adds_one_buffer_for_its_momentum(target):
 
 
 def test_a_perturbed_copy_would_be_noticed():
-    # The bound can fail: plain copies of a small model are far beyond it.
-    workload = device_free.opt("tiny", jnp.float32, batch=2, length=16)
-    inference = device_free.forward_memory(workload, "cpu")
+    # The bound can fail: plain copies are far beyond it.
+    params = {"w": jax.ShapeDtypeStruct((1024, 1024), jnp.float32)}
+    tokens = jax.ShapeDtypeStruct((4, 1024), jnp.int32)
+    workload = planning.Workload(params, tokens, lambda p, x: jnp.sum(x.astype("float32") @ p["w"]))
+    inference = planning.memory(planning.compile_forward("cpu", workload))
     tx = zojax.mezo(learning_rate=1e-6, eps=1e-3, key=0, evaluation="copy")
-    step = device_free.step_memory(workload, "cpu", tx)
+    step = planning.memory(planning.compile_step("cpu", workload, tx))
     assert step.device > (1 + 10 * SLACK) * inference.device

@@ -1,0 +1,78 @@
+"""Memory of a training step over that of inference, and how long both take to compile.
+
+Read from compiled programs: the A100's are compiled without one.
+
+    pip install ".[demo,plan]"
+    python benchmarks/step_memory.py
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+# Nothing runs on an accelerator here, and a machine may have none.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import _record
+import jax
+import jax.numpy as jnp
+
+import zojax
+from zojax import planning
+
+WORKLOADS: list[tuple[str, str, Any, int, int]] = [
+    ("cpu", "opt-125m", jnp.float32, 4, 64),
+    ("a100-80gb", "opt-125m", jnp.float32, 4, 64),
+    ("a100-80gb", "opt-1.3b", jnp.bfloat16, 8, 256),
+    ("a100-80gb", "roberta-large", jnp.float32, 16, 128),
+    ("a100-80gb", "opt-13b", jnp.bfloat16, 1, 2048),
+]
+OPTIMIZERS = {
+    "mezo": zojax.mezo(1e-6, 1e-3, 0),
+    "mezo, random signs": zojax.mezo(1e-6, 1e-3, 0, direction=zojax.Rademacher()),
+    "zo_adamu": zojax.zo_adamu(1e-4, 1e-3, 0),
+}
+
+
+def main() -> None:
+    rows: list[dict[str, Any]] = []
+    for device, model, dtype, batch, length in WORKLOADS:
+        work = planning.workload(model, batch=batch, length=length, dtype=dtype)
+        forward, forward_seconds = _compiled(planning.compile_forward, device, work)
+        for name, optimizer in OPTIMIZERS.items():
+            step, seconds = _compiled(planning.compile_step, device, work, optimizer)
+            row = {
+                "device": device,
+                "model": f"{model}, {jnp.dtype(dtype).name}, {batch}×{length}",
+                "optimizer": name,
+                "parameters, MB": round(work.nbytes / 1e6),
+                "forward pass, MB": round(forward / 1e6),
+                "step, MB": round(step / 1e6),
+                "step ÷ forward pass": round(step / forward, 3),
+                "beyond it, in parameters": round((step - forward) / work.nbytes, 3),
+                "compile time ÷ forward pass's": round(seconds / forward_seconds, 1),
+            }
+            print(row, flush=True)
+            rows.append(row)
+    path = _record.write(
+        "step_memory",
+        "Device memory of a step and of a forward pass",
+        rows,
+        "Bytes of arguments, results and temporaries of the compiled program, tokens included. "
+        "zo_adamu keeps its momentum, one buffer of the parameters' size and dtype. Compile times "
+        "are of one run each, tracing included.",
+    )
+    print(f"written: {path}")
+
+
+def _compiled(compile_: Any, *args: Any) -> tuple[int, float]:
+    jax.clear_caches()
+    start = time.perf_counter()
+    program = compile_(*args)
+    return planning.memory(program).device, time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

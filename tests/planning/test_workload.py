@@ -1,0 +1,57 @@
+"""Models to plan with."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from zojax import planning
+
+
+def count(params):
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters"),
+    [
+        # as published, in millions
+        ("opt-125m", 125),
+        ("opt-350m", 331),
+        ("opt-1.3b", 1316),
+        ("opt-13b", 12853),
+        ("opt-175b", 174604),
+        ("roberta-large", 355),
+    ],
+)
+def test_a_named_model_has_its_size(model, parameters):
+    work = planning.workload(model, batch=2, length=16, dtype=jnp.bfloat16)
+    assert abs(count(work.params) / 1e6 - parameters) < 1
+    assert work.nbytes == 2 * count(work.params)
+    assert work.tokens.shape == (2, 16)
+    loss = jax.eval_shape(work.loss, work.params, work.tokens)
+    assert (loss.shape, loss.dtype) == ((), jnp.float32)
+
+
+def test_a_folder_with_a_config(tmp_path):
+    config = {
+        "model_type": "opt",
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "ffn_dim": 64,
+        "word_embed_proj_dim": 32,
+        "vocab_size": 100,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    work = planning.workload(tmp_path, batch=1, length=8)
+    assert max(leaf.size for leaf in jax.tree.leaves(work.params)) == (2048 + 2) * 32
+
+
+def test_unknown_models_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="model must be one of opt-125m"):
+        planning.workload("opt-12b", batch=1, length=8)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    with pytest.raises(ValueError, match="family opt or roberta, got gpt2"):
+        planning.workload(tmp_path, batch=1, length=8)
