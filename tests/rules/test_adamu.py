@@ -17,6 +17,11 @@ def value_fn(p):
     return jnp.sum(jnp.cos(p["w"]) * jnp.arange(1.0, 6.0)[None]) + jnp.sum(p["b"] ** 2)
 
 
+def oracle_value(p):
+    """``value_fn`` in float64 NumPy."""
+    return np.sum(np.cos(p["w"]) * np.arange(1.0, 6.0)[None]) + np.sum(p["b"] ** 2)
+
+
 def params():
     key = jax.random.key(2)
     return {"b": jnp.ones(4), "w": jax.random.normal(key, SHAPE)}
@@ -53,16 +58,22 @@ def test_follows_the_formulas(signed, anneal):
             for q in (draws.query(0), draws.query(1))
         ]
         alpha, beta1, beta2 = (float(schedule(count)) for schedule in schedules)
-        slope = float(state[0].slope)
+        zero = {n: np.sqrt(alpha) * noise[0][n] for n in "bw"}
+        centred = {n: mu[n] + np.sqrt(1 - alpha) * noise[1][n] for n in "bw"}
+        m = {n: beta1 * zero[n] + (1 - beta1) * centred[n] for n in "bw"}
+        # Equation 5; the float32 losses round to some 1e-6, which eps divides.
+        plus, minus = (
+            oracle_value({n: theta[n] + sign * eps * m[n] for n in "bw"}) for sign in (1, -1)
+        )
+        slope = (plus - minus) / (2 * eps)
+        np.testing.assert_allclose(state[0].slope, slope, rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(state[0].value, (plus + minus) / 2, rtol=1e-6)
         for n in "bw":
-            zero = np.sqrt(alpha) * noise[0][n]
-            centred = mu[n] + np.sqrt(1 - alpha) * noise[1][n]
-            m = beta1 * zero + (1 - beta1) * centred
-            v = beta2 * zero**2 + (1 - beta2) * centred**2
-            theta[n] = theta[n] - rate * slope * m / np.sqrt(v + 1e-8)
-            np.testing.assert_allclose(after[n], theta[n], rtol=2e-4, atol=2e-5)
-            # Equation 5, at the parameters before the step.
-            mu[n] = (np.sign(slope) if signed else 1.0) * m
+            v = beta2 * zero[n] ** 2 + (1 - beta2) * centred[n] ** 2
+            update = rate * float(state[0].slope) * m[n] / np.sqrt(v + 1e-8)
+            np.testing.assert_allclose(after[n], theta[n] - update, rtol=2e-4, atol=2e-5)
+            # The next step starts from the float32 parameters, so that roundings do not add up.
+            mu[n] = (np.sign(slope) if signed else 1.0) * m[n]
             theta[n] = np.asarray(after[n], np.float64)
 
 
