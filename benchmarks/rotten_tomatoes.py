@@ -35,7 +35,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "MeZO": {"optimizer": "mezo", "hyper": {}},
     ADAM: {"optimizer": "adam", "hyper": {}},
 }
-LEARNING_RATES = (3e-5, 1e-4, 3e-4, 1e-3)
+LEARNING_RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
 TUNING_SEED = 1000
 RUNS = _record.RESULTS / "rotten_tomatoes_runs.jsonl"
 

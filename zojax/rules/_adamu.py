@@ -74,7 +74,8 @@ def adamu(
       anneal: ``"figure"`` or ``"equation"``: see :func:`zojax.adamu_schedules`.
       alpha, beta1, beta2: Numbers or schedules that replace the annealed ones.
       signed_momentum: Keep sign(g)·m_t as history, as the released code does, so that it points
-        uphill; False keeps m_t, as Algorithm 1 of the paper says.
+        uphill; False keeps m_t, as Algorithm 1 of the paper says. The documentation's results
+        have both: signed is the better.
       store_nu: Keep v_t in the state to look at it. It has no recurrence, so the updates are the
         same bits without.
       mu_dtype: dtype of z̈; the parameters' where None.

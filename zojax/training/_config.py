@@ -84,13 +84,13 @@ class FinetuneConfig:
     """Of the parameters and of the computation."""
     optimizer: OptimizerName = "zo_adamu"
     """zo_adamu and mezo need forward passes alone; adam and sgd are their first-order peers."""
-    steps: int = 300
+    steps: int = 1000
     """Updates."""
     batch_size: int = 16
     """Training examples of a step, at most as many as there are."""
     eval_batch_size: int = 64
     """Examples of a forward pass when accuracy is measured."""
-    eval_every: int = 50
+    eval_every: int = 100
     """Steps between two measurements on dev."""
     log_every: int = 10
     """Steps whose mean loss makes a line of metrics.jsonl."""
