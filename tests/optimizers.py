@@ -21,6 +21,10 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
     "mezo, sampler": lambda **o: zojax.mezo(
         1e-2, 1e-2, 0, direction=zojax.Sampler(jax.random.normal), **o
     ),
+    "mezo, low rank": lambda **o: zojax.mezo(1e-2, 1e-2, 0, direction=zojax.LowRank(), **o),
+    "mezo, batched": lambda **o: zojax.mezo(
+        1e-2, 1e-2, 0, num_queries=2, direction=zojax.LowRank(2), batched=True, **o
+    ),
     "mezo, decay": lambda **o: zojax.mezo(1e-2, 1e-2, 0, weight_decay=0.1, **o),
     "zo_adamu": lambda **o: zojax.zo_adamu(1e-2, 1e-2, 0, phases=PHASES, **o),
     "zo_adamu, equation": lambda **o: zojax.zo_adamu(

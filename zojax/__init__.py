@@ -9,6 +9,7 @@ from zojax._types import ValueFn as ValueFn
 from zojax.directions import Direction as Direction
 from zojax.directions import ElementwiseDirection as ElementwiseDirection
 from zojax.directions import Gaussian as Gaussian
+from zojax.directions import LowRank as LowRank
 from zojax.directions import Rademacher as Rademacher
 from zojax.directions import Sampler as Sampler
 from zojax.directions import Sphere as Sphere

@@ -22,6 +22,7 @@ def mezo(
     direction: Direction = Gaussian(),  # noqa: B008 (frozen)
     difference: Difference = "central",
     evaluation: Evaluation = "streamed",
+    batched: bool = False,
     weight_decay: ScalarOrSchedule = 0.0,
     mask: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
@@ -34,7 +35,7 @@ def mezo(
       learning_rate: η; a float or a schedule of the step. The paper tunes whole models at 1e-6.
       eps: Perturbation scale in parameter units; a float > 0 or a schedule. The paper's is 1e-3.
       key: Typed PRNG key or int seed.
-      num_queries, direction, difference, evaluation: See :func:`zojax.spsa`.
+      num_queries, direction, difference, evaluation, batched: See :func:`zojax.spsa`.
       weight_decay: λ ≥ 0; a float or a schedule.
       mask: Tree of bools, or a function of the parameters that gives one: where λ applies.
         Usual is to spare biases and layer norms.
@@ -73,6 +74,7 @@ def mezo(
             direction=direction,
             difference=difference,
             evaluation=evaluation,
+            batched=batched,
         ),
         _decay("mezo", weight_decay, mask),
         optax.scale_by_learning_rate(learning_rate),

@@ -177,7 +177,7 @@ def losses(value_fn, params, evaluation, direction):
 
 
 @pytest.mark.parametrize(
-    "direction", [zojax.Gaussian(), zojax.Sampler(jax.random.normal)], ids=repr
+    "direction", [zojax.Gaussian(), zojax.LowRank(2), zojax.Sampler(jax.random.normal)], ids=repr
 )
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
 def test_streamed_equals_a_perturbed_copy(function, direction):
@@ -185,12 +185,19 @@ def test_streamed_equals_a_perturbed_copy(function, direction):
     streamed = jax.jit(partial(run, evaluation="streamed"))(params())
     copied = jax.jit(partial(run, evaluation="copy"))(params())
     assert streamed[0] != streamed[1]
-    # Fusion may order a sum otherwise; a wrong z would be off by 0.1.
-    np.testing.assert_allclose(streamed, copied, rtol=2e-5, atol=2e-5)
+    # Fusion may order a sum otherwise; a wrong z would be off by 0.1 or more. A factored product
+    # rounds to bfloat16 elsewhere than a copy, whose weights are rounded.
+    rounds = direction == zojax.LowRank(2) and function in (
+        through_scan_of_cast_weights,
+        through_mixed_dtypes,
+    )
+    tolerance = 2e-2 if rounds else 2e-5
+    np.testing.assert_allclose(streamed, copied, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("direction", [zojax.Gaussian(), zojax.LowRank(3)], ids=repr)
 @pytest.mark.parametrize("evaluation", ["streamed", "copy", "in_place"])
-def test_all_evaluations_see_the_same_bits_of_z(evaluation):
+def test_all_evaluations_see_the_same_bits_of_z(evaluation, direction):
     seen = []
 
     def value_fn(p):
@@ -199,10 +206,13 @@ def test_all_evaluations_see_the_same_bits_of_z(evaluation):
 
     zeros = jax.tree.map(jnp.zeros_like, params())
     loss = loss_at("test", value_fn, zeros, evaluation)
-    draws = Draws.at_step(zojax.Gaussian(), jax.random.key(1), jnp.int32(5), 1, zeros)
+    draws = Draws.at_step(direction, jax.random.key(1), jnp.int32(5), 1, zeros)
     loss(draws.query(0), 1.0)
     jax.effects_barrier()
-    expected = [draws.leaf(0, leaf).draw(x.shape) for leaf, x in enumerate(jax.tree.leaves(zeros))]
+    keys = jax.random.wrap_key_data(draws.words[0])
+    expected = [
+        direction.draw(key, x.shape) for key, x in zip(keys, jax.tree.leaves(zeros), strict=True)
+    ]
     for got, want in zip(seen[0], expected, strict=True):
         np.testing.assert_array_equal(got, want)
 
@@ -259,3 +269,38 @@ def test_in_place_refuses_to_be_traced():
     tx = zojax.spsa(1e-2, 0, evaluation="in_place")
     with pytest.raises(ValueError, match='use evaluation="streamed"'):
         jax.jit(lambda p: tx.update(None, tx.init(p), p, value_fn=through_jit)[0])(params())
+
+
+def assert_one_pass_is_one_by_one(function, **options):
+    def updated(batched):
+        tx = zojax.spsa(0.25, 0, num_queries=2, batched=batched, **options)
+        return jax.jit(lambda p: tx.update(None, tx.init(p), p, value_fn=function))(params())
+
+    one_pass, one_by_one = updated(True), updated(False)
+    jax.tree.map(
+        partial(np.testing.assert_allclose, rtol=2e-3, atol=2e-3), one_pass[0], one_by_one[0]
+    )
+    np.testing.assert_allclose(one_pass[1].value, one_by_one[1].value, rtol=1e-5)
+
+
+# JAX itself defines what vmap makes of the two left out.
+@pytest.mark.parametrize(
+    "function",
+    [f for f in FUNCTIONS if f not in (through_shard_map, through_callback)],
+    ids=lambda f: f.__name__,
+)
+def test_points_in_one_pass_are_the_points_one_by_one(function):
+    assert_one_pass_is_one_by_one(function, direction=zojax.LowRank(2))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"direction": zojax.Gaussian()},
+        {"direction": zojax.LowRank(), "difference": "forward"},
+        {"direction": zojax.Gaussian(), "evaluation": "copy"},
+    ],
+    ids=str,
+)
+def test_any_points_go_in_one_pass(options):
+    assert_one_pass_is_one_by_one(through_jit, **options)

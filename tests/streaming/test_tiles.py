@@ -4,45 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from products import PRODUCTS, product_at
 
 import zojax
-from zojax.directions import Draws
 from zojax.streaming import _tiles as tiles
-from zojax.streaming import loss_at
-
-# Each product keeps another axis of the weight, with and without a transposition before it.
-GAUSSIAN = zojax.Gaussian()
-
-PRODUCTS = {
-    "x @ w": ((24, 70), lambda x, w: x @ w),
-    "x @ w.T": ((70, 24), lambda x, w: x @ w.T),
-    "w @ x": ((70, 24), lambda x, w: w @ x.T),
-    "heads": ((24, 7, 10), lambda x, w: jnp.einsum("bd,dhk->bhk", x, w)),
-    "batched": ((5, 24, 70), lambda x, w: jnp.einsum("bd,nde->nbe", x, w)),
-}
 
 
 @pytest.fixture
 def small_tiles(monkeypatch):
     monkeypatch.setattr(tiles, "TILE_BYTES", 1024)
     monkeypatch.setattr(tiles, "LARGE_BYTES", 2048)
-
-
-def product_at(evaluation, product, w, direction=GAUSSIAN):
-    """The product as the loss sees it at w + 0.1·z."""
-    seen = []
-    x = jnp.linspace(-1.0, 1.0, 3 * 24, dtype=w.dtype).reshape(3, 24)
-
-    def value_fn(params):
-        y = product(x, params["w"])
-        jax.debug.callback(seen.append, y)
-        return jnp.zeros(())
-
-    loss = loss_at("test", value_fn, {"w": w}, evaluation)
-    draws = Draws.at_step(direction, jax.random.key(1), jnp.int32(5), 1, {"w": w})
-    jax.jit(lambda draws: loss(draws.query(0), 0.1))(draws)
-    jax.effects_barrier()
-    return seen[0]
 
 
 @pytest.mark.usefixtures("small_tiles")

@@ -5,6 +5,8 @@ from zojax.directions._base import Direction as Direction
 from zojax.directions._base import ElementwiseDirection as ElementwiseDirection
 from zojax.directions._draws import Draws as Draws
 from zojax.directions._gaussian import Gaussian as Gaussian
+from zojax.directions._low_rank import LowRank as LowRank
+from zojax.directions._low_rank import LowRankNoise as LowRankNoise
 from zojax.directions._momentum import MomentumNoise as MomentumNoise
 from zojax.directions._noise import LeafNoise as LeafNoise
 from zojax.directions._noise import Noise as Noise

@@ -3,17 +3,16 @@
 import abc
 import math
 from collections.abc import Sequence
-from functools import partial
-from typing import TYPE_CHECKING
-
-import jax
+from typing import TypeAlias
 
 from zojax._types import Array
-from zojax.directions._counter import bits, leading_axes, row_keys
+from zojax.directions._counter import leading_axes, row_keys
 from zojax.directions._keys import key_words
+from zojax.directions._noise import DrawnNoise, LeafNoise, Noise, Row, WholeNoise, from_keys
+from zojax.directions._tables import Request, table_rows
 
-if TYPE_CHECKING:
-    from zojax.directions._noise import LeafNoise
+Shapes: TypeAlias = Sequence[tuple[int, ...] | None]
+"""The shape of every leaf of the parameters; None for one that does not move (integers)."""
 
 
 class Direction(abc.ABC):
@@ -35,7 +34,22 @@ class Direction(abc.ABC):
           float32 ``shape``.
         """
 
-    def factor(self, leaves: Sequence["tuple[LeafNoise, tuple[int, ...]]"]) -> Array | None:
+    def noises(
+        self, words: Array, shapes: Shapes, factor: Array | None = None
+    ) -> list[LeafNoise | None]:
+        """The undrawn z of every leaf. For directions of which parts can be drawn alone.
+
+        Args:
+          words: uint32 [n, 2]: two random words for each leaf, of which :meth:`draw`'s key is made.
+          shapes: The shape of each leaf; None for one that does not move.
+          factor: What :meth:`factor` gave.
+        """
+        return [
+            None if shape is None else WholeNoise(Row.at(words, leaf), self, factor)
+            for leaf, shape in enumerate(shapes)
+        ]
+
+    def factor(self, leaves: Sequence[tuple[LeafNoise, tuple[int, ...]]]) -> Array | None:
         """One number that scales every leaf, known from all of them; None for 1.
 
         Args:
@@ -64,12 +78,27 @@ class ElementwiseDirection(Direction):
         keys = row_keys(key_words(key), math.prod(leading)).reshape(leading)
         return from_keys(self, keys, shape[len(leading) :], shape[len(leading) :])
 
+    def noises(
+        self, words: Array, shapes: Shapes, factor: Array | None = None
+    ) -> list[LeafNoise | None]:
+        # What is little in memory is computed here and now, for all leaves of a kind at once: the
+        # keys of the rows, and z of the vectors, of which a transformer has a dozen a layer.
+        moving = [leaf for leaf, shape in enumerate(shapes) if shape is not None]
+        noises: list[LeafNoise | None] = [None] * len(shapes)
+        rows = table_rows(
+            self, words, [_request(leaf, shapes[leaf] or ()) for leaf in moving], factor
+        )
+        for leaf, row in zip(moving, rows, strict=True):
+            shape = shapes[leaf] or ()
+            noises[leaf] = (
+                DrawnNoise(row)
+                if len(shape) <= 1
+                else Noise(row, shape[: leading_axes(shape)], self, factor)
+            )
+        return noises
 
-# Compiled, also where the caller is not: XLA contracts multiply-adds, and plain evaluation would
-# give z other last bits.
-@partial(jax.jit, static_argnums=(0, 2, 3))
-def from_keys(
-    direction: ElementwiseDirection, keys: Array, columns: tuple[int, ...], part: tuple[int, ...]
-) -> Array:
-    """Draws z of some rows from their keys: see :func:`bits`."""
-    return direction.from_bits(bits(keys, columns, part))
+
+def _request(leaf: int, shape: tuple[int, ...]) -> Request:
+    if len(shape) <= 1:
+        return Request(leaf, math.prod(shape), row=0)
+    return Request(leaf, math.prod(shape[: leading_axes(shape)]))

@@ -34,11 +34,24 @@ def leading_axes(shape: tuple[int, ...]) -> int:
     return axis
 
 
-def row_keys(words: Array, rows: int) -> Array:
-    """The keys of a leaf's rows.
+def row_key(words: Array, row: Array) -> Array:
+    """The key of one row of a leaf.
 
     The two words enter on either side of a full mixing round. With one round, two leaves whose
     first words lie closer than their numbers of rows would share keys.
+
+    Args:
+      words: uint32 [..., 2].
+      row: uint32 [...].
+
+    Returns:
+      uint32 [...].
+    """
+    return _mix(_mix(row + words[..., 0]) + words[..., 1])
+
+
+def row_keys(words: Array, rows: int) -> Array:
+    """The keys of a leaf's rows.
 
     Args:
       words: uint32 [2].
@@ -47,7 +60,7 @@ def row_keys(words: Array, rows: int) -> Array:
     Returns:
       uint32 [rows].
     """
-    return _mix(_mix(jnp.arange(rows, dtype=jnp.uint32) + words[0]) + words[1])
+    return row_key(words, jnp.arange(rows, dtype=jnp.uint32))
 
 
 def bits(keys: Array, columns: tuple[int, ...], part: tuple[int, ...] | None = None) -> Array:

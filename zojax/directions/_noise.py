@@ -1,10 +1,13 @@
 """The noise of one leaf before it is drawn."""
 
+from __future__ import annotations
+
 import abc
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +15,11 @@ import numpy as np
 from jax import lax
 
 from zojax._types import Array
-from zojax.directions._base import Direction, ElementwiseDirection, from_keys
+from zojax.directions._counter import bits
 from zojax.directions._rounding import rounded
+
+if TYPE_CHECKING:
+    from zojax.directions._base import Direction, ElementwiseDirection
 
 
 class LeafNoise(abc.ABC):
@@ -52,7 +58,7 @@ class LeafNoise(abc.ABC):
         """A pytree with a leading axis shape[0], to be scanned over for :meth:`slice`."""
         raise NotImplementedError
 
-    def slice(self, part: Any) -> "LeafNoise":
+    def slice(self, part: Any) -> LeafNoise:
         """The noise of one element of the leading axis, from its part of :meth:`slices`."""
         raise NotImplementedError
 
@@ -77,7 +83,7 @@ class Row:
     turn: Array | None = None
 
     @classmethod
-    def at(cls, table: Array, position: int) -> "Row":
+    def at(cls, table: Array, position: int) -> Row:
         # The second element is such that no compiler sees a pattern.
         return cls(table, np.array([position, 0x9E3779B9], np.uint32))
 
@@ -86,11 +92,11 @@ class Row:
         row = lax.dynamic_index_in_dim(self.table, self.position[0], keepdims=False)
         return row if self.turn is None else row + self.turn.astype(row.dtype)
 
-    def tied(self, values: Sequence[Array]) -> tuple["Row", list[Array]]:
+    def tied(self, values: Sequence[Array]) -> tuple[Row, list[Array]]:
         position, held = lax.optimization_barrier((self.position, list(values)))
         return dataclasses.replace(self, position=position), held
 
-    def in_turn(self, turn: Array) -> "Row":
+    def in_turn(self, turn: Array) -> Row:
         return dataclasses.replace(self, turn=turn)
 
 
@@ -146,7 +152,7 @@ class Noise(LeafNoise):
         stride = jnp.uint32(math.prod(shape[1:]))
         return self._keys() + jnp.arange(shape[0], dtype=jnp.uint32) * stride
 
-    def slice(self, part: Array) -> "Noise":
+    def slice(self, part: Array) -> Noise:
         keys = Row.at(part.reshape(1, -1), 0)
         return dataclasses.replace(self, keys=keys, leading=part.shape)
 
@@ -221,11 +227,22 @@ class DrawnNoise(LeafNoise):
     def slices(self, shape: tuple[int, ...]) -> Array:
         return self.draw(shape)
 
-    def slice(self, part: Array) -> "DrawnNoise":
+    def slice(self, part: Array) -> DrawnNoise:
         return DrawnNoise(Row.at(part.reshape(1, -1), 0))
 
 
-# Compiled for the same reason as from_keys.
-@jax.jit(static_argnums=(0, 1))
+# Both are compiled, also where the caller is not: XLA contracts multiply-adds, and plain evaluation
+# would give z other last bits.
+
+
+@partial(jax.jit, static_argnums=(0, 2, 3))
+def from_keys(
+    direction: ElementwiseDirection, keys: Array, columns: tuple[int, ...], part: tuple[int, ...]
+) -> Array:
+    """Draws z of some rows from their keys: see :func:`bits`."""
+    return direction.from_bits(bits(keys, columns, part))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
 def _draw(direction: Direction, shape: tuple[int, ...], words: Array) -> Array:
     return direction.draw(jax.random.wrap_key_data(words, impl="threefry2x32"), shape)

@@ -86,7 +86,7 @@ def adamu(
       A transformation to put first in a chain; ``update`` needs ``params`` and ``value_fn``.
 
     Cost: 2 forward passes; one buffer of the parameters' size for ``mu``, one more with
-      ``store_nu``; eight draws of noise, where MeZO needs three.
+      ``store_nu``; five draws of noise, where MeZO needs three.
     Error: biased, for the history correlates steps and :math:`1/\sqrt{v_t}` weighs them.
 
     Raises:

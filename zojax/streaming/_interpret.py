@@ -9,6 +9,7 @@ of these that fits:
 - a loop or branch is rebuilt around its interpreted body; a scan over stacked layers perturbs
   one layer at a time;
 - a gather of rows perturbs the rows gathered;
+- a product with a weight whose direction is of low rank adds the product with the direction;
 - a product with a large weight perturbs it a part at a time;
 - anything else gets its weights perturbed just before it.
 """
@@ -22,6 +23,7 @@ from jax import lax
 from jax.extend import core
 
 from zojax._types import Array
+from zojax.streaming._factored import factored_dot
 from zojax.streaming._perturbed import Perturbed, View, perturb
 from zojax.streaming._tiles import tiled_dot
 
@@ -112,7 +114,7 @@ def _call(eqn: core.JaxprEqn, operands: list[Value]) -> list[Array]:
 
 
 def _dot(eqn: core.JaxprEqn, operands: list[Value]) -> Sequence[Array]:
-    return tiled_dot(eqn, operands) or _perturb(eqn, operands)
+    return factored_dot(eqn, operands) or tiled_dot(eqn, operands) or _perturb(eqn, operands)
 
 
 def _gather(eqn: core.JaxprEqn, operands: list[Value]) -> Sequence[Value]:

@@ -108,8 +108,10 @@ def losses_at(
     points: Draws,
     scales: Array,
     evaluation: Evaluation,
+    *,
+    batched: bool = False,
 ) -> Array:
-    """The losses at θ + scale·z, one after the other.
+    """The losses at θ + scale·z.
 
     Args:
       loss: What :func:`loss_at` gives.
@@ -117,6 +119,7 @@ def losses_at(
       points: The draws of p points: see :meth:`zojax.directions.Draws.repeated`.
       scales: float32 [p].
       evaluation: As in :func:`loss_at`.
+      batched: All points in one pass rather than one after the other.
 
     Returns:
       float32 [p].
@@ -128,6 +131,8 @@ def losses_at(
     if evaluation == "in_place":
         # Python calls of value_fn cannot be rolled into a compiled loop.
         return jnp.stack([loss_of(point) for point in range(len(scales))])
+    if batched:
+        return jax.vmap(loss_of)(jnp.arange(len(scales)))
     # A loop rather than a row: the program holds one forward pass, and a point's perturbed weights
     # are gone before the next point's are there.
     return lax.map(loss_of, jnp.arange(len(scales)))

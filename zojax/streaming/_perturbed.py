@@ -49,6 +49,16 @@ class Perturbed:
         """The perturbed weight, in its own dtype, after the views."""
         return self.viewed(perturb(self.weight, self.noise.draw(self.weight.shape), self.scale))
 
+    def axes(self) -> tuple[int, ...] | None:
+        """Where each axis of what this stands for lies in the weight; None if it is unclear."""
+        axes = tuple(range(self.weight.ndim))
+        for view in self.views:
+            if view.primitive.name == "transpose":
+                axes = tuple(axes[axis] for axis in view.params["permutation"])
+            elif view.primitive.name != "convert_element_type":
+                return None
+        return axes
+
     def viewed(self, x: Array) -> Array:
         for view in self.views:
             x = view(x)
@@ -57,5 +67,10 @@ class Perturbed:
 
 def perturb(weight: Array, z: Array, scale: Array) -> Array:
     """Gives weight + scale·z, added in float32 or wider and rounded once to the weight's dtype."""
-    wide = jnp.float64 if weight.dtype == jnp.float64 else jnp.float32
-    return (weight.astype(wide) + (scale * z).astype(wide)).astype(weight.dtype)
+    sum_dtype = wide(weight.dtype)
+    return (weight.astype(sum_dtype) + (scale * z).astype(sum_dtype)).astype(weight.dtype)
+
+
+def wide(dtype: Any) -> Any:
+    """The dtype in which a perturbation is added: float32, or float64 where the weight is."""
+    return jnp.float64 if dtype == jnp.float64 else jnp.float32

@@ -74,13 +74,9 @@ def _kept_axes(dims: Any, side: int, weight: Perturbed) -> tuple[int, int] | Non
     """The longest axis of a weight that a product keeps, and that axis in the result."""
     if not weight.noise.random_access:
         return None
-    # Where each axis of what the product sees lies in the weight.
-    order = list(range(weight.weight.ndim))
-    for view in weight.views:
-        if view.primitive.name == "transpose":
-            order = [order[axis] for axis in view.params["permutation"]]
-        elif view.primitive.name != "convert_element_type":
-            return None
+    order = weight.axes()
+    if order is None:
+        return None
     contracting, batch = dims
     used = {*contracting[side], *batch[side]}
     kept = [axis for axis in range(len(order)) if axis not in used]

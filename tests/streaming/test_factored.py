@@ -1,0 +1,67 @@
+"""Products with weights along directions of low rank."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from products import PRODUCTS, product_at
+
+import zojax
+
+LOW_RANK = zojax.LowRank(2)
+BOTH = {"experts": ((3, 24, 70), lambda x, w: jnp.einsum("nd,nde->ne", x, w))}
+WHOLE = {"traced": ((24, 24), lambda x, w: jnp.einsum("bd,ed->b", x, w))}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("name", [*PRODUCTS, *BOTH, *WHOLE])
+def test_a_factored_product_is_the_product(name, dtype):
+    shape, product = (PRODUCTS | BOTH | WHOLE)[name]
+    w = jax.random.normal(jax.random.key(0), shape).astype(dtype)
+    streamed = product_at("streamed", product, w, LOW_RANK)
+    copied = product_at("copy", product, w, LOW_RANK)
+    tolerance = {"float32": 1e-5, "float16": 0.02, "bfloat16": 0.1}[dtype]
+    np.testing.assert_allclose(
+        streamed.astype("float32"), copied.astype("float32"), rtol=tolerance, atol=tolerance
+    )
+
+
+def test_a_small_perturbation_is_not_lost_in_bfloat16():
+    """θ + εz has the bits of θ at θ = 1 and ε = 1e-4; the product has not."""
+    w, x = jnp.ones((512, 512), jnp.bfloat16), jnp.ones((1, 512), jnp.bfloat16) / 512
+
+    def slope(direction):
+        tx = zojax.spsa(1e-4, 0, direction=direction)
+
+        def value_fn(w):
+            y = jnp.dot(x, w, preferred_element_type=jnp.float32)
+            return jnp.sum(y * jnp.linspace(-1.0, 1.0, 512)[None])
+
+        updates, _ = tx.update(None, tx.init(w), w, value_fn=value_fn)
+        return jnp.sum(jnp.abs(updates))
+
+    assert slope(zojax.Rademacher()) == 0.0
+    assert slope(zojax.LowRank()) > 0.0
+
+
+def temporary_bytes(tx, shape):
+    def value(params, x):
+        def value_fn(p):
+            return jnp.sum(jnp.tanh(jnp.tanh(x @ p["in"]) @ p["out"]))
+
+        return tx.update(None, tx.init(params), params, value_fn=value_fn)[1].value
+
+    params = {"in": jax.ShapeDtypeStruct(shape, jnp.float32)}
+    params["out"] = jax.ShapeDtypeStruct(shape[::-1], jnp.float32)
+    x = jax.ShapeDtypeStruct((2, shape[0]), jnp.float32)
+    compiled = jax.jit(value, compiler_options=zojax.compiler_options()).lower(params, x).compile()
+    return compiled.memory_analysis().temp_size_in_bytes
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_no_perturbed_weight_is_formed(batched):
+    shape = (1024, 1536)
+    tx = zojax.spsa(1e-3, 0, direction=LOW_RANK, num_queries=4, batched=batched)
+    assert temporary_bytes(tx, shape) < 4 * 1024 * 1536 / 2
+    whole = zojax.spsa(1e-3, 0, num_queries=4, batched=batched)
+    assert temporary_bytes(whole, shape) > 4 * 1024 * 1536

@@ -1,0 +1,210 @@
+"""Directions of low rank."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from zojax import _check
+from zojax._types import Array
+from zojax.directions._base import Direction, ElementwiseDirection, Shapes
+from zojax.directions._counter import row_key
+from zojax.directions._gaussian import Gaussian
+from zojax.directions._keys import key_words
+from zojax.directions._noise import DrawnNoise, LeafNoise, Row, from_keys
+from zojax.directions._rounding import rounded
+from zojax.directions._tables import Request, table_rows
+
+
+@dataclasses.dataclass(frozen=True)
+class LowRank(Direction):
+    r"""Products of two thin factors for matrices, full noise for vectors.
+
+    .. math::
+        z = \frac{1}{\sqrt r}\, a b^\top, \qquad a \in \mathbb R^{m \times r},
+        \quad b \in \mathbb R^{n \times r}, \qquad \mathbb E[z z^\top] = I
+
+    A streamed loss never forms z: a product with the weight becomes
+    :math:`x W + \epsilon\,(x a) b^\top / \sqrt r`, and with ``batched=True`` all points of a step
+    share :math:`x W`. A leaf of three axes or more is the matrix that has the thinnest factors: a
+    stack of layers [l, m, n] has an a for each layer and one b for all.
+
+    Args:
+      rank: r ≥ 1.
+      base: The distribution of the elements of a and b.
+
+    Cost: r (m + n) drawn numbers a leaf, and r multiply-adds for each element of a product.
+    Error: for one matrix and Gaussian factors, E‖ĝ‖² → ((m + 2)(n + 2)/r + (1 - 1/r)(mn + 2))‖∇L‖²
+      as eps → 0, nearly the mn + 2 of a full direction. The elements of a and b are rounded to
+      bfloat16, so that products in bfloat16 see all of them.
+
+    Raises:
+      ValueError: ``rank`` < 1, or a ``base`` that scales all leaves at once (``Sphere``).
+
+    References:
+      Chen et al., 2024, arXiv:2410.07698. Sarkar et al., 2025, arXiv:2511.16652.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp, zojax
+      >>> z = zojax.LowRank(rank=2).draw(jax.random.key(0), (30, 50))
+      >>> int(jnp.linalg.matrix_rank(z))
+      2
+    """
+
+    rank: int = 1
+    base: ElementwiseDirection = Gaussian()  # noqa: RUF009 (frozen)
+
+    def __post_init__(self) -> None:
+        _check.count("LowRank", "rank", self.rank)
+        _check.instance("LowRank", "base", self.base, ElementwiseDirection)
+        if type(self.base).factor is not Direction.factor:
+            raise ValueError(
+                f"LowRank: base must draw each element alone, got {self.base!r}, which scales "
+                f"all of them together; use Gaussian()."
+            )
+
+    def draw(self, key: Array, shape: tuple[int, ...]) -> Array:
+        words = key_words(key)
+        sizes = _sizes(shape, self.rank)
+        rows = [
+            Row.at(from_keys(self._elements, row_key(words, jnp.uint32(i)), (n,), (n,))[None], 0)
+            for i, n in enumerate(sizes)
+        ]
+        return self._noise(shape, rows).draw(shape)
+
+    def noises(
+        self, words: Array, shapes: Shapes, factor: Array | None = None
+    ) -> list[LeafNoise | None]:
+        del factor
+        moving = [(leaf, shape) for leaf, shape in enumerate(shapes) if shape is not None]
+        requests = [
+            Request(leaf, size, row)
+            for leaf, shape in moving
+            for row, size in enumerate(_sizes(shape, self.rank))
+        ]
+        rows = iter(table_rows(self._elements, words, requests, None))
+        noises: list[LeafNoise | None] = [None] * len(shapes)
+        for leaf, shape in moving:
+            noises[leaf] = self._noise(shape, [next(rows) for _ in _sizes(shape, self.rank)])
+        return noises
+
+    @property
+    def _elements(self) -> "_Rounded":
+        return _Rounded(self.base)
+
+    def _noise(self, shape: tuple[int, ...], rows: Sequence[Row]) -> LeafNoise:
+        if len(shape) <= 1:
+            return DrawnNoise(*rows)
+        return LowRankNoise(*rows, rank=self.rank, split=_split(shape))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rounded(ElementwiseDirection):
+    """A direction whose elements are rounded to bfloat16."""
+
+    base: ElementwiseDirection
+
+    def from_bits(self, bits: Array) -> Array:
+        # A conversion and back would be removed by XLA.
+        return lax.reduce_precision(self.base.from_bits(bits), exponent_bits=8, mantissa_bits=7)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class LowRankNoise(LeafNoise):
+    """z = Σ a b / √r of one leaf.
+
+    Attributes:
+      left: a: float32 [r · product of the first ``split`` axes].
+      right: b: float32 [r · product of the other axes].
+      rank: r.
+      split: How many of the leaf's axes are a's.
+    """
+
+    left: Row
+    right: Row
+    rank: int = dataclasses.field(metadata={"static": True})
+    split: int = dataclasses.field(metadata={"static": True})
+
+    @property
+    def random_access(self) -> bool:
+        return True
+
+    def factors(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
+        """a, float32 [r, *shape[:split]], and b, float32 [r, *shape[split:]]; z is Σ ab·weight."""
+        left, right = shape[: self.split], shape[self.split :]
+        return (
+            self.left.value().reshape(self.rank, *left),
+            self.right.value().reshape(self.rank, *right),
+        )
+
+    @property
+    def weight(self) -> float:
+        """1/√r."""
+        return self.rank**-0.5
+
+    def draw(self, shape: tuple[int, ...]) -> Array:
+        return self._product(*self.factors(shape))
+
+    def tied(self, values: Sequence[Array]) -> tuple[Self, list[Array]]:
+        left, held = self.left.tied(values)
+        return dataclasses.replace(self, left=left), held
+
+    def in_turn(self, turn: Array) -> Self:
+        return dataclasses.replace(self, left=self.left.in_turn(turn))
+
+    def rows(self, shape: tuple[int, ...], rows: Array) -> Array:
+        left, right = self.factors(shape)
+        if not self.split:
+            return self._product(left, right[:, rows])
+        return self._product(left[:, rows], right)
+
+    def block(self, shape: tuple[int, ...], axis: int, first: Array, size: int) -> Array:
+        left, right = self.factors(shape)
+        if axis < self.split:
+            left = lax.dynamic_slice_in_dim(left, first, size, axis + 1)
+        else:
+            right = lax.dynamic_slice_in_dim(right, first, size, axis + 1 - self.split)
+        return self._product(left, right)
+
+    def slices(self, shape: tuple[int, ...]) -> Array:
+        left, right = self.factors(shape)
+        return jnp.moveaxis(left if self.split else right, 1, 0)
+
+    def slice(self, part: Any) -> "LowRankNoise":
+        row = Row.at(part.reshape(1, -1), 0)
+        if not self.split:
+            return dataclasses.replace(self, right=row)
+        return dataclasses.replace(self, left=row, split=self.split - 1)
+
+    def _product(self, left: Array, right: Array) -> Array:
+        # Elementwise, so that z fuses into what consumes it and is not formed. The products of two
+        # bfloat16 numbers are exact, so the sum has the same bits in every program.
+        columns = (1,) * (right.ndim - 1)
+        terms = [
+            left[i].reshape(left.shape[1:] + columns)
+            * right[i].reshape(*(1,) * (left.ndim - 1), *right.shape[1:])
+            for i in range(self.rank)
+        ]
+        total = sum(terms[1:], terms[0])
+        return total if self.rank == 1 else rounded(total * np.float32(self.weight))
+
+
+def _split(shape: tuple[int, ...]) -> int:
+    """How many leading axes of a leaf are a's: as many as make the factors smallest."""
+    return min(
+        range(1, len(shape)), key=lambda axis: math.prod(shape[:axis]) + math.prod(shape[axis:])
+    )
+
+
+def _sizes(shape: tuple[int, ...], rank: int) -> tuple[int, ...]:
+    """The numbers of random numbers in a leaf's factors, or in the leaf if it is a vector."""
+    if len(shape) <= 1:
+        return (math.prod(shape),)
+    split = _split(shape)
+    return rank * math.prod(shape[:split]), rank * math.prod(shape[split:])
