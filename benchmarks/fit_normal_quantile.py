@@ -10,9 +10,9 @@ import numpy as np
 from numpy.polynomial import chebyshev
 from scipy import special
 
-LOG_DEGREE = 5
-RATIO_DEGREE = 10
-LARGEST = 23.0  # of w = -log2(1 - u²), for the u nearest to 1 that 24 bits give
+LOG_DEGREE = 4
+RATIO_DEGREE = 7
+LARGEST = 23.0  # of w = -log2(1 - u²), for the largest u, 1 - 2^-24
 
 
 def chebyshev_nodes(count: int) -> np.ndarray:
@@ -52,9 +52,8 @@ def ratio_polynomial() -> np.ndarray:
 
 
 def main() -> None:
-    half_width = LARGEST / 2
-    print("HALF_WIDTH =", half_width)
-    print("LOG =", [float(np.float32(c / half_width)) for c in log_polynomial()])
+    print("HALF_WIDTH =", LARGEST / 2)
+    print("LOG =", [float(np.float32(c)) for c in log_polynomial()])
     print("RATIO =", [float(np.float32(c)) for c in ratio_polynomial()])
 
 

@@ -14,6 +14,7 @@ of these that fits:
 - anything else gets its weights perturbed just before it.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -161,7 +162,7 @@ def _scan(eqn: core.JaxprEqn, operands: list[Value]) -> list[Array]:
         if whole is None:
             return part
         weight, noise = part
-        return Perturbed(weight, whole.noise.slice(noise), whole.scale, whole.views)
+        return dataclasses.replace(whole, weight=weight, noise=whole.noise.slice(noise))
 
     def body(carry: list[Array], parts: list[Any]) -> tuple[list[Array], list[Array]]:
         layers = [layer(whole, part) for whole, part in zip(lazy, parts, strict=True)]

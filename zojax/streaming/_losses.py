@@ -12,6 +12,7 @@ from zojax._types import Array, Evaluation, Params, ValueFn
 from zojax.directions import Draws, LeafNoise
 from zojax.streaming._interpret import interpret
 from zojax.streaming._perturbed import Perturbed, perturb
+from zojax.streaming._tiles import large_bytes
 
 Noises: TypeAlias = Sequence[LeafNoise | None]
 """The undrawn z of every leaf of the parameters; None where a leaf does not move."""
@@ -57,11 +58,12 @@ def _streamed(where: str, value_fn: ValueFn, params: Params) -> Loss:
         return _scalar(where, value_fn(jax.tree.unflatten(tree, leaves)))
 
     jaxpr = jax.make_jaxpr(flat_value_fn)(*leaves)
+    large = large_bytes(leaves)
 
     def loss(noises: Noises, scale: Array | float) -> Array:
         scale = jnp.asarray(scale, jnp.float32)
         inputs = [
-            leaf if noise is None else Perturbed(leaf, noise, scale)
+            leaf if noise is None else Perturbed(leaf, noise, scale, large)
             for leaf, noise in zip(leaves, noises, strict=True)
         ]
         return interpret(jaxpr, inputs)[0]

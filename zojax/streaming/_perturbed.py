@@ -29,12 +29,14 @@ class Perturbed:
       weight: The parameter, any floating dtype; never written.
       noise: Its undrawn z.
       scale: float32 []: ±ε.
+      large: Bytes from which a product with it is done in parts.
       views: Operations between the perturbed weight and what this stands for.
     """
 
     weight: Array
     noise: LeafNoise
     scale: Array
+    large: int
     views: tuple[View, ...] = ()
 
     def view(self, view: View) -> "Perturbed":

@@ -1,6 +1,7 @@
 """Products with a large perturbed weight, a part of it at a time."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -15,7 +16,17 @@ TILE_BYTES = 2**22
 """Size of the perturbed parts."""
 
 LARGE_BYTES = 2**25
-"""Size from which a weight is perturbed in parts."""
+LARGE_FRACTION = 1 / 64
+"""A weight is perturbed in parts if it has this size and this share of all parameters.
+
+Below, a perturbed copy costs little, and a product in parts costs time to compile and to run.
+"""
+
+
+def large_bytes(leaves: Sequence[Array]) -> int:
+    """Size in bytes from which a weight is perturbed in parts."""
+    total = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+    return max(LARGE_BYTES, int(LARGE_FRACTION * total))
 
 
 def tiled_dot(eqn: core.JaxprEqn, operands: list[Any]) -> list[Array] | None:
@@ -63,7 +74,7 @@ def tiled_dot(eqn: core.JaxprEqn, operands: list[Any]) -> list[Array] | None:
 def _large(weight: Perturbed) -> bool:
     # Over several devices each holds only a part already, and slices would be communication.
     mesh = jax.typeof(weight.weight).sharding.mesh
-    return _nbytes(weight) >= LARGE_BYTES and mesh.size <= 1
+    return _nbytes(weight) >= weight.large and mesh.size <= 1
 
 
 def _nbytes(weight: Perturbed) -> int:
