@@ -22,6 +22,16 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
         1e-2, 1e-2, 0, direction=zojax.Sampler(jax.random.normal), **o
     ),
     "mezo, decay": lambda **o: zojax.mezo(1e-2, 1e-2, 0, weight_decay=0.1, **o),
+    "zo_sgd_sign": lambda **o: zojax.zo_sgd_sign(1e-2, 1e-2, 0, **o),
+    "zo_sgd_sign, slope": lambda **o: zojax.zo_sgd_sign(1e-2, 1e-2, 0, sign_of="slope", **o),
+    "zo_sgd_momentum": lambda **o: zojax.zo_sgd_momentum(1e-3, 1e-2, 0, **o),
+    "zo_sgd_conservative": lambda **o: zojax.zo_sgd_conservative(1e-2, 1e-2, 0, **o),
+    "zo_adam": lambda **o: zojax.zo_adam(1e-2, 1e-2, 0, **o),
+    "zo_adam, schedules": lambda **o: zojax.zo_adam(
+        1e-2, 1e-2, 0, b1=optax.linear_schedule(0.5, 0.9, 5), weight_decay=0.1, **o
+    ),
+    "zo_adamm": lambda **o: zojax.zo_adamm(1e-2, 1e-2, 0, **o),
+    "zo_adamm, box": lambda **o: zojax.zo_adamm(1e-2, 1e-2, 0, lower=-4.0, upper=4.0, **o),
     "zo_adamu": lambda **o: zojax.zo_adamu(1e-2, 1e-2, 0, phases=PHASES, **o),
     "zo_adamu, equation": lambda **o: zojax.zo_adamu(
         1e-2, 1e-2, 0, phases=PHASES, anneal="equation", signed_momentum=False, **o

@@ -3,8 +3,13 @@
 from importlib.metadata import version as _version
 
 from zojax._optimizers import mezo as mezo
+from zojax._optimizers import zo_adam as zo_adam
+from zojax._optimizers import zo_adamm as zo_adamm
 from zojax._optimizers import zo_adamu as zo_adamu
 from zojax._optimizers import zo_sgd as zo_sgd
+from zojax._optimizers import zo_sgd_conservative as zo_sgd_conservative
+from zojax._optimizers import zo_sgd_momentum as zo_sgd_momentum
+from zojax._optimizers import zo_sgd_sign as zo_sgd_sign
 from zojax._types import ValueFn as ValueFn
 from zojax.directions import Direction as Direction
 from zojax.directions import ElementwiseDirection as ElementwiseDirection
@@ -18,6 +23,8 @@ from zojax.rules import AdamuSchedules as AdamuSchedules
 from zojax.rules import AdamuState as AdamuState
 from zojax.rules import adamu as adamu
 from zojax.rules import adamu_schedules as adamu_schedules
+from zojax.rules import conservative as conservative
+from zojax.rules import keep_in_box as keep_in_box
 from zojax.streaming import compiler_options as compiler_options
 
 __version__ = _version("zojax")

@@ -37,6 +37,7 @@ def spsa(
     direction: Direction = Gaussian(),  # noqa: B008 (frozen)
     difference: Difference = "central",
     evaluation: Evaluation = "streamed",
+    slope_sign: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Estimates the gradient from losses at both ends of random directions.
 
@@ -55,6 +56,7 @@ def spsa(
       evaluation: ``"streamed"`` perturbs each weight where it is consumed; ``"copy"`` makes a
         perturbed copy; ``"in_place"`` rewrites one copy outside jit, for a ``value_fn`` that is
         not JAX. All see the same z to the bit.
+      slope_sign: Put the sign of each query's slope in the slope's place.
 
     Returns:
       A transformation to put first in a chain; it ignores the updates it is given, which may be
@@ -110,8 +112,9 @@ def spsa(
         loss = loss_at("spsa", value_fn, params, evaluation)
         draws = Draws.at_step(direction, state.key, state.count, num_queries, params)
         slopes, value = slopes_of(loss, draws, _check.at(eps, state.count), evaluation)
-        gradient = _gradient(draws.after(slopes), slopes, params)
-        return gradient, SpsaState(_check.next_count(state.count), state.key, value)
+        slopes = jnp.sign(slopes) if slope_sign else slopes
+        estimate = gradient(draws.after(slopes), slopes, params)
+        return estimate, SpsaState(_check.next_count(state.count), state.key, value)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -133,7 +136,7 @@ def _forward(loss: Loss, draws: Draws, scale: Array, evaluation: Evaluation) -> 
 
 
 @jax.jit
-def _gradient(draws: Draws, slopes: Array, params: Params) -> Params:
+def gradient(draws: Draws, slopes: Array, params: Params) -> Params:
     """Mean over the queries of slope·z, each leaf drawn where it is used."""
     leaves, tree = jax.tree.flatten(params)
     num_queries = len(slopes)
