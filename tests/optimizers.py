@@ -22,6 +22,17 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
         1e-2, 1e-2, 0, direction=zojax.Sampler(jax.random.normal), **o
     ),
     "mezo, decay": lambda **o: zojax.mezo(1e-2, 1e-2, 0, weight_decay=0.1, **o),
+    "one_point": lambda **o: optax.chain(
+        zojax.one_point(1e-1, 1, **o), optax.scale_by_learning_rate(1e-4)
+    ),
+    "coordinatewise": lambda **o: optax.chain(
+        zojax.coordinatewise(1e-2, **o), optax.scale_by_learning_rate(1e-2)
+    ),
+    "sparse_spsa": lambda **o: optax.chain(
+        zojax.sparse_spsa(1e-2, 0, num_queries=2, **o), optax.scale_by_learning_rate(1e-2)
+    ),
+    "zo_sgd_blockwise": lambda **o: zojax.zo_sgd_blockwise(1e-2, 1e-2, 0, **o),
+    "forward_gradient_sgd": lambda **o: zojax.forward_gradient_sgd(1e-2, 0, num_queries=2, **o),
     "zo_sgd_sign": lambda **o: zojax.zo_sgd_sign(1e-2, 1e-2, 0, **o),
     "zo_sgd_sign, slope": lambda **o: zojax.zo_sgd_sign(1e-2, 1e-2, 0, sign_of="slope", **o),
     "zo_sgd_momentum": lambda **o: zojax.zo_sgd_momentum(1e-3, 1e-2, 0, **o),
@@ -40,6 +51,9 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
         1e-2, 1e-2, 0, phases=PHASES, store_nu=True, mu_dtype=jnp.bfloat16, **o
     ),
 }
+
+# What differentiates value_fn cannot leave JAX.
+NEVER_IN_PLACE = {"forward_gradient_sgd"}
 
 
 def parameters(dtype: Any) -> dict[str, Any]:

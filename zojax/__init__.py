@@ -2,11 +2,13 @@
 
 from importlib.metadata import version as _version
 
+from zojax._optimizers import forward_gradient_sgd as forward_gradient_sgd
 from zojax._optimizers import mezo as mezo
 from zojax._optimizers import zo_adam as zo_adam
 from zojax._optimizers import zo_adamm as zo_adamm
 from zojax._optimizers import zo_adamu as zo_adamu
 from zojax._optimizers import zo_sgd as zo_sgd
+from zojax._optimizers import zo_sgd_blockwise as zo_sgd_blockwise
 from zojax._optimizers import zo_sgd_conservative as zo_sgd_conservative
 from zojax._optimizers import zo_sgd_momentum as zo_sgd_momentum
 from zojax._optimizers import zo_sgd_sign as zo_sgd_sign
@@ -18,6 +20,11 @@ from zojax.directions import Rademacher as Rademacher
 from zojax.directions import Sampler as Sampler
 from zojax.directions import Sphere as Sphere
 from zojax.estimators import SpsaState as SpsaState
+from zojax.estimators import blockwise as blockwise
+from zojax.estimators import coordinatewise as coordinatewise
+from zojax.estimators import forward_gradient as forward_gradient
+from zojax.estimators import one_point as one_point
+from zojax.estimators import sparse_spsa as sparse_spsa
 from zojax.estimators import spsa as spsa
 from zojax.rules import AdamuSchedules as AdamuSchedules
 from zojax.rules import AdamuState as AdamuState
