@@ -22,6 +22,12 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
         1e-2, 1e-2, 0, direction=zojax.Sampler(jax.random.normal), **o
     ),
     "mezo, decay": lambda **o: zojax.mezo(1e-2, 1e-2, 0, weight_decay=0.1, **o),
+    "select, mezo": lambda **o: zojax.select(
+        zojax.mezo(1e-2, 1e-2, 0, weight_decay=0.1, **o), "matrix"
+    ),
+    "select, zo_adamu": lambda **o: zojax.select(
+        zojax.zo_adamu(1e-2, 1e-2, 0, phases=PHASES, **o), ["matrix", "nested/0"]
+    ),
     "one_point": lambda **o: optax.chain(
         zojax.one_point(1e-1, 1, **o), optax.scale_by_learning_rate(1e-4)
     ),

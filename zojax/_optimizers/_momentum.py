@@ -50,7 +50,7 @@ def zo_sgd_momentum(
 
     References:
       Huang et al., 2022, "Accelerated Zeroth-Order and First-Order Momentum Methods from Mini to
-      Minimax Optimization", JMLR 23.
+      Minimax Optimization", JMLR 23, arXiv:2008.08170.
 
     Examples:
       >>> import zojax
