@@ -28,6 +28,9 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
     "select, zo_adamu": lambda **o: zojax.select(
         zojax.zo_adamu(1e-2, 1e-2, 0, phases=PHASES, **o), ["matrix", "nested/0"]
     ),
+    "hybrid": lambda **o: zojax.hybrid(
+        zojax.mezo(1e-2, 1e-2, 0, **o), optax.sgd(1e-2, momentum=0.9), "matrix"
+    ),
     "one_point": lambda **o: optax.chain(
         zojax.one_point(1e-1, 1, **o), optax.scale_by_learning_rate(1e-4)
     ),
@@ -59,7 +62,7 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
 }
 
 # What differentiates value_fn cannot leave JAX.
-NEVER_IN_PLACE = {"forward_gradient_sgd"}
+NEVER_IN_PLACE = {"forward_gradient_sgd", "hybrid"}
 
 
 def parameters(dtype: Any) -> dict[str, Any]:

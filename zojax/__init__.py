@@ -23,6 +23,7 @@ from zojax.estimators import SpsaState as SpsaState
 from zojax.estimators import blockwise as blockwise
 from zojax.estimators import coordinatewise as coordinatewise
 from zojax.estimators import forward_gradient as forward_gradient
+from zojax.estimators import hybrid as hybrid
 from zojax.estimators import one_point as one_point
 from zojax.estimators import sparse_spsa as sparse_spsa
 from zojax.estimators import spsa as spsa
