@@ -31,6 +31,10 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
     "hybrid": lambda **o: zojax.hybrid(
         zojax.mezo(1e-2, 1e-2, 0, **o), optax.sgd(1e-2, momentum=0.9), "matrix"
     ),
+    "on_perturbation": lambda **o: optax.chain(
+        zojax.on_perturbation(optax.scale_by_adam(), 1e-1, 0, **o),
+        optax.scale_by_learning_rate(1e-2),
+    ),
     "one_point": lambda **o: optax.chain(
         zojax.one_point(1e-1, 1, **o), optax.scale_by_learning_rate(1e-4)
     ),

@@ -33,6 +33,7 @@ from zojax.rules import adamu as adamu
 from zojax.rules import adamu_schedules as adamu_schedules
 from zojax.rules import conservative as conservative
 from zojax.rules import keep_in_box as keep_in_box
+from zojax.rules import on_perturbation as on_perturbation
 from zojax.selection import select as select
 from zojax.streaming import compiler_options as compiler_options
 
