@@ -191,13 +191,16 @@ def test_conservative_counts_its_evaluations():
     assert len(calls) == 2 * 2 + 3
 
 
-def test_conservative_stays_where_the_loss_is_no_number():
-    tx = zojax.zo_sgd_conservative(RATE, EPS, 5)
-    updates, _ = tx.update(
-        None, tx.init(start()), start(), value_fn=lambda p: jnp.log(p["b"][1] - 1) + p["w"][0, 0]
-    )
-    for update in updates.values():
-        np.testing.assert_array_equal(update, jnp.zeros_like(update))
+def test_conservative_never_moves_to_where_the_loss_is_no_number():
+    tx = zojax.conservative()
+    x, step = jnp.array([2.0]), jnp.array([0.5])
+    # Forwards there is no loss; backwards it is greater than here.
+    taken, state = tx.update(step, tx.init(x), x, value_fn=lambda p: jnp.sum(jnp.sqrt(2.2 - p)))
+    np.testing.assert_array_equal(taken, jnp.zeros(1))
+    np.testing.assert_allclose(state.least, np.sqrt(0.2), rtol=1e-5)
+    # A step that is no number is left too.
+    taken, _ = tx.update(step * jnp.nan, tx.init(x), x, value_fn=jnp.sum)
+    np.testing.assert_array_equal(taken, jnp.zeros(1))
 
 
 def test_bfloat16_parameters_have_moments_that_decay():
