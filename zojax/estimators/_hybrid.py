@@ -145,7 +145,8 @@ def _shallow(split: int | Where, params: Params) -> list[bool]:
 def _after(moving: Any, state: Any) -> Any:
     """The deep part, usable only once the zeroth-order losses are known.
 
-    Side by side, the two would need the memory of both.
+    Side by side, the two would need the memory of both. XLA has been seen to order them so by
+    itself; with the barrier it must.
     """
     scalars = [
         leaf
