@@ -26,6 +26,40 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
         1e-2, 1e-2, 0, num_queries=2, direction=zojax.LowRank(2), batched=True, **o
     ),
     "mezo, decay": lambda **o: zojax.mezo(1e-2, 1e-2, 0, weight_decay=0.1, **o),
+    "select, mezo": lambda **o: zojax.select(
+        zojax.mezo(1e-2, 1e-2, 0, weight_decay=0.1, **o), "matrix"
+    ),
+    "select, zo_adamu": lambda **o: zojax.select(
+        zojax.zo_adamu(1e-2, 1e-2, 0, phases=PHASES, **o), ["matrix", "nested/0"]
+    ),
+    "hybrid": lambda **o: zojax.hybrid(
+        zojax.mezo(1e-2, 1e-2, 0, **o), optax.sgd(1e-2, momentum=0.9), "matrix"
+    ),
+    "on_perturbation": lambda **o: optax.chain(
+        zojax.on_perturbation(optax.scale_by_adam(), 1e-1, 0, **o),
+        optax.scale_by_learning_rate(1e-2),
+    ),
+    "one_point": lambda **o: optax.chain(
+        zojax.one_point(1e-1, 1, **o), optax.scale_by_learning_rate(1e-4)
+    ),
+    "coordinatewise": lambda **o: optax.chain(
+        zojax.coordinatewise(1e-2, **o), optax.scale_by_learning_rate(1e-2)
+    ),
+    "sparse_spsa": lambda **o: optax.chain(
+        zojax.sparse_spsa(1e-2, 0, num_queries=2, **o), optax.scale_by_learning_rate(1e-2)
+    ),
+    "zo_sgd_blockwise": lambda **o: zojax.zo_sgd_blockwise(1e-2, 1e-2, 0, **o),
+    "forward_gradient_sgd": lambda **o: zojax.forward_gradient_sgd(1e-2, 0, num_queries=2, **o),
+    "zo_sgd_sign": lambda **o: zojax.zo_sgd_sign(1e-2, 1e-2, 0, **o),
+    "zo_sgd_sign, slope": lambda **o: zojax.zo_sgd_sign(1e-2, 1e-2, 0, sign_of="slope", **o),
+    "zo_sgd_momentum": lambda **o: zojax.zo_sgd_momentum(1e-3, 1e-2, 0, **o),
+    "zo_sgd_conservative": lambda **o: zojax.zo_sgd_conservative(1e-2, 1e-2, 0, **o),
+    "zo_adam": lambda **o: zojax.zo_adam(1e-2, 1e-2, 0, **o),
+    "zo_adam, schedules": lambda **o: zojax.zo_adam(
+        1e-2, 1e-2, 0, b1=optax.linear_schedule(0.5, 0.9, 5), weight_decay=0.1, **o
+    ),
+    "zo_adamm": lambda **o: zojax.zo_adamm(1e-2, 1e-2, 0, **o),
+    "zo_adamm, box": lambda **o: zojax.zo_adamm(1e-2, 1e-2, 0, lower=-4.0, upper=4.0, **o),
     "zo_adamu": lambda **o: zojax.zo_adamu(1e-2, 1e-2, 0, phases=PHASES, **o),
     "zo_adamu, equation": lambda **o: zojax.zo_adamu(
         1e-2, 1e-2, 0, phases=PHASES, anneal="equation", signed_momentum=False, **o
@@ -34,6 +68,9 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
         1e-2, 1e-2, 0, phases=PHASES, store_nu=True, mu_dtype=jnp.bfloat16, **o
     ),
 }
+
+# What differentiates value_fn cannot leave JAX.
+NEVER_IN_PLACE = {"forward_gradient_sgd", "hybrid"}
 
 
 def parameters(dtype: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
-from optimizers import OPTIMIZERS, loss, parameters, step_with
+from optimizers import NEVER_IN_PLACE, OPTIMIZERS, loss, parameters, step_with
 
 import zojax
 
@@ -32,12 +32,16 @@ def test_keeps_dtypes_and_structure_and_compiles_once(make, dtype):
         params, state = step(params, state)
     assert structure((params, state)) == before
     assert step._cache_size() == 1
-    assert int(optax.tree_utils.tree_get(state, "count")) == 3
+    counts = [count for _, count in optax.tree_utils.tree_get_all_with_path(state, "count")]
+    assert counts
+    assert set(map(int, counts)) == {3}
 
 
 def test_compiles_nothing_on_the_second_step_outside_of_jit(caplog):
     jax.clear_caches()  # the first step must be seen to compile
     for name, make in OPTIMIZERS.items():
+        if name in NEVER_IN_PLACE:
+            continue
         tx = make(evaluation="in_place")
         params = parameters("float32")
         step, state = step_with(tx), tx.init(params)
@@ -100,7 +104,7 @@ def test_runs_on_explicitly_sharded_parameters(make):
         state = tx.init(params)
         moved, state = jax.jit(step_with(tx))(params, state)
         assert moved["matrix"].sharding.spec[0] == "x"
-        for leaf in jax.tree.leaves(optax.tree_utils.tree_get(state, "mu", {})):
+        for leaf in jax.tree.leaves(state):
             assert leaf.shape != (8, 4) or leaf.sharding.spec[0] == "x"
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6), alone, moved)
 

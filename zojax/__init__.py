@@ -2,9 +2,16 @@
 
 from importlib.metadata import version as _version
 
+from zojax._optimizers import forward_gradient_sgd as forward_gradient_sgd
 from zojax._optimizers import mezo as mezo
+from zojax._optimizers import zo_adam as zo_adam
+from zojax._optimizers import zo_adamm as zo_adamm
 from zojax._optimizers import zo_adamu as zo_adamu
 from zojax._optimizers import zo_sgd as zo_sgd
+from zojax._optimizers import zo_sgd_blockwise as zo_sgd_blockwise
+from zojax._optimizers import zo_sgd_conservative as zo_sgd_conservative
+from zojax._optimizers import zo_sgd_momentum as zo_sgd_momentum
+from zojax._optimizers import zo_sgd_sign as zo_sgd_sign
 from zojax._types import ValueFn as ValueFn
 from zojax.directions import Direction as Direction
 from zojax.directions import ElementwiseDirection as ElementwiseDirection
@@ -14,11 +21,21 @@ from zojax.directions import Rademacher as Rademacher
 from zojax.directions import Sampler as Sampler
 from zojax.directions import Sphere as Sphere
 from zojax.estimators import SpsaState as SpsaState
+from zojax.estimators import blockwise as blockwise
+from zojax.estimators import coordinatewise as coordinatewise
+from zojax.estimators import forward_gradient as forward_gradient
+from zojax.estimators import hybrid as hybrid
+from zojax.estimators import one_point as one_point
+from zojax.estimators import sparse_spsa as sparse_spsa
 from zojax.estimators import spsa as spsa
 from zojax.rules import AdamuSchedules as AdamuSchedules
 from zojax.rules import AdamuState as AdamuState
 from zojax.rules import adamu as adamu
 from zojax.rules import adamu_schedules as adamu_schedules
+from zojax.rules import conservative as conservative
+from zojax.rules import keep_in_box as keep_in_box
+from zojax.rules import on_perturbation as on_perturbation
+from zojax.selection import select as select
 from zojax.streaming import compiler_options as compiler_options
 
 __version__ = _version("zojax")

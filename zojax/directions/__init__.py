@@ -13,4 +13,6 @@ from zojax.directions._noise import Noise as Noise
 from zojax.directions._rademacher import Rademacher as Rademacher
 from zojax.directions._rounding import rounded as rounded
 from zojax.directions._sampler import Sampler as Sampler
+from zojax.directions._scaled import ScaledNoise as ScaledNoise
+from zojax.directions._sparse import SparseDraws as SparseDraws
 from zojax.directions._sphere import Sphere as Sphere

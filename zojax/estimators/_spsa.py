@@ -38,6 +38,7 @@ def spsa(
     difference: Difference = "central",
     evaluation: Evaluation = "streamed",
     batched: bool = False,
+    slope_sign: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Estimates the gradient from losses at both ends of random directions.
 
@@ -59,6 +60,7 @@ def spsa(
       batched: Evaluate all points of the step in one pass rather than one after the other. Meant
         for :class:`zojax.LowRank`, whose points share each product with the weights; other
         directions hold every point's perturbed weight at once.
+      slope_sign: Put the sign of each query's slope in the slope's place.
 
     Returns:
       A transformation to put first in a chain; it ignores the updates it is given, which may be
@@ -120,8 +122,9 @@ def spsa(
         loss = loss_at("spsa", value_fn, params, evaluation)
         draws = Draws.at_step(direction, state.key, state.count, num_queries, params)
         slopes, value = slopes_of(loss, draws, _check.at(eps, state.count), evaluation, batched)
-        gradient = _gradient(draws.after(slopes), slopes, params)
-        return gradient, SpsaState(_check.next_count(state.count), state.key, value)
+        slopes = jnp.sign(slopes) if slope_sign else slopes
+        estimate = gradient(draws.after(slopes), slopes, params)
+        return estimate, SpsaState(_check.next_count(state.count), state.key, value)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -149,7 +152,7 @@ def _forward(
 
 
 @jax.jit
-def _gradient(draws: Draws, slopes: Array, params: Params) -> Params:
+def gradient(draws: Draws, slopes: Array, params: Params) -> Params:
     """Mean over the queries of slope·z, each leaf drawn where it is used."""
     leaves, tree = jax.tree.flatten(params)
     num_queries = len(slopes)

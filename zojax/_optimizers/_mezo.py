@@ -1,0 +1,81 @@
+"""MeZO: descent along the two-point estimate."""
+
+from typing import Any
+
+import optax
+
+from zojax._optimizers._decay import decay
+from zojax._types import Difference, Evaluation, KeyLike, ScalarOrSchedule
+from zojax.directions import Direction, Gaussian
+from zojax.estimators import spsa
+
+
+def mezo(
+    learning_rate: ScalarOrSchedule,
+    eps: ScalarOrSchedule,
+    key: KeyLike,
+    *,
+    num_queries: int = 1,
+    direction: Direction = Gaussian(),  # noqa: B008 (frozen)
+    difference: Difference = "central",
+    evaluation: Evaluation = "streamed",
+    batched: bool = False,
+    weight_decay: ScalarOrSchedule = 0.0,
+    mask: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    r"""MeZO, which is ZO-SGD: stochastic gradient descent on a two-point estimate.
+
+    .. math::
+        \theta \leftarrow \theta - \eta\,(\hat g + \lambda\theta)
+
+    Args:
+      learning_rate: η; a float or a schedule of the step. The paper tunes whole models at 1e-6.
+      eps: Perturbation scale in parameter units; a float > 0 or a schedule. The paper's is 1e-3.
+      key: Typed PRNG key or int seed.
+      num_queries, direction, difference, evaluation, batched: See :func:`zojax.spsa`.
+      weight_decay: λ ≥ 0; a float or a schedule.
+      mask: Tree of bools, or a function of the parameters that gives one: where λ applies.
+        Usual is to spare biases and layer norms.
+
+    Returns:
+      An optimizer whose ``update`` needs ``params`` and ``value_fn``; its updates may be ``None``.
+
+    Cost: as :func:`zojax.spsa`; no state beyond scalars.
+
+    Raises:
+      ValueError, TypeError: as :func:`zojax.spsa`; ``weight_decay`` is negative.
+
+    References:
+      Malladi et al., 2023, arXiv:2305.17333, Algorithm 1.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax, zojax
+      >>> tx = zojax.mezo(learning_rate=0.05, eps=1e-3, key=0)
+      >>> params = {"w": jnp.array([1.0, -2.0])}
+      >>> state = tx.init(params)
+      >>> @jax.jit
+      ... def step(params, state):
+      ...     loss = lambda p: jnp.sum(p["w"] ** 2)
+      ...     updates, state = tx.update(None, state, params, value_fn=loss)
+      ...     return optax.apply_updates(params, updates), state
+      >>> for _ in range(200):
+      ...     params, state = step(params, state)
+      >>> bool(optax.tree_utils.tree_get(state, "value") < 1e-3)
+      True
+    """
+    return optax.chain(
+        spsa(
+            eps,
+            key,
+            num_queries=num_queries,
+            direction=direction,
+            difference=difference,
+            evaluation=evaluation,
+            batched=batched,
+        ),
+        decay("mezo", weight_decay, mask),
+        optax.scale_by_learning_rate(learning_rate),
+    )
+
+
+zo_sgd = mezo

@@ -1,0 +1,32 @@
+"""What named optimizers hand on, as it came, to the estimator and to optax's rules."""
+
+from collections.abc import Callable
+from typing import TypedDict
+
+import optax
+
+from zojax._types import Difference, Evaluation, ScalarOrSchedule
+from zojax.directions import Direction
+
+
+class SpsaOptions(TypedDict, total=False):
+    """The options of :func:`zojax.spsa`."""
+
+    num_queries: int
+    direction: Direction
+    difference: Difference
+    evaluation: Evaluation
+    batched: bool
+
+
+def scheduled(
+    rule: Callable[..., optax.GradientTransformation], **numbers: ScalarOrSchedule
+) -> optax.GradientTransformation:
+    """``rule(**numbers)``, of which any may be a schedule.
+
+    optax's rules take numbers. Its ``inject_hyperparams`` puts a schedule's value in their place,
+    for some more scalars in the state, so it is there only where there is a schedule.
+    """
+    if any(callable(number) for number in numbers.values()):
+        return optax.inject_hyperparams(rule)(**numbers)
+    return rule(**numbers)

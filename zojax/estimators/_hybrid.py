@@ -1,0 +1,157 @@
+"""Zeroth order for the shallow part of a model, back-propagation for the deep part."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from zojax import _check
+from zojax._types import Array, Params, ValueFn
+from zojax.selection import Where, find_blocks, part, select, selected, whole
+
+
+class HybridState(NamedTuple):
+    """State of :func:`hybrid`."""
+
+    zo: Any  # the zeroth-order optimizer's
+    fo: Any  # the first-order optimizer's
+
+
+def hybrid(
+    zo: optax.GradientTransformation, fo: optax.GradientTransformation, split: int | Where
+) -> optax.GradientTransformationExtraArgs:
+    r"""Tunes the shallow part of a model without gradients and the deep part with them.
+
+    .. math::
+        \theta_S \leftarrow \theta_S + u_{zo}, \qquad
+        \theta_D \leftarrow \theta_D + u_{fo}(\nabla_{\theta_D} L(\theta; B))
+
+    Both updates are computed at the same θ. The gradient is taken for the deep part alone, so
+    back-propagation ends where the deep part begins, and no activation of the shallow part is
+    kept for it.
+
+    Args:
+      zo: A zeroth-order optimizer of zojax, with its learning rate.
+      fo: A first-order optimizer of optax, with its learning rate; it may also use ``value``,
+        ``grad`` and ``value_fn``.
+      split: How many of the first layers ``zo`` tunes, together with the embeddings; ``fo`` tunes
+        the other layers, the final norm and the head. Or what :func:`zojax.select` takes, to name
+        the part that ``zo`` tunes. Embeddings tied to the head are one parameter, and shallow.
+
+    Returns:
+      An optimizer whose ``update`` needs ``params`` and a ``value_fn`` that JAX can differentiate;
+      the updates that it is given are ignored and may be ``None``.
+
+    Cost: the forward passes of ``zo``, and a forward and a backward pass of which only the deep
+      part's activations and gradients are kept. State: that of each for its own part.
+    Error: each part has that of its own optimizer.
+
+    Raises:
+      ValueError: ``split`` leaves either part empty, no layers are found to count, or ``update``
+        got no ``params``.
+      TypeError: ``value_fn`` is not given.
+
+    References:
+      Zhang et al., 2024, arXiv:2402.11592, Section 6 (hybrid zeroth- and first-order training).
+
+    Examples:
+      >>> import jax.numpy as jnp, optax, zojax
+      >>> tx = zojax.hybrid(zojax.mezo(1e-3, 1e-3, key=0), optax.sgd(1e-1), split=1)
+      >>> params = {"layers": [jnp.ones(2), jnp.ones(2)]}
+      >>> updates, _ = tx.update(
+      ...     None, tx.init(params), params, value_fn=lambda p: (p["layers"][1] ** 2).sum()
+      ... )
+      >>> [round(float(update), 3) for update in updates["layers"][1]]  # the gradient is 2
+      [-0.2, -0.2]
+    """
+    if isinstance(split, int) and not isinstance(split, bool):
+        _check.count("hybrid", "split", split)
+    first_order = optax.with_extra_args_support(fo)
+
+    def zeroth_order(params: Params) -> tuple[optax.GradientTransformationExtraArgs, list[bool]]:
+        """``zo`` for the shallow part, and which leaves the deep part has."""
+        shallow = _shallow(split, params)
+        leaves, tree = jax.tree.flatten(params)
+        # Integers are nobody's: they have no gradient.
+        deep = [
+            not here and jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+            for here, leaf in zip(shallow, leaves, strict=True)
+        ]
+        if not any(deep):
+            raise ValueError(
+                f"hybrid: split must leave some parameters for back-propagation, got {split!r}, "
+                f"which takes all. Use zo alone."
+            )
+        return select(zo, jax.tree.unflatten(tree, shallow)), deep
+
+    def init(params: Params) -> HybridState:
+        _check.parameters("hybrid", params)
+        for_shallow, deep = zeroth_order(params)
+        return HybridState(for_shallow.init(params), first_order.init(part(params, deep)))
+
+    def update(
+        updates: Any,
+        state: Any,
+        params: Any = None,
+        *,
+        value_fn: ValueFn | None = None,
+        **extra_args: Any,
+    ) -> tuple[Any, HybridState]:
+        del updates
+        _check.parameters("hybrid", params)
+        if value_fn is None:
+            raise TypeError("hybrid: update needs value_fn, a function from params to the loss.")
+        for_shallow, deep = zeroth_order(params)
+        updates, zo_state = for_shallow.update(
+            None,  # pyright: ignore[reportArgumentType] - an estimator needs no gradient
+            state.zo,
+            params,
+            value_fn=value_fn,
+            **extra_args,
+        )
+
+        def loss(moving: Any) -> Array:
+            return value_fn(whole(moving, deep, params))
+
+        moving = _after(part(params, deep), zo_state)
+        value, gradient = jax.value_and_grad(loss)(moving)
+        deep_updates, fo_state = first_order.update(
+            gradient,
+            state.fo,
+            moving,
+            **{**extra_args, "value": value, "grad": gradient, "value_fn": loss},
+        )
+        return whole(deep_updates, deep, updates), HybridState(zo_state, fo_state)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _shallow(split: int | Where, params: Params) -> list[bool]:
+    if not isinstance(split, int) or isinstance(split, bool):
+        return selected("hybrid", split, params)
+    blocks = find_blocks("hybrid", params, "layers")
+    layers = [block for block in blocks if block.name not in ("embeddings", "head")]
+    if split > len(layers):
+        raise ValueError(
+            f"hybrid: split must be <= {len(layers)}, the number of layers, got {split}."
+        )
+    taken = [block for block in blocks if block.name == "embeddings"] + layers[:split]
+    leaves = {leaf for block in taken for leaf in block.leaves}
+    return [leaf in leaves for leaf in range(len(jax.tree.leaves(params)))]
+
+
+def _after(moving: Any, state: Any) -> Any:
+    """The deep part, usable only once the zeroth-order losses are known.
+
+    Side by side, the two would need the memory of both. XLA has been seen to order them so by
+    itself; with the barrier it must.
+    """
+    scalars = [
+        leaf
+        for leaf in jax.tree.leaves(state)
+        if leaf.shape == () and jnp.issubdtype(leaf.dtype, jnp.floating)
+    ]
+    moving, _ = lax.optimization_barrier((moving, scalars))
+    return moving

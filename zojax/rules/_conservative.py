@@ -1,0 +1,88 @@
+"""A step is taken, taken back or left, as the batch's loss says."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from zojax import _check
+from zojax._types import Array, Evaluation, Params, ValueFn
+from zojax.rules._given import GivenNoise
+from zojax.streaming import EVALUATIONS, loss_at
+
+
+class ConservativeState(NamedTuple):
+    """State of :func:`conservative`."""
+
+    sign: Array  # float32 []: 0 if the last step was left, 1 if taken, -1 if taken backwards
+    least: Array  # float32 []: the batch's loss after the last step; inf before the first
+
+
+def conservative(*, evaluation: Evaluation = "streamed") -> optax.GradientTransformationExtraArgs:
+    r"""Tries the update u that it is given, and -u, and keeps the best.
+
+    .. math::
+        u \leftarrow s\,u, \qquad s = \arg\min_{s \in \{0, 1, -1\}} L(\theta + s\,u; B)
+
+    Staying wins a tie, and wins over losses that are not numbers, so the batch's loss never
+    increases.
+
+    Args:
+      evaluation: As in :func:`zojax.spsa`.
+
+    Returns:
+      A link to put last in a chain, after the learning rate. ``update`` needs ``params`` and
+      ``value_fn``.
+
+    Cost: 3 forward passes; one buffer of the parameters' size for u, which all three read.
+    Error: the minimum is over one batch. Where a compiler skips the rounding of a bfloat16
+      parameter before a wider operation, as XLA may, the losses compared are of the unrounded
+      parameters.
+
+    Raises:
+      ValueError: ``evaluation`` is unknown or ``update`` got no ``params``.
+      TypeError: ``value_fn`` is no scalar function.
+
+    References:
+      Zhang et al., 2024, arXiv:2402.11592.
+
+    Examples:
+      >>> import jax.numpy as jnp, optax, zojax
+      >>> tx = optax.chain(zojax.spsa(1e-3, key=0), optax.adam(1e-2), zojax.conservative())
+    """
+    _check.one_of("conservative", "evaluation", evaluation, EVALUATIONS)
+
+    def init(params: Params) -> ConservativeState:
+        del params
+        return ConservativeState(jnp.zeros((), jnp.float32), jnp.full((), jnp.inf, jnp.float32))
+
+    def update(
+        updates: Any,
+        state: Any,
+        params: Any = None,
+        *,
+        value_fn: ValueFn | None = None,
+        **extra_args: Any,
+    ) -> tuple[Any, ConservativeState]:
+        del state, extra_args
+        _check.parameters("conservative", params)
+        loss = loss_at("conservative", value_fn, params, evaluation)
+        step = [
+            GivenNoise(update) if jnp.issubdtype(update.dtype, jnp.floating) else None
+            for update in jax.tree.leaves(updates)
+        ]
+        signs = jnp.array([0.0, 1.0, -1.0], jnp.float32)
+        if evaluation == "in_place":
+            losses = jnp.stack([loss(step, sign) for sign in signs])
+        else:
+            losses = lax.map(lambda sign: loss(step, sign), signs)
+        best = jnp.argmin(jnp.where(jnp.isnan(losses), jnp.inf, losses))
+        sign = signs[best]
+        tried = jax.tree.map(lambda update: update * sign.astype(update.dtype), updates)
+        # Times 0, an update that is not finite is no number.
+        taken = jax.tree.map(lambda x: jnp.where(sign == 0, jnp.zeros_like(x), x), tried)
+        return taken, ConservativeState(sign, losses[best])
+
+    return optax.GradientTransformationExtraArgs(init, update)
