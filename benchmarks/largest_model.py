@@ -50,9 +50,9 @@ HARDWARE = [
 def main() -> None:
     rows: list[dict[str, Any]] = []
     for device, devices in HARDWARE:
-        for optimizer, dtype in OPTIMIZERS:
-            if device == "v100-32gb" and dtype == "bfloat16":
-                dtype = "float16"  # Volta has no bfloat16
+        for optimizer, wanted in OPTIMIZERS:
+            volta = device == "v100-32gb"  # which has no bfloat16
+            dtype = "float16" if volta and wanted == "bfloat16" else wanted
             found = planning.largest(optimizer, device, devices=devices, dtype=dtype, tell=_tell)
             row = _row(found)
             print(row, flush=True)

@@ -37,11 +37,11 @@ def chart(plan: Plan, path: Path) -> None:
     memory.axvline(plan.device.memory / _GB, color="black", linestyle="--", label="device")
     memory.set_xlabel("memory of one device, GB")
     memory.invert_yaxis()
-    memory.legend(fontsize="small")
     times.barh(programs, [plan.forward.seconds * 1e3, plan.step.seconds * 1e3], color="tab:gray")
     times.set_xlabel("roofline time (a lower bound), ms")
     times.invert_yaxis()
     cards = plan.device.name if plan.devices == 1 else f"{plan.devices} × {plan.device.name}"
     title = f"{plan.model}, {plan.optimizer}, {plan.dtype}, {plan.batch}×{plan.length}, {cards}"
     figure.suptitle(f"{title}: {verdict(plan)}", fontsize="medium")
+    figure.legend(loc="outside lower center", ncols=4, fontsize="small")
     figure.savefig(path, dpi=150)

@@ -31,7 +31,7 @@ _METADATA = re.compile(r", metadata=\{[^{}]*\}")
 class Collective(NamedTuple):
     """One kind of communication between devices."""
 
-    count: int  # how many run
+    runs: int  # how many times
     bytes: int  # of their results, on each device
 
 
@@ -63,7 +63,7 @@ def cost(compiled: jax.stages.Compiled) -> Cost:
       True
     """
     program = parse(_METADATA.sub("", compiled.as_text() or ""))
-    total = _analysed(program, program.entry)
+    flops, moved = _analysed(program, program.entry)
     loops = program.loops()
     once: dict[str, tuple[float, float]] = {}
     for loop in loops:
@@ -72,16 +72,18 @@ def cost(compiled: jax.stages.Compiled) -> Cost:
         # A loop within a loop is in the analysis of the outer body once, as this one is in its
         # caller's: only the turns beyond the first are missing.
         more = loop.times * ((loop.trips or 1) - 1)
-        total = tuple(sum_ + more * part for sum_, part in zip(total, once[loop.body], strict=True))
+        flops += more * once[loop.body][0]
+        moved += more * once[loop.body][1]
     return Cost(
-        flops=total[0] + _library_products(program),
-        bytes_accessed=total[1],
+        flops=flops + _library_products(program),
+        bytes_accessed=moved,
         collectives=_collectives(program),
         unknown_loops=sum(loop.trips is None for loop in loops),
     )
 
 
-def _analysed(program: Program, entry: str) -> tuple[float, ...]:
+def _analysed(program: Program, entry: str) -> tuple[float, float]:
+    """Operations and bytes of a computation, every loop's body taken once."""
     module: Any = _hlo.hlo_module_from_text(program.text(entry))
     # Any backend's client will do: the analysis is of the text.
     found = _jax.hlo_module_cost_analysis(jax.local_devices(backend="cpu")[0].client, module)
@@ -116,9 +118,8 @@ def _collectives(program: Program) -> dict[str, Collective]:
         for instruction in program.computations[name]:
             kind = instruction.opcode.removesuffix("-start")
             if kind in _COLLECTIVES:
-                count, size = found.get(kind, (0, 0))
-                size += times * _result_bytes(instruction)
-                found[kind] = Collective(count + times, size)
+                runs, size = found.get(kind, (0, 0))
+                found[kind] = Collective(runs + times, size + times * _result_bytes(instruction))
     return found
 
 

@@ -8,8 +8,10 @@ from zojax.planning._program import ProgramPlan
 UNKNOWN = (
     "Not in these figures: memory that the run-time takes besides (a CUDA context is some hundred "
     "MB), that cuBLAS takes for its work, and that fragmentation loses; kernels that autotuning "
-    "would choose on the device itself. Roofline times are lower bounds: every operation at peak, "
-    "every byte at full bandwidth, the larger of the two; communication is not in them."
+    "would choose on the device itself. JAX takes 75% of a GPU's memory unless "
+    "XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise. Roofline times are lower bounds: every "
+    "operation at peak, every byte at full bandwidth, the larger of the two; communication is "
+    "not in them."
 )
 
 
@@ -79,6 +81,6 @@ def _collectives(forward: ProgramPlan, step: ProgramPlan) -> list[str]:
         cells: list[str] = []
         for program in (forward, step):
             found = program.collectives.get(kind)
-            cells.append(f"{found.count}, {gigabytes(found.bytes)}" if found else "0")
+            cells.append(f"{found.runs}, {gigabytes(found.bytes)}" if found else "0")
         lines.append(f"  {kind:<18}{cells[0]:>16}{cells[1]:>16}")
     return lines

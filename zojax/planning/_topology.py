@@ -6,7 +6,7 @@ import contextlib
 import functools
 import importlib
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from types import ModuleType
 
 from jax.experimental import topologies
@@ -16,8 +16,13 @@ from zojax.planning._targets import TARGETS
 
 _SKIP_CHECK = "JAX_SKIP_CUDA_CONSTRAINTS_CHECK"
 # libtpu would ask Google Cloud's metadata server which machine this is, and let one process at a
-# time have the chips: here there are none.
-_NO_TPU = ("TPU_SKIP_MDS_QUERY", "ALLOW_MULTIPLE_LIBTPU_LOAD")
+# time have the chips: here there are none. It says so at length unless it is given a machine.
+_NO_TPU = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+}
 # XLA's names of the TPUs, and how many axes their meshes have.
 _TPUS = {"tpu-v5e": ("v5e", 2), "tpu-v5p": ("v5p", 3), "tpu-v6e": ("v6e", 2)}
 
@@ -57,7 +62,7 @@ def _cuda(device: Device, count: int) -> topologies.TopologyDescription:
             shape, "cuda", target_config=TARGETS[device.name], topology=shape
         )
 
-    with _environment(_SKIP_CHECK):
+    with _environment({_SKIP_CHECK: "1"}):
         try:
             return describe()
         except NotImplementedError:
@@ -77,7 +82,7 @@ def _tpu(device: Device, count: int) -> topologies.TopologyDescription:
     name, axes = _TPUS[device.name]
     bounds = _mesh(count, axes)
     # One host holds all chips: a mesh of hosts adds nothing to the plan of one step.
-    with _environment(*_NO_TPU):
+    with _environment(_NO_TPU):
         return topologies.get_topology_desc(
             f"{name}:{'x'.join(map(str, bounds))}",
             platform="tpu",
@@ -110,9 +115,9 @@ def _missing(what: str, not_needed: str) -> str:
 
 
 @contextlib.contextmanager
-def _environment(*names: str) -> Generator[None]:
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
+def _environment(settings: Mapping[str, str]) -> Generator[None]:
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     try:
         yield
     finally:

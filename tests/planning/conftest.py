@@ -1,0 +1,53 @@
+"""A small model to plan with, and the compilers that some tests need."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def plugin():
+    pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
+
+
+@pytest.fixture
+def libtpu():
+    pytest.importorskip("libtpu", reason='needs pip install "zojax[plan]"')
+
+
+@pytest.fixture(scope="session")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The config.json of an OPT of 6 layers and 0.3 million parameters."""
+    return write_config(tmp_path_factory.mktemp("config"))
+
+
+@pytest.fixture
+def configs(tmp_path: Path) -> list[str]:
+    """Four OPTs, from small to one of 13 billion parameters in its only layer."""
+    hidden = (16, 32, 64, 32768)
+    return [
+        str(write_config(tmp_path, f"{size}.json", num_hidden_layers=1, **sizes(size)))
+        for size in hidden
+    ]
+
+
+def sizes(hidden: int) -> dict[str, int]:
+    return {"hidden_size": hidden, "ffn_dim": 4 * hidden, "word_embed_proj_dim": hidden}
+
+
+def write_config(folder: Path, name: str = "config.json", **changes: int) -> Path:
+    settings = {
+        "model_type": "opt",
+        "num_hidden_layers": 6,
+        "num_attention_heads": 4,
+        "vocab_size": 256,
+        "max_position_embeddings": 128,
+        **sizes(64),
+        **changes,
+    }
+    path = folder / name
+    path.write_text(json.dumps(settings))
+    return path
