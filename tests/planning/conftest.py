@@ -20,7 +20,7 @@ def libtpu():
 
 @pytest.fixture(scope="session")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The config.json of an OPT of 6 layers and 0.3 million parameters."""
+    """The config.json of an OPT of 3 layers and 0.2 million parameters."""
     return write_config(tmp_path_factory.mktemp("config"))
 
 
@@ -41,7 +41,7 @@ def sizes(hidden: int) -> dict[str, int]:
 def write_config(folder: Path, name: str = "config.json", **changes: int) -> Path:
     settings = {
         "model_type": "opt",
-        "num_hidden_layers": 6,
+        "num_hidden_layers": 3,
         "num_attention_heads": 4,
         "vocab_size": 256,
         "max_position_embeddings": 128,

