@@ -3,72 +3,83 @@
 import dataclasses
 import json
 
+import jax
 import pytest
+from opt_config import write_config
 
 from zojax import planning
-from zojax.planning import _plan
-
-pytestmark = pytest.mark.usefixtures("standard_promotion")
+from zojax.planning import _plan, _program
 
 SIZES = {"batch": 16, "length": 128}
 
 
 @pytest.fixture(scope="module")
-def plans(config):
-    """ZO-AdaMU of a small model, continued from two depths, and compiled whole."""
+def found(config):
+    """ZO-AdaMU of a small model of 3 layers, continued from 1 and 2."""
     pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
-    told: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, jax.numpy_dtype_promotion("standard"):
         # As for a deep model, at a price that a test can pay.
         patch.setattr(_plan, "_WHOLE", 2)
         patch.setattr(_plan, "_DEPTHS", (1, 2))
-        continued = planning.plan(config, "zo_adamu", **SIZES, tell=told.append)
-    assert told == [
-        "compiling the forward pass, 3 layers",
-        "compiling the step of zo_adamu, 1 layers",
-        "compiling the step of zo_adamu, 2 layers",
-    ]
-    return continued, planning.plan(config, "zo_adamu", **SIZES, full=True)
+        return planning.plan(config, "zo_adamu", **SIZES)
 
 
-def test_two_depths_tell_what_the_whole_model_needs(plans):
-    continued, whole = plans
-    assert (continued.extrapolated, whole.extrapolated) == (True, False)
-    assert continued.step.compiled_layers == (1, 2)
-    # One layer still lacks temporaries that two have, and they show in so small a model; the
-    # documentation's results have the depths that are really used.
-    assert continued.total_bytes == pytest.approx(whole.total_bytes, rel=0.05)
-    assert continued.step.flops == pytest.approx(whole.step.flops, rel=0.01)
-    assert continued.step.bytes_accessed == pytest.approx(whole.step.bytes_accessed, rel=0.01)
+def compiled(layers):
+    """A program whose every figure grows with its layers, but starts elsewhere."""
+    collectives = {"all-reduce": planning.Collective(layers, 8 * layers)}
+    if layers > 2:
+        collectives["all-gather"] = planning.Collective(2 * layers - 4, 16 * layers - 32)
+    cost = planning.Cost(100.0 + 7 * layers, 50.0 + 3 * layers, collectives, 0)
+    return _program.Compiled(planning.Memory(9 + layers, 5, 4, 1000 + 10 * layers), cost, 1.0)
 
 
-def test_a_step_has_the_operations_of_two_forward_passes(plans):
-    for found in plans:
-        # The noise makes up the rest: its cost does not depend on the tokens, and these are few.
-        assert 2 < found.step.flops / found.forward.flops < 2.3
+def test_two_depths_make_a_line():
+    line = _program.continued(compiled(2), compiled(4), (2, 4), 40)
+    assert line == compiled(40)._replace(seconds=2.0)
 
 
-def test_memory_is_parameters_momentum_and_little_else(plans):
-    _, whole = plans
-    assert whole.layers == 3
-    assert whole.parameter_bytes == 2 * whole.parameters
+@pytest.mark.usefixtures("plugin")
+@pytest.mark.parametrize(
+    ("optimizer", "full", "depths"),
+    [("mezo", False, [6, 2, 4]), ("mezo", True, [6, 6]), ("sgd", False, [6, 6])],
+)
+def test_deep_zeroth_order_steps_are_compiled_at_two_depths(
+    tmp_path, monkeypatch, optimizer, full, depths
+):
+    path = write_config(tmp_path, num_hidden_layers=6)
+    told: list[str] = []
+    monkeypatch.setattr(_plan, "compile_program", lambda _, work, __: compiled(work.layers))
+    found = planning.plan(path, optimizer, **SIZES, full=full, tell=told.append)
+    assert told[0] == "compiling the forward pass, 6 layers"
+    assert [int(line.split()[-2]) for line in told] == depths
+    assert found.step.compiled_layers == tuple(depths[1:])
+    assert found.extrapolated == (len(depths) == 3)
+    assert found.total_bytes == compiled(6).memory.device
+
+
+def test_a_step_has_the_operations_of_two_forward_passes(found):
+    # The noise makes up the rest: its cost does not depend on the tokens, and these are few.
+    assert 2 < found.step.flops / found.forward.flops < 2.3
+
+
+def test_memory_is_parameters_momentum_and_temporaries(found):
+    assert found.layers == 3
+    assert found.parameter_bytes == 2 * found.parameters
     scalars = 64
-    assert 0 <= whole.state_bytes - whole.parameter_bytes < scalars
-    assert whole.total_bytes == (whole.parameter_bytes + whole.state_bytes + whole.temporary_bytes)
-    assert whole.total_bytes == whole.step.memory.device
-    assert whole.fits
-    assert whole.free_bytes == whole.device.memory - whole.total_bytes
+    assert 0 <= found.state_bytes - found.parameter_bytes < scalars
+    parts = found.parameter_bytes + found.state_bytes + found.temporary_bytes
+    assert found.total_bytes == parts == found.step.memory.device
+    assert found.fits
+    assert found.free_bytes == found.device.memory - found.total_bytes
 
 
-def test_the_roofline_is_the_larger_of_compute_and_traffic(plans):
-    found, _ = plans
+def test_the_roofline_is_the_larger_of_compute_and_traffic(found):
     for program in (found.forward, found.step):
         compute, traffic = program.flops / 312e12, program.bytes_accessed / 2039e9
         assert program.seconds == max(compute, traffic)
 
 
-def test_a_plan_is_plain_json(plans):
-    found, _ = plans
+def test_a_plan_is_plain_json(found):
     content = json.loads(json.dumps(found.to_dict()))
     assert content["device"] == "a100-80gb"
     assert content["fits"] is True
@@ -78,22 +89,25 @@ def test_a_plan_is_plain_json(plans):
     assert content["forward"]["collectives"] == {}
 
 
-def test_the_report_says_what_was_found_and_what_cannot_be(plans):
-    continued, whole = plans
-    text = str(continued)
-    assert f"fits, {continued.free_bytes / 1e9:.2f} GB left" in text
+def test_the_report_says_what_was_found_and_what_cannot_be(found):
+    text = str(found)
+    assert f"fits, {found.free_bytes / 1e9:.2f} GB left" in text
     assert "compiled with 1 and with 2 layers" in text
     assert "fragmentation" in text
     assert "autotuning" in text
+    whole = dataclasses.replace(
+        found,
+        step=dataclasses.replace(found.step, compiled_layers=(3,)),
+        device=dataclasses.replace(found.device, memory=found.total_bytes - 2_000_000),
+    )
     assert "compiled with" not in str(whole)
-    small = dataclasses.replace(whole.device, memory=whole.total_bytes - 2_000_000)
-    assert "does not fit, 2.0 MB too much" in str(dataclasses.replace(whole, device=small))
+    assert "does not fit, 2.0 MB too much" in str(whole)
 
 
-def test_the_chart_is_drawn(plans, tmp_path):
+def test_the_chart_is_drawn(found, tmp_path):
     pytest.importorskip("matplotlib")
     path = tmp_path / "plan.png"
-    plans[0].chart(path)
+    found.chart(path)
     assert path.read_bytes().startswith(b"\x89PNG")
 
 

@@ -65,8 +65,10 @@ def compile_first_order(
 
     def step(params: Any, state: Any, tokens: Array) -> tuple[Any, Any, Array]:
         value, gradients = jax.value_and_grad(workload.loss)(params, tokens)
-        updates, state = optimizer.update(gradients, state, params)
-        return optax.apply_updates(params, updates), state, value
+        # optax's rules promote dtypes, which strict settings of JAX refuse.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, state = optimizer.update(gradients, state, params)
+            return optax.apply_updates(params, updates), state, value
 
     return _compile_update(device, workload, optimizer, step)
 
