@@ -19,7 +19,6 @@ from zojax import planning
 WORKLOADS: list[tuple[str, str, int, int, int]] = [
     ("opt-125m", "zo_adamu", 1, 16, 256),
     ("opt-125m", "mezo", 4, 16, 256),
-    ("opt-1.3b", "zo_adamu", 1, 16, 256),
     ("opt-13b", "zo_adamu", 1, 16, 256),
 ]
 
