@@ -92,6 +92,58 @@ def test_missing_tyro(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     assert 'pip install "zojax[demo]"' in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("standard_promotion")
+def test_plan_prints_and_writes_what_it_is_asked_to(
+    tiny_opt: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
+    figures, chart = tmp_path / "plan.json", tmp_path / "plan.png"
+    command = ["plan", f"--model={tiny_opt}", "--optimizer=mezo", "--batch=2", "--length=16"]
+    files = [f"--json={figures}", f"--chart={chart}"]
+    assert main([*command, *files]) == 0
+    printed = capsys.readouterr()
+    assert "fits, 85.10 GB left" in printed.out
+    assert "compiling the step of mezo, 1 layers ..." in printed.err
+    content = json.loads(figures.read_text())
+    assert (content["optimizer"], content["batch"], content["fits"]) == ("mezo", 2, True)
+    assert chart.read_bytes().startswith(b"\x89PNG")
+
+    # Before any work, and nothing is written over.
+    assert main([*command, files[0]]) == 1
+    assert f"there is a file {figures}" in capsys.readouterr().err
+    assert json.loads(figures.read_text()) == content
+    assert main(["plan", "--json=no/such/folder/plan.json"]) == 1
+    assert "json must be a file in a folder that exists" in capsys.readouterr().err
+    assert main([*command, files[0], "--overwrite", "--optimizer=inference"]) == 0
+    assert json.loads(figures.read_text())["optimizer"] == "inference"
+
+
+def test_plan_finds_the_largest_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    from zojax import planning
+
+    def largest(optimizer: str, device: str, **given: object) -> planning.Largest:
+        assert (given["devices"], given["batch"], given["length"]) == (2, 1, 400)
+        return planning.Largest(device, 2, optimizer, "bfloat16", "opt-30b", None, None, None)
+
+    monkeypatch.setattr(planning, "largest", largest)
+    path = tmp_path / "largest.json"
+    assert main(["plan", "--largest", "--device=h100-80gb", "--devices=2", f"--json={path}"]) == 0
+    printed = capsys.readouterr().out
+    assert "largest OPT on 2 × h100-80gb, bfloat16" in printed
+    for optimizer in ("adam", "mezo", "zo_adamu"):
+        assert re.search(rf"{optimizer} +opt-30b", printed)
+    assert [row["largest"] for row in json.loads(path.read_text())] == ["opt-30b"] * 3
+    assert main(["plan", "--largest", "--chart=x.png"]) == 1
+    assert "chart must not be given with largest" in capsys.readouterr().err
+
+
+def test_plan_refuses_what_it_does_not_know(capsys: pytest.CaptureFixture[str]):
+    assert main(["plan", "--device=a200"]) == 1
+    assert "zojax: plan: device must be one of a100-80gb" in capsys.readouterr().err
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

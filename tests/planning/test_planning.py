@@ -16,11 +16,6 @@ from zojax import planning
 SIZE = 512
 
 
-@pytest.fixture
-def plugin():
-    pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
-
-
 def matrix(sharding=None):
     return jax.ShapeDtypeStruct((SIZE, SIZE), jnp.bfloat16, sharding=sharding)
 
@@ -103,10 +98,37 @@ def test_a_missing_plugin_names_the_extra(monkeypatch):
 
 
 def test_unknown_devices_and_counts_are_refused():
-    with pytest.raises(ValueError, match="device must be one of a100-80gb, got 'a200'"):
+    with pytest.raises(ValueError, match=r"device must be one of a100-80gb, .*, got 'a200'"):
         planning.topology("a200")
     with pytest.raises(ValueError, match="count must be >= 1, got 0"):
         planning.topology(count=0)
+
+
+@pytest.mark.usefixtures("plugin")
+@pytest.mark.parametrize("device", [d for d in planning.DEVICES if not d.startswith("tpu")])
+def test_every_card_is_compiled_for(device):
+    half = jax.ShapeDtypeStruct((SIZE, SIZE), jnp.float16)
+    compiled = planning.compile_for(device, product, half, half)
+    assert planning.memory(compiled).argument == 4 * SIZE**2
+    kind = planning.topology(device).devices[0].device_kind
+    assert device[:4].upper() in kind
+
+
+@pytest.mark.usefixtures("libtpu")
+@pytest.mark.parametrize("device", [d for d in planning.DEVICES if d.startswith("tpu")])
+def test_every_chip_is_compiled_for(device):
+    found = planning.memory(planning.compile_for(device, product, matrix(), matrix()))
+    assert found.argument == 4 * SIZE**2
+    for count in (2, 4, 8):
+        assert len(planning.topology(device, count).devices) == count
+    with pytest.raises(ValueError, match="count must be a power of 2 for a TPU, got 3"):
+        planning.topology(device, 3)
+
+
+def test_a_missing_libtpu_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "libtpu", None)
+    with pytest.raises(ImportError, match=r'TPU .*pip install "zojax\[plan\]"'):
+        planning.topology("tpu-v5e", 16)
 
 
 def test_a_plain_function_is_refused():

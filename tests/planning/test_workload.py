@@ -23,6 +23,8 @@ def count(params):
         ("opt-13b", 12853),
         ("opt-175b", 174604),
         ("roberta-large", 355),
+        ("llama-2-7b", 6738),
+        ("mistral-7b", 7242),
     ],
 )
 def test_a_named_model_has_its_size(model, parameters):
@@ -53,5 +55,34 @@ def test_unknown_models_are_refused(tmp_path):
     with pytest.raises(ValueError, match="model must be one of opt-125m"):
         planning.workload("opt-12b", batch=1, length=8)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
-    with pytest.raises(ValueError, match="family opt or roberta, got gpt2"):
+    with pytest.raises(ValueError, match="family opt or roberta or llama or mistral, got gpt2"):
         planning.workload(tmp_path, batch=1, length=8)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"batch": 0}, "workload: batch must be >= 1, got 0"),
+        ({"length": 0}, "workload: length must be >= 1, got 0"),
+        ({"layers": 0}, "workload: layers must be >= 1, got 0"),
+        ({"length": 2049}, "workload: length must be <= 2048 for opt-125m, got 2049"),
+    ],
+)
+def test_impossible_sizes_are_refused(sizes, message):
+    with pytest.raises(ValueError, match=message):
+        planning.workload("opt-125m", **{"batch": 1, "length": 8, **sizes})
+
+
+def test_layers_can_be_fewer():
+    whole = planning.workload("opt-125m", batch=1, length=8)
+    two = planning.workload("opt-125m", batch=1, length=8, layers=2)
+    four = planning.workload("opt-125m", batch=1, length=8, layers=4)
+    assert (whole.layers, two.layers) == (12, 2)
+    assert whole.size == two.size + 5 * (four.size - two.size)
+
+
+def test_mistral_has_no_mask_of_all_positions():
+    work = planning.workload("mistral-7b", batch=1, length=300, layers=1)
+    program = str(jax.make_jaxpr(work.loss)(work.params, work.tokens))
+    assert "300,300" in program
+    assert "32768" not in program

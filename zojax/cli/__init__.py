@@ -1,4 +1,4 @@
-"""The ``zojax`` command: ``finetune``, ``eval``, ``--version``."""
+"""The ``zojax`` command: ``finetune``, ``eval``, ``plan``, ``--version``."""
 
 from zojax.cli._main import main as main
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -18,7 +19,37 @@ class Evaluate:
     """The folder of a run, as finetune printed it."""
 
 
-def parse(arguments: Sequence[str]) -> FinetuneConfig | Evaluate:
+@dataclass(frozen=True)
+class PlanArguments:
+    """Say what a step needs on a device that is not there: memory, operations, time at best."""
+
+    model: str = "opt-13b"
+    """A name such as opt-13b, roberta-large, llama-2-7b or mistral-7b, or a config.json."""
+    optimizer: str = "zo_adamu"
+    """zo_adamu or mezo; adam or sgd, by backpropagation; inference, a forward pass alone."""
+    device: str = "a100-80gb"
+    """a100-40gb, a100-80gb, h100-80gb, h200-141gb, v100-32gb, tpu-v5e, tpu-v5p or tpu-v6e."""
+    devices: int = 1
+    """How many; the parameters are sharded over them, tensor-parallel."""
+    batch: int | None = None
+    """Sequences of a step, over all devices: 16, or 1 with --largest."""
+    length: int | None = None
+    """Tokens of a sequence: 256, or 400 with --largest."""
+    dtype: str = "bfloat16"
+    """bfloat16, float16 or float32, of parameters, state and computation."""
+    largest: bool = False
+    """Find the largest OPT that adam, mezo and zo_adamu can tune there, instead."""
+    full: bool = False
+    """Compile a zeroth-order step whole, not at two depths; takes minutes and gigabytes."""
+    json: Path | None = None
+    """Write the figures here."""
+    chart: Path | None = None
+    """Draw them here; the ending says which kind of image."""
+    overwrite: bool = False
+    """Replace these files where they are."""
+
+
+def parse(arguments: Sequence[str]) -> FinetuneConfig | Evaluate | PlanArguments:
     """Read the arguments; exits by itself for ``--help`` and for what it does not know."""
     commands: Any = (
         Annotated[
@@ -26,6 +57,7 @@ def parse(arguments: Sequence[str]) -> FinetuneConfig | Evaluate:
             tyro.conf.subcommand("finetune", description=_finetune_description()),
         ]
         | Annotated[Evaluate, tyro.conf.subcommand("eval")]
+        | Annotated[PlanArguments, tyro.conf.subcommand("plan")]
     )
     return tyro.cli(
         commands,

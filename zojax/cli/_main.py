@@ -40,12 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        from zojax.cli._arguments import parse
+        from zojax.cli._arguments import PlanArguments, parse
     except ModuleNotFoundError as error:
         raise ImportError('the command line needs tyro: pip install "zojax[demo]".') from error
     from zojax.cli._console import make_console
+    from zojax.cli._plan import run_plan
 
     command = parse(arguments)
+    if isinstance(command, PlanArguments):
+        run_plan(command)
+        return 0
     console = make_console()
     if not isinstance(command, FinetuneConfig):
         evaluate_run(command.run, console)

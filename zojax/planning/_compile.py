@@ -11,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDev
 from zojax.planning._topology import topology
 
 # Autotuning times candidate kernels on the card, which is not there.
-_COMPILER_OPTIONS: dict[str, str | bool] = {"xla_gpu_autotune_level": "0"}
+_COMPILER_OPTIONS: dict[str, dict[str, str | bool]] = {"cuda": {"xla_gpu_autotune_level": "0"}}
 
 
 def compile_for(
@@ -44,7 +44,8 @@ def compile_for(
         target = topology(target)
     everywhere = _everywhere(target)
     placed = jax.tree.map(lambda leaf: _placed(leaf, everywhere), args)
-    return step.lower(*placed).compile(compiler_options=_COMPILER_OPTIONS)
+    options = _COMPILER_OPTIONS.get(target.devices[0].platform, {})
+    return step.lower(*placed).compile(compiler_options=options)
 
 
 def _everywhere(target: topologies.TopologyDescription) -> Sharding:

@@ -6,25 +6,31 @@ from typing import Any
 
 import jax
 import optax
+from jax.experimental import topologies
 
 from zojax._types import Array
 from zojax.planning._compile import compile_for
+from zojax.planning._sharding import shard_params, shard_state
 from zojax.planning._workload import Workload
 from zojax.streaming import compiler_options
 
+Target = str | topologies.TopologyDescription
 
-def compile_forward(device: str, workload: Workload) -> jax.stages.Compiled:
+
+def compile_forward(device: Target, workload: Workload) -> jax.stages.Compiled:
     """Compile one forward pass, as inference needs it.
 
     Args:
-      device: One of :data:`zojax.planning.DEVICES`, or ``"cpu"`` for this machine.
+      device: One of :data:`zojax.planning.DEVICES`, or ``"cpu"`` for this machine; or a
+        :func:`topology`. Over several devices the parameters are sharded, tensor-parallel.
       workload: What :func:`workload` gives.
     """
-    return _compile(device, workload.loss, (), workload.params, workload.tokens)
+    params = _placed(device, workload)
+    return _compile(device, workload.loss, (), None, params, workload.tokens)
 
 
 def compile_step(
-    device: str, workload: Workload, optimizer: optax.GradientTransformationExtraArgs
+    device: Target, workload: Workload, optimizer: optax.GradientTransformationExtraArgs
 ) -> jax.stages.Compiled:
     """Compile one zeroth-order training step, with donated parameters and state.
 
@@ -42,12 +48,66 @@ def compile_step(
         )
         return optax.apply_updates(params, updates), state
 
+    return _compile_update(device, workload, optimizer, step)
+
+
+def compile_first_order(
+    device: Target, workload: Workload, optimizer: optax.GradientTransformation
+) -> jax.stages.Compiled:
+    """Compile one training step by backpropagation, with donated parameters and state.
+
+    No activation is computed twice (no checkpointing), and moments have the parameters' dtype.
+
+    Args:
+      device, workload: As in :func:`compile_forward`.
+      optimizer: Any of optax.
+    """
+
+    def step(params: Any, state: Any, tokens: Array) -> tuple[Any, Any, Array]:
+        value, gradients = jax.value_and_grad(workload.loss)(params, tokens)
+        # optax's rules promote dtypes, which strict settings of JAX refuse.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, state = optimizer.update(gradients, state, params)
+            return optax.apply_updates(params, updates), state, value
+
+    return _compile_update(device, workload, optimizer, step)
+
+
+def abstract_state(
+    device: Target, workload: Workload, optimizer: optax.GradientTransformation
+) -> tuple[Any, Any]:
+    """The parameters and the optimizer's state, abstract, and sharded over several devices."""
+    params = _placed(device, workload)
     state = jax.eval_shape(optimizer.init, workload.params)
-    return _compile(device, step, (0, 1), workload.params, state, workload.tokens)
+    return params, shard_state(state, params) if _several(device) else state
 
 
-def _compile(device: str, function: Any, donated: tuple[int, ...], *args: Any) -> Any:
+def _compile_update(device: Target, workload: Workload, optimizer: Any, step: Any) -> Any:
+    params, state = abstract_state(device, workload, optimizer)
+    results = None
+    if _several(device):
+        # Donated buffers can be written to only where the results are laid out as they are.
+        results = jax.tree.map(lambda leaf: leaf.sharding, (params, state))
+        values = len(jax.eval_shape(step, params, state, workload.tokens)) - 2
+        results = (*results, *[None] * values)
+    return _compile(device, step, (0, 1), results, params, state, workload.tokens)
+
+
+def _several(device: Target) -> bool:
+    return not isinstance(device, str) and len(device.devices) > 1
+
+
+def _placed(device: Target, workload: Workload) -> Any:
+    if isinstance(device, str) or not _several(device):
+        return workload.params
+    return shard_params(workload.params, device)
+
+
+def _compile(
+    device: Target, function: Any, donated: tuple[int, ...], results: Any, *args: Any
+) -> jax.stages.Compiled:
     if device == "cpu":
         jitted = jax.jit(function, donate_argnums=donated, compiler_options=compiler_options())
         return jitted.lower(*args).compile()
-    return compile_for(device, jax.jit(function, donate_argnums=donated), *args)
+    jitted = jax.jit(function, donate_argnums=donated, out_shardings=results)
+    return compile_for(device, jitted, *args)

@@ -6,14 +6,25 @@ import contextlib
 import functools
 import importlib
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from types import ModuleType
 
 from jax.experimental import topologies
 
-from zojax.planning._targets import DEVICES, TARGETS
+from zojax.planning._devices import Device, device_named
+from zojax.planning._targets import TARGETS
 
 _SKIP_CHECK = "JAX_SKIP_CUDA_CONSTRAINTS_CHECK"
+# libtpu would ask Google Cloud's metadata server which machine this is, and let one process at a
+# time have the chips: here there are none. It says so at length unless it is given a machine.
+_NO_TPU = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+}
+# XLA's names of the TPUs, and how many axes their meshes have.
+_TPUS = {"tpu-v5e": ("v5e", 2), "tpu-v5p": ("v5p", 3), "tpu-v6e": ("v6e", 2)}
 
 
 # Cached: programs accept one another's shardings only where the devices are the same objects.
@@ -34,48 +45,84 @@ def topology(device: str = "a100-80gb", count: int = 1) -> topologies.TopologyDe
 
     Raises:
       ImportError: The compiler for the device is not installed.
-      ValueError: ``device`` is unknown, or ``count`` < 1.
+      ValueError: ``device`` is unknown, ``count`` < 1, or no power of 2 for a TPU.
     """
-    if device not in TARGETS:
-        raise ValueError(f"topology: device must be one of {', '.join(DEVICES)}, got {device!r}.")
+    found = device_named("topology", device)
     if count < 1:
         raise ValueError(f"topology: count must be >= 1, got {count}.")
+    return _tpu(found, count) if found.platform == "tpu" else _cuda(found, count)
+
+
+def _cuda(device: Device, count: int) -> topologies.TopologyDescription:
     plugin = _cuda_plugin()
-    with _without_cuda_check():
+    shape = f"1x1x{count}"
+
+    def describe() -> topologies.TopologyDescription:
+        return topologies.get_topology_desc(
+            shape, "cuda", target_config=TARGETS[device.name], topology=shape
+        )
+
+    with _environment({_SKIP_CHECK: "1"}):
         try:
-            return _describe(device, count)
+            return describe()
         except NotImplementedError:
             # JAX started before this call, and its check turned the plugin away because CUDA's
             # run-time libraries are missing. Compiling needs none of them.
             plugin.initialize()
-            return _describe(device, count)
+            return describe()
 
 
-def _describe(device: str, count: int) -> topologies.TopologyDescription:
-    shape = f"1x1x{count}"
-    return topologies.get_topology_desc(
-        shape, "cuda", target_config=TARGETS[device], topology=shape
-    )
+def _tpu(device: Device, count: int) -> topologies.TopologyDescription:
+    if count & (count - 1):
+        raise ValueError(f"topology: count must be a power of 2 for a TPU, got {count}.")
+    try:
+        importlib.import_module("libtpu")
+    except ImportError as error:
+        raise ImportError(_missing("a TPU", "no TPU")) from error
+    name, axes = _TPUS[device.name]
+    bounds = _mesh(count, axes)
+    # One host holds all chips: a mesh of hosts adds nothing to the plan of one step.
+    with _environment(_NO_TPU):
+        return topologies.get_topology_desc(
+            f"{name}:{'x'.join(map(str, bounds))}",
+            platform="tpu",
+            chips_per_host_bounds=(*bounds, 1, 1)[:3],
+        )
+
+
+def _mesh(count: int, axes: int) -> list[int]:
+    """``count``, a power of 2, as the product of ``axes`` sides that differ least."""
+    sides = [1] * axes
+    while count > 1:
+        shortest = sides.index(min(sides))
+        sides[shortest] *= 2
+        count //= 2
+    return sorted(sides)
 
 
 def _cuda_plugin() -> ModuleType:
     try:
         return importlib.import_module("jax_plugins.xla_cuda12")
     except ImportError as error:
-        raise ImportError(
-            "topology: planning for an NVIDIA GPU needs its compiler: "
-            'pip install "zojax[plan]" (Linux; no GPU is needed).'
-        ) from error
+        raise ImportError(_missing("an NVIDIA GPU", "no GPU")) from error
+
+
+def _missing(what: str, not_needed: str) -> str:
+    return (
+        f"topology: planning for {what} needs its compiler: "
+        f'pip install "zojax[plan]" (Linux; {not_needed} is needed).'
+    )
 
 
 @contextlib.contextmanager
-def _without_cuda_check() -> Generator[None]:
-    before = os.environ.get(_SKIP_CHECK)
-    os.environ[_SKIP_CHECK] = "1"
+def _environment(settings: Mapping[str, str]) -> Generator[None]:
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[_SKIP_CHECK]
-        else:
-            os.environ[_SKIP_CHECK] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,101 @@
+"""The command ``zojax plan``: a report on the terminal, and files where they are asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from zojax.cli._arguments import PlanArguments
+
+_COMPARED = ("adam", "mezo", "zo_adamu")
+_BATCH, _LENGTH = 16, 256
+_PAPER_BATCH, _PAPER_LENGTH = 1, 400  # of the MeZO paper's table
+
+
+def run_plan(arguments: PlanArguments) -> None:
+    """Plan, and print; what goes on meanwhile is told on stderr.
+
+    Raises:
+      FileExistsError: A file to be written is there.
+      ImportError, ValueError: As for :func:`zojax.planning.plan`.
+    """
+    # Planning runs nothing on a device: no plugin has to look for one, and complain.
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    for option in ("json", "chart"):
+        _check_new(option, getattr(arguments, option), arguments.overwrite)
+    if arguments.largest:
+        _largest(arguments)
+        return
+    from zojax.planning import plan
+
+    found = plan(
+        arguments.model,
+        arguments.optimizer,
+        arguments.device,
+        devices=arguments.devices,
+        batch=_BATCH if arguments.batch is None else arguments.batch,
+        length=_LENGTH if arguments.length is None else arguments.length,
+        dtype=arguments.dtype,
+        full=arguments.full,
+        tell=_tell,
+    )
+    print(found)
+    _write_json(arguments.json, found.to_dict())
+    if arguments.chart is not None:
+        found.chart(arguments.chart)
+        print(f"chart: {arguments.chart}")
+
+
+def _largest(arguments: PlanArguments) -> None:
+    from zojax.planning import largest
+
+    if arguments.chart is not None:
+        raise ValueError("plan: chart must not be given with largest, which has no chart.")
+    cards = f"{arguments.devices} × {arguments.device}"
+    lines: list[str] = []
+    rows: list[dict[str, Any]] = []
+    for optimizer in _COMPARED:
+        found = largest(
+            optimizer,
+            arguments.device,
+            devices=arguments.devices,
+            batch=_PAPER_BATCH if arguments.batch is None else arguments.batch,
+            length=_PAPER_LENGTH if arguments.length is None else arguments.length,
+            dtype=arguments.dtype,
+            tell=_tell,
+        )
+        rows.append(found.to_dict())
+        lines.append(f"  {optimizer:<10}{found.model or 'none':<12}{_margin(found.plan)}")
+    print("\n".join([f"largest OPT on {cards}, {arguments.dtype}", *lines]))
+    _write_json(arguments.json, rows)
+
+
+def _margin(plan: Any) -> str:
+    if plan is None:
+        return ""
+    total, memory = plan.total_bytes / 1e9, plan.device.memory / 1e9
+    return f"{total:.1f} of {memory:.1f} GB on each device"
+
+
+def _tell(text: str) -> None:
+    print(f"{text} ...", file=sys.stderr, flush=True)
+
+
+def _check_new(option: str, path: Path | None, overwrite: bool) -> None:
+    if path is None:
+        return
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise ValueError(f"plan: {option} must be a file in a folder that exists, got {path}.")
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"plan: there is a file {path}. Choose another for --{option}, or --overwrite it."
+        )
+
+
+def _write_json(path: Path | None, content: Any) -> None:
+    if path is not None:
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        print(f"json: {path}")

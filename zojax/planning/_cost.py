@@ -1,0 +1,132 @@
+"""What a compiled program does: operations, bytes moved, collectives."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+# JAX gives a compiled program's cost only where its backend's plugin does, which CUDA's does not.
+# The analysis itself is part of jaxlib and takes a program's text.
+from jaxlib import _hlo, _jax  # pyright: ignore[reportAttributeAccessIssue]
+
+from zojax.planning._hlo import Instruction, Program, nbytes, parse, shapes
+
+_COLLECTIVES = (
+    "all-reduce",
+    "all-gather",
+    "reduce-scatter",
+    "all-to-all",
+    "collective-permute",
+    "collective-broadcast",
+)
+_LIBRARY_PRODUCT = 'custom_call_target="__cublas'
+_CONTRACTED = re.compile(r'"lhs_contracting_dimensions":\[([^\]]*)\]')
+_METADATA = re.compile(r", metadata=\{[^{}]*\}")
+
+
+class Collective(NamedTuple):
+    """One kind of communication between devices."""
+
+    runs: int  # how many times
+    bytes: int  # of their results, on each device
+
+
+class Cost(NamedTuple):
+    """What one run of a program takes, on each of its devices."""
+
+    flops: float  # operations of arithmetic; those of the noise are on integers
+    bytes_accessed: float  # between the chip and its memory, as the compiler has fused
+    collectives: Mapping[str, Collective]  # by kind
+    unknown_loops: int  # loops counted as one turn, for the compiler does not know more
+
+
+def cost(compiled: jax.stages.Compiled) -> Cost:
+    """Count what a compiled program does.
+
+    The compiler's own analysis takes the body of a loop once. Here a body counts as often as it
+    runs, where the compiler knows how often that is. The analysis knows nothing of a product
+    that is left to cuBLAS: its operations are counted from its shapes.
+
+    Args:
+      compiled: ``jax.jit(f).lower(...).compile()`` or the result of
+        :func:`zojax.planning.compile_for`.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> x = jnp.ones((64, 64))
+      >>> product = jax.jit(lambda x: x @ x).lower(x).compile()
+      >>> cost(product).flops == 2 * 64**3
+      True
+    """
+    program = parse(_METADATA.sub("", compiled.as_text() or ""))
+    flops, moved = _analysed(program, program.entry)
+    loops = program.loops()
+    once: dict[str, tuple[float, float]] = {}
+    for loop in loops:
+        if loop.body not in once:
+            once[loop.body] = _analysed(program, loop.body)
+        # A loop within a loop is in the analysis of the outer body once, as this one is in its
+        # caller's: only the turns beyond the first are missing.
+        more = loop.times * ((loop.trips or 1) - 1)
+        flops += more * once[loop.body][0]
+        moved += more * once[loop.body][1]
+    return Cost(
+        flops=flops + _library_products(program),
+        bytes_accessed=moved,
+        collectives=_collectives(program),
+        unknown_loops=sum(loop.trips is None for loop in loops),
+    )
+
+
+def _analysed(program: Program, entry: str) -> tuple[float, float]:
+    """Operations and bytes of a computation, every loop's body taken once."""
+    module: Any = _hlo.hlo_module_from_text(program.text(entry))
+    # Any backend's client will do: the analysis is of the text.
+    found = _jax.hlo_module_cost_analysis(jax.local_devices(backend="cpu")[0].client, module)
+    return max(found.get("flops", 0.0), 0.0), max(found.get("bytes accessed", 0.0), 0.0)
+
+
+def _library_products(program: Program) -> float:
+    flops = 0.0
+    for name, times in program.runs():
+        types: dict[str, str] = {}
+        for instruction in program.computations[name]:
+            types[instruction.name] = instruction.type
+            if _LIBRARY_PRODUCT in instruction.rest:
+                flops += times * _product_flops(instruction, types)
+    return flops
+
+
+def _product_flops(instruction: Instruction, types: Mapping[str, str]) -> int:
+    contracted = _CONTRACTED.search(instruction.rest)
+    left = instruction.rest.split(",", 1)[0].split(")", 1)[0].split()[-1].lstrip("%")
+    if contracted is None or left not in types:
+        return 0
+    ((_, left_shape),) = shapes(types[left])
+    dimensions = [int(axis.strip(' "')) for axis in contracted[1].split(",") if axis]
+    _, result = shapes(instruction.type)[0]
+    return 2 * math.prod(result) * math.prod(left_shape[axis] for axis in dimensions)
+
+
+def _collectives(program: Program) -> dict[str, Collective]:
+    found: dict[str, Collective] = {}
+    for name, times in program.runs():
+        for instruction in program.computations[name]:
+            kind = instruction.opcode.removesuffix("-start")
+            if kind in _COLLECTIVES:
+                runs, size = found.get(kind, (0, 0))
+                found[kind] = Collective(runs + times, size + times * _result_bytes(instruction))
+    return found
+
+
+def _result_bytes(instruction: Instruction) -> int:
+    arrays = [(dtype, shape) for dtype, shape in shapes(instruction.type)]
+    if instruction.opcode in ("all-gather-start", "collective-permute-start"):
+        # Such a start gives its operands, its results, and perhaps scalars of its own.
+        arrays = [(dtype, shape) for dtype, shape in arrays if not (dtype == "u32" and not shape)]
+        arrays = arrays[len(arrays) // 2 :]
+    return sum(nbytes(dtype, shape) for dtype, shape in arrays)

@@ -1,0 +1,154 @@
+"""A compiled program's text: its computations, its loops, and how often each of them runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import re
+from collections.abc import Iterator
+
+_HEADER = re.compile(r"^(ENTRY )?%?([\w.\-]+) .*->.*\{$")
+_INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$")
+_CALLED = re.compile(
+    r"(?:calls|body|condition|to_apply|branch_computations|called_computations|"
+    r"true_computation|false_computation)=(?:\{([^}]*)\}|%?([\w.\-]+))"
+)
+_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+_BODY = re.compile(r"\bbody=%?([\w.\-]+)")
+_SHAPE = re.compile(r"\b([a-z]+\d*[a-z0-9]*)\[([\d,]*)\]")
+_BITS = re.compile(r"^(?:[su]|bf|f|c)(\d+)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Instruction:
+    """One line of a computation."""
+
+    name: str
+    type: str  # as printed: bf16[4,64]{1,0}, or a tuple of such
+    opcode: str
+    rest: str  # the operands and what follows them
+
+    @property
+    def called(self) -> list[str]:
+        """Names of the computations it runs."""
+        found: list[str] = []
+        for several, one in _CALLED.findall(self.rest):
+            found += [name.strip().lstrip("%") for name in several.split(",")] if several else [one]
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Loop:
+    """A ``while`` of the program, at one place."""
+
+    body: str
+    trips: int | None  # turns, where the compiler knows them
+    times: int  # how often the loop as a whole runs
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """The computations of a module in text form, by name."""
+
+    entry: str
+    lines: dict[str, list[str]]  # header first, then one line per instruction
+
+    @functools.cached_property
+    def computations(self) -> dict[str, list[Instruction]]:
+        """The instructions of each computation."""
+        return {name: list(_instructions(lines[1:])) for name, lines in self.lines.items()}
+
+    def runs(self) -> Iterator[tuple[str, int]]:
+        """Each computation that the entry runs, and how often; not what is fused into one kernel.
+
+        A computation comes once for every place that calls it. Loops whose turns the compiler
+        does not know count as one turn.
+        """
+        waiting = [(self.entry, 1)]
+        while waiting:
+            name, times = waiting.pop()
+            yield name, times
+            for instruction in self.computations[name]:
+                if instruction.opcode == "fusion":
+                    continue
+                trips = (_trips(instruction) or 1) if instruction.opcode == "while" else 1
+                waiting += [(called, times * trips) for called in instruction.called]
+
+    def loops(self) -> list[Loop]:
+        """Every loop that runs."""
+        found: list[Loop] = []
+        for name, times in self.runs():
+            for instruction in self.computations[name]:
+                body = _BODY.search(instruction.rest) if instruction.opcode == "while" else None
+                if body:
+                    found.append(Loop(body[1], _trips(instruction), times))
+        return found
+
+    def text(self, entry: str) -> str:
+        """A module whose entry is the computation ``entry``, with all that it runs."""
+        needed: dict[str, None] = {}
+        waiting = [entry]
+        while waiting:
+            name = waiting.pop()
+            # The last mention counts: a computation is printed before those that run it.
+            needed.pop(name, None)
+            needed[name] = None
+            for instruction in self.computations[name]:
+                waiting += instruction.called
+        parts = ["HloModule part"]
+        for name in reversed(needed):
+            header, *body = self.lines[name]
+            header = header.removeprefix("ENTRY ")
+            parts.append("\n".join(["ENTRY " + header if name == entry else header, *body, "}"]))
+        return "\n\n".join(parts)
+
+
+def parse(text: str) -> Program:
+    """Read ``compiled.as_text()``.
+
+    Raises:
+      ValueError: It has no entry computation.
+    """
+    entry, current = None, None
+    lines: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if current is None:
+            header = _HEADER.match(line)
+            if header:
+                current = lines.setdefault(header[2], [line])
+                entry = header[2] if header[1] else entry
+        elif line.startswith("}"):
+            current = None
+        else:
+            current.append(line)
+    if entry is None:
+        raise ValueError("parse: the text has no entry computation.")
+    return Program(entry, lines)
+
+
+def shapes(type_text: str) -> list[tuple[str, tuple[int, ...]]]:
+    """The arrays in a printed type: dtype and dimensions of each."""
+    return [
+        (dtype, tuple(int(size) for size in sizes.split(",") if size))
+        for dtype, sizes in _SHAPE.findall(type_text)
+    ]
+
+
+def nbytes(dtype: str, dimensions: tuple[int, ...]) -> int:
+    """Bytes of an array; 0 for a token."""
+    bits = _BITS.match(dtype)
+    width = int(bits[1]) if bits else 8 * (dtype == "pred")
+    return math.prod(dimensions) * width // 8
+
+
+def _instructions(lines: list[str]) -> Iterator[Instruction]:
+    for line in lines:
+        found = _INSTRUCTION.match(line)
+        if found:
+            yield Instruction(*found.groups())
+
+
+def _trips(instruction: Instruction) -> int | None:
+    found = _TRIPS.search(instruction.rest)
+    return int(found[1]) if found else None

@@ -1,0 +1,86 @@
+"""A plan as text."""
+
+from __future__ import annotations
+
+from zojax.planning._plan import Plan
+from zojax.planning._program import ProgramPlan
+
+UNKNOWN = (
+    "Not in these figures: memory that the run-time takes besides (a CUDA context is some hundred "
+    "MB), that cuBLAS takes for its work, and that fragmentation loses; kernels that autotuning "
+    "would choose on the device itself. JAX takes 75% of a GPU's memory unless "
+    "XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise. Roofline times are lower bounds: every "
+    "operation at peak, every byte at full bandwidth, the larger of the two; communication is "
+    "not in them."
+)
+
+
+def report(plan: Plan) -> str:
+    """The whole plan in lines, for a terminal."""
+    cards = plan.device.name if plan.devices == 1 else f"{plan.devices} × {plan.device.name}"
+    step = plan.step
+    lines = [
+        f"{plan.model}, {plan.optimizer}, {plan.dtype}, {plan.batch}×{plan.length} tokens, "
+        f"on {cards}",
+        "",
+        f"{_on_each('memory', plan)}",
+        *_table(
+            ("parameters", gigabytes(plan.parameter_bytes)),
+            ("optimizer state", gigabytes(plan.state_bytes)),
+            ("temporaries", gigabytes(plan.temporary_bytes)),
+            ("total", gigabytes(plan.total_bytes)),
+            ("device", gigabytes(plan.device.memory)),
+        ),
+        f"  {verdict(plan)}",
+        "",
+        _on_each("programs", plan),
+        f"  {'':<18}{'forward pass':>16}{'step':>16}",
+    ]
+    rows = [
+        ("memory", [gigabytes(p.memory.device) for p in (plan.forward, step)]),
+        ("operations", [f"{p.flops / 1e12:.4g} T" for p in (plan.forward, step)]),
+        ("bytes moved", [gigabytes(p.bytes_accessed) for p in (plan.forward, step)]),
+        ("roofline time", [f"{p.seconds * 1e3:.4g} ms" for p in (plan.forward, step)]),
+        ("compile time", [f"{p.compile_seconds:.1f} s" for p in (plan.forward, step)]),
+    ]
+    lines += [f"  {name:<18}{forward:>16}{of_step:>16}" for name, (forward, of_step) in rows]
+    lines += _collectives(plan.forward, step)
+    if plan.extrapolated:
+        few, more = step.compiled_layers
+        lines += [
+            "",
+            f"The step was compiled with {few} and with {more} layers, and its figures continued "
+            f"in a line to {plan.layers}. --full compiles it whole.",
+        ]
+    return "\n".join([*lines, "", UNKNOWN])
+
+
+def verdict(plan: Plan) -> str:
+    """Whether it fits, and by how much."""
+    if plan.fits:
+        return f"fits, {gigabytes(plan.free_bytes)} left"
+    return f"does not fit, {gigabytes(-plan.free_bytes)} too much"
+
+
+def gigabytes(nbytes: float) -> str:
+    """Bytes in GB of 10⁹, or MB where that shows more."""
+    return f"{nbytes / 1e9:,.2f} GB" if nbytes >= 1e9 else f"{nbytes / 1e6:,.1f} MB"
+
+
+def _on_each(what: str, plan: Plan) -> str:
+    return what if plan.devices == 1 else f"{what}, on each device"
+
+
+def _table(*rows: tuple[str, str]) -> list[str]:
+    return [f"  {name:<18}{value:>16}" for name, value in rows]
+
+
+def _collectives(forward: ProgramPlan, step: ProgramPlan) -> list[str]:
+    lines: list[str] = []
+    for kind in sorted({**forward.collectives, **step.collectives}):
+        cells: list[str] = []
+        for program in (forward, step):
+            found = program.collectives.get(kind)
+            cells.append(f"{found.runs}, {gigabytes(found.bytes)}" if found else "0")
+        lines.append(f"  {kind:<18}{cells[0]:>16}{cells[1]:>16}")
+    return lines
