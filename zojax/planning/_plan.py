@@ -23,6 +23,7 @@ from zojax.planning._sharding import bytes_on_each
 from zojax.planning._step import abstract_state
 from zojax.planning._topology import topology
 from zojax.planning._workload import workload
+from zojax.streaming import part_of_model
 
 DTYPES = ("bfloat16", "float16", "float32")
 
@@ -156,7 +157,8 @@ def plan(
         shallow = workload(model, batch=batch, length=length, dtype=dtype, layers=layers)
         what = "forward pass" if name == INFERENCE else f"step of {name}"
         tell(f"compiling the {what}, {shallow.layers} layers")
-        return compile_program(target, shallow, name)
+        with part_of_model(work.nbytes):
+            return compile_program(target, shallow, name)
 
     work = workload(model, batch=batch, length=length, dtype=dtype)
     params, state = abstract_state(target, work, transformation(optimizer))

@@ -1,7 +1,9 @@
 """Products with a large perturbed weight, a part of it at a time."""
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -23,10 +25,23 @@ Below, a perturbed copy costs little, and a product in parts costs time to compi
 """
 
 
+_model_bytes: ContextVar[int] = ContextVar("model_bytes", default=0)
+
+
 def large_bytes(leaves: Sequence[Array]) -> int:
     """Size in bytes from which a weight is perturbed in parts."""
     total = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
-    return max(LARGE_BYTES, int(LARGE_FRACTION * total))
+    return max(LARGE_BYTES, int(LARGE_FRACTION * max(total, _model_bytes.get())))
+
+
+@contextlib.contextmanager
+def part_of_model(nbytes: int) -> Generator[None]:
+    """Trace steps of a few layers as those of a model of so many bytes: with its parts."""
+    token = _model_bytes.set(nbytes)
+    try:
+        yield
+    finally:
+        _model_bytes.reset(token)
 
 
 def tiled_dot(eqn: core.JaxprEqn, operands: list[Any]) -> list[Array] | None:
