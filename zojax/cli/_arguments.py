@@ -26,7 +26,7 @@ class PlanArguments:
     model: str = "opt-13b"
     """A name such as opt-13b, roberta-large, llama-2-7b or mistral-7b, or a config.json."""
     optimizer: str = "zo_adamu"
-    """zo_adamu or mezo; adam or sgd, by backpropagation; inference, a forward pass alone."""
+    """zo_adamu, mezo or forward_gradient; adam or sgd, by backpropagation; inference."""
     device: str = "a100-80gb"
     """a100-40gb, a100-80gb, h100-80gb, h200-141gb, v100-32gb, tpu-v5e, tpu-v5p or tpu-v6e."""
     devices: int = 1

@@ -134,8 +134,8 @@ def plan(
 
     Args:
       model: As for :func:`workload`.
-      optimizer: ``"zo_adamu"`` or ``"mezo"``; ``"adam"`` or ``"sgd"``, by backpropagation;
-        ``"inference"``, a forward pass alone.
+      optimizer: ``"zo_adamu"``, ``"mezo"`` or ``"forward_gradient"``; ``"adam"`` or ``"sgd"``, by
+        backpropagation; ``"inference"``, a forward pass alone.
       device: One of :data:`DEVICES`.
       devices: How many, ≥ 1; the parameters are sharded over them, tensor-parallel.
       batch, length: Sequences of a step, over all devices, and tokens of each.

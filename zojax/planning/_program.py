@@ -23,6 +23,7 @@ from zojax.planning._workload import Workload
 ZEROTH_ORDER: Mapping[str, Callable[[], optax.GradientTransformationExtraArgs]] = {
     "zo_adamu": lambda: zojax.zo_adamu(learning_rate=1e-4, eps=1e-3, key=0),
     "mezo": lambda: zojax.mezo(learning_rate=1e-6, eps=1e-3, key=0),
+    "forward_gradient": lambda: zojax.forward_gradient_sgd(learning_rate=1e-6, key=0),
 }
 _FIRST_ORDER: Mapping[str, Callable[[], optax.GradientTransformation]] = {
     "adam": lambda: optax.adam(1e-4),

@@ -15,7 +15,8 @@ from zojax._types import Array
 from zojax.streaming._perturbed import Perturbed, perturb
 
 TILE_BYTES = 2**22
-"""Size of the perturbed parts."""
+MOST_TILES = 32
+"""The perturbed parts have this size, or are so many: each reads the other factor again."""
 
 LARGE_BYTES = 2**25
 LARGE_FRACTION = 1 / 64
@@ -62,7 +63,8 @@ def tiled_dot(eqn: core.JaxprEqn, operands: list[Any]) -> list[Array] | None:
     weight, (other,) = weight.tied([operands[1 - side]])
     axis, out_axis = axes
     shape = weight.weight.shape
-    size = math.ceil(shape[axis] / math.ceil(_nbytes(weight) / TILE_BYTES))
+    count = min(math.ceil(_nbytes(weight) / TILE_BYTES), MOST_TILES)
+    size = math.ceil(shape[axis] / count)
 
     def product(first: Array) -> Array:
         part = lax.dynamic_slice_in_dim(weight.weight, first, size, axis)
