@@ -69,8 +69,8 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
     ),
 }
 
-# What differentiates value_fn cannot leave JAX.
-NEVER_IN_PLACE = {"forward_gradient_sgd", "hybrid"}
+# What differentiates or batches value_fn cannot leave JAX.
+NEVER_IN_PLACE = {"forward_gradient_sgd", "hybrid", "mezo, batched"}
 
 
 def parameters(dtype: Any) -> dict[str, Any]:
