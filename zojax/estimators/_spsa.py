@@ -156,11 +156,15 @@ def gradient(draws: Draws, slopes: Array, params: Params) -> Params:
     """Mean over the queries of slope·z, each leaf drawn where it is used."""
     leaves, tree = jax.tree.flatten(params)
     num_queries = len(slopes)
-    # Each array of a noise has an axis of queries in front.
-    noises = jax.vmap(draws.query)(jnp.arange(num_queries))
+    # Each array of a noise has an axis of queries in front; one query needs none, and gathers
+    # along such an axis would be a third of the program.
+    single = num_queries == 1
+    noises = draws.query(0) if single else jax.vmap(draws.query)(jnp.arange(num_queries))
 
     def total(noise: LeafNoise, shape: tuple[int, ...]) -> Array:
         noise, [weights] = noise.tied([slopes])
+        if single:
+            return weights[0] * noise.draw(shape)
         if noise.random_access:
             # One pass over the leaf: the draws fuse into the sum.
             z = jax.vmap(lambda one: one.draw(shape))(noise)

@@ -11,7 +11,7 @@ from jax.custom_batching import custom_vmap
 from jax.extend import core
 
 from zojax._types import Array
-from zojax.directions import LowRankNoise
+from zojax.directions import LowRankNoise, alone
 from zojax.streaming._perturbed import Perturbed, wide
 
 Labels: TypeAlias = Sequence[int]
@@ -54,8 +54,18 @@ def factored_dot(eqn: core.JaxprEqn, operands: list[Any]) -> list[Array] | None:
     inner = _project(x_labels, first_labels, kept, eqn.params["precision"])(
         x, first.astype(x.dtype)
     )
-    correction = _sum(inner * (weight.scale * noise.weight), kept, second, second_labels, out, None)
-    return [(product + correction.astype(product.dtype)).astype(out_dtype)]
+    scaled = inner * (weight.scale * noise.weight)
+
+    def add(turn: Array, product: Array) -> Array:
+        b = second + turn.astype(second.dtype)
+        return product + _outer(scaled, kept, b, second_labels, out).astype(product.dtype)
+
+    # On CPU the sum is written to memory: XLA would compute it, and the chain of sums along the
+    # residual stream behind it, again in every operation that reads it.
+    total: Array = lax.platform_dependent(
+        product, cpu=lambda x: alone(add, x), default=lambda x: add(jnp.int32(0), x)
+    )
+    return [total.astype(out_dtype)]
 
 
 def _labels(dims: Any, side: int, rank: int, x_rank: int) -> tuple[Labels, Labels, Labels]:
@@ -97,6 +107,27 @@ def _project(x_labels: Labels, a_labels: Labels, out: Labels, precision: Any) ->
         return jax.vmap(lambda one, point: one[..., point])(all_, jnp.arange(size)), True
 
     return project
+
+
+def _outer(x: Array, x_labels: Labels, y: Array, y_labels: Labels, out: Labels) -> Array:
+    """Σ x·y over the axes that are not in ``out``, float32; term by term where it is ranks alone.
+
+    Products and sums of elements fuse into what reads them. A product of matrices would be
+    written to memory, as much of it as of the result, to save little arithmetic.
+    """
+    if {*x_labels} & {*y_labels} - {*out} != {RANK}:
+        return _sum(x, x_labels, y, y_labels, out, None)
+
+    def spread(array: Array, labels: Labels) -> Array:
+        """The array with the axes [r, *out], of size 1 where it has none."""
+        order = [label for label in (RANK, *out) if label in labels]
+        array = lax.transpose(array, [list(labels).index(label) for label in order])
+        missing = [i for i, label in enumerate((RANK, *out)) if label not in labels]
+        return lax.expand_dims(array, missing)
+
+    left, right = spread(x, x_labels), spread(y, y_labels)
+    terms = [left[i] * right[i] for i in range(left.shape[0])]
+    return sum(terms[1:], terms[0])
 
 
 def _sum(

@@ -10,7 +10,6 @@ from jax.core import Tracer
 
 from zojax._types import Array, Evaluation, Params, ValueFn
 from zojax.directions import Draws, LeafNoise
-from zojax.directions._alone import alone
 from zojax.streaming._interpret import interpret
 from zojax.streaming._perturbed import Perturbed, perturb
 from zojax.streaming._tiles import large_bytes
@@ -63,34 +62,13 @@ def _streamed(where: str, value_fn: ValueFn, params: Params) -> Loss:
 
     def loss(noises: Noises, scale: Array | float) -> Array:
         scale = jnp.asarray(scale, jnp.float32)
-        vectors = _perturbed_vectors(leaves, noises, scale)
         inputs = [
-            leaf if noise is None else vectors[i] if i in vectors else Perturbed(leaf, noise, scale, large)
-            for i, (leaf, noise) in enumerate(zip(leaves, noises, strict=True))
+            leaf if noise is None else Perturbed(leaf, noise, scale, large)
+            for leaf, noise in zip(leaves, noises, strict=True)
         ]
         return interpret(jaxpr, inputs)[0]
 
     return loss
-
-
-def _perturbed_vectors(
-    leaves: Sequence[Array], noises: Noises, scale: Array
-) -> dict[int, Array]:
-    """The perturbed biases and norms, by their place among the leaves."""
-    chosen = {
-        i: noise
-        for i, noise in enumerate(noises)
-        if noise is not None and leaves[i].ndim <= 1 and leaves[i].size <= 2**16
-    }
-
-    def fill(turn: Array, vectors: dict[int, Array]) -> dict[int, Array]:
-        del vectors
-        return {
-            i: perturb(leaves[i], noise.in_turn(turn).draw(leaves[i].shape), scale + turn)
-            for i, noise in chosen.items()
-        }
-
-    return alone(fill, {i: jnp.zeros_like(leaves[i]) for i in chosen})
 
 
 def _copy(where: str, value_fn: ValueFn, params: Params) -> Loss:
