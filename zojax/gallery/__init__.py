@@ -1,0 +1,30 @@
+"""Optimizers on test functions of two parameters, as pictures: ``zojax gallery``.
+
+Every optimizer gets the same budget and the best learning rate of the same grid::
+
+    gallery = zojax.gallery.run(["beale"], ["adam", "mezo"])
+    gallery.rows()
+    zojax.gallery.draw(gallery, Path("pictures"))   # needs pip install "zojax[demo]"
+"""
+
+from zojax.gallery._folder import draw as draw
+from zojax.gallery._functions import FUNCTIONS as FUNCTIONS
+from zojax.gallery._functions import Function as Function
+from zojax.gallery._optimizers import OPTIMIZERS as OPTIMIZERS
+from zojax.gallery._optimizers import Optimizer as Optimizer
+from zojax.gallery._run import LEARNING_RATES as LEARNING_RATES
+from zojax.gallery._run import Gallery as Gallery
+from zojax.gallery._run import Run as Run
+from zojax.gallery._run import run as run
+
+__all__ = [
+    "FUNCTIONS",
+    "LEARNING_RATES",
+    "OPTIMIZERS",
+    "Function",
+    "Gallery",
+    "Optimizer",
+    "Run",
+    "draw",
+    "run",
+]

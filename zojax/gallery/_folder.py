@@ -1,0 +1,99 @@
+"""The folder of a gallery: pictures, and the figures in results.json."""
+
+from __future__ import annotations
+
+import json
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from zojax.gallery._animation import animate
+from zojax.gallery._pictures import draw_curves, draw_trajectories, require
+from zojax.gallery._run import Gallery
+
+_RESULTS = "results.json"
+_PACKAGES = ("zojax", "jax", "jaxlib", "optax", "numpy", "matplotlib", "pillow")
+
+
+def check_folder(folder: Path, *, overwrite: bool = False) -> None:
+    """See, before the work, that pictures can be drawn and where.
+
+    Args:
+      folder: New or empty.
+      overwrite: It may hold an older gallery too.
+
+    Raises:
+      FileExistsError: ``folder`` is a file, or holds something.
+      ImportError: matplotlib or pillow is not installed.
+    """
+    require()
+    if folder.is_file():
+        raise FileExistsError(f"gallery: out must be a folder, got the file {folder}.")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not (folder / _RESULTS).is_file():
+        raise FileExistsError(
+            f"gallery: out must be a new or empty folder, or a gallery, got {folder}. Choose "
+            "another folder."
+        )
+    if not overwrite:
+        raise FileExistsError(
+            f"gallery: there is a gallery in {folder}. Choose another folder, or overwrite it."
+        )
+
+
+def draw(
+    gallery: Gallery, folder: Path, *, overwrite: bool = False, animation: bool = True
+) -> list[Path]:
+    """Write trajectories.png, curves.png and animation.gif.
+
+    Trajectories are those of each optimizer's median run: the one whose final value is the median
+    of the seeds'. Curves are medians, with the quartiles around them.
+
+    Args:
+      gallery: What :func:`run` returned.
+      folder: New or empty; made where it is missing.
+      overwrite: It may hold an older gallery, of which these files are replaced.
+      animation: Draw the GIF, which takes most of the time.
+
+    Returns:
+      The files.
+
+    Raises:
+      FileExistsError: ``folder`` is a file, or holds something.
+      ImportError: matplotlib or pillow is not installed.
+    """
+    check_folder(folder, overwrite=overwrite)
+    folder.mkdir(parents=True, exist_ok=True)
+    drawings = {"trajectories.png": draw_trajectories, "curves.png": draw_curves}
+    if animation:
+        drawings["animation.gif"] = animate
+    for name, drawing in drawings.items():
+        drawing(gallery, folder / name)
+    return [folder / name for name in drawings]
+
+
+def write_results(gallery: Gallery, folder: Path, command: str) -> Path:
+    """Write results.json: the table of final values, and how it came about."""
+    content: dict[str, Any] = {
+        **summary(gallery),
+        "command": command,
+        "versions": {package: metadata.version(package) for package in _PACKAGES},
+    }
+    path = folder / _RESULTS
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def summary(gallery: Gallery) -> dict[str, Any]:
+    """What there is to say of a gallery in numbers, for JSON."""
+    rates = gallery.runs[0].learning_rates
+    return {
+        "rows": gallery.rows(),
+        "steps": gallery.steps,
+        "evaluations": 2 * gallery.steps,
+        "seeds": gallery.seeds,
+        "seed": gallery.seed,
+        "learning rates": f"{len(rates)} from {rates.min():g} to {rates.max():g}",
+        "seconds": round(gallery.seconds, 1),
+    }
