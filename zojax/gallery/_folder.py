@@ -11,7 +11,9 @@ from zojax.gallery._animation import animate
 from zojax.gallery._pictures import draw_curves, draw_trajectories, require
 from zojax.gallery._run import Gallery
 
+_TRAJECTORIES, _CURVES, _ANIMATION = "trajectories.png", "curves.png", "animation.gif"
 _RESULTS = "results.json"
+_FILES = {_TRAJECTORIES, _CURVES, _ANIMATION, _RESULTS}
 _PACKAGES = ("zojax", "jax", "jaxlib", "optax", "numpy", "matplotlib", "pillow")
 
 
@@ -20,31 +22,28 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> None:
 
     Args:
       folder: New or empty.
-      overwrite: It may hold an older gallery too.
+      overwrite: It may hold an older gallery too, and nothing else.
 
     Raises:
-      FileExistsError: ``folder`` is a file, or holds something.
+      FileExistsError: ``folder`` is a file, or holds what may not be replaced.
       ImportError: matplotlib or pillow is not installed.
     """
     require()
     if folder.is_file():
         raise FileExistsError(f"gallery: out must be a folder, got the file {folder}.")
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return
-    if not (folder / _RESULTS).is_file():
+    found = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set[str]()
+    if found - _FILES:
         raise FileExistsError(
-            f"gallery: out must be a new or empty folder, or a gallery, got {folder}. Choose "
-            "another folder."
+            f"gallery: out must be a new or empty folder, or hold a gallery alone, got {folder}. "
+            "Choose another folder."
         )
-    if not overwrite:
+    if found and not overwrite:
         raise FileExistsError(
             f"gallery: there is a gallery in {folder}. Choose another folder, or overwrite it."
         )
 
 
-def draw(
-    gallery: Gallery, folder: Path, *, overwrite: bool = False, animation: bool = True
-) -> list[Path]:
+def draw(gallery: Gallery, folder: Path, *, overwrite: bool = False) -> list[Path]:
     """Write trajectories.png, curves.png and animation.gif.
 
     Trajectories are those of each optimizer's median run: the one whose final value is the median
@@ -53,21 +52,18 @@ def draw(
     Args:
       gallery: What :func:`run` returned.
       folder: New or empty; made where it is missing.
-      overwrite: It may hold an older gallery, of which these files are replaced.
-      animation: Draw the GIF, which takes most of the time.
+      overwrite: It may hold an older gallery, whose files are replaced.
 
     Returns:
       The files.
 
     Raises:
-      FileExistsError: ``folder`` is a file, or holds something.
+      FileExistsError: ``folder`` is a file, or holds what may not be replaced.
       ImportError: matplotlib or pillow is not installed.
     """
     check_folder(folder, overwrite=overwrite)
     folder.mkdir(parents=True, exist_ok=True)
-    drawings = {"trajectories.png": draw_trajectories, "curves.png": draw_curves}
-    if animation:
-        drawings["animation.gif"] = animate
+    drawings = {_TRAJECTORIES: draw_trajectories, _CURVES: draw_curves, _ANIMATION: animate}
     for name, drawing in drawings.items():
         drawing(gallery, folder / name)
     return [folder / name for name in drawings]

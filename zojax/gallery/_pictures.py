@@ -71,8 +71,9 @@ def landscape(gallery: Gallery) -> tuple[Any, dict[Function, Any]]:
         # Quantiles as levels show the shape everywhere, however steep it is.
         levels = np.unique(np.quantile(z, np.linspace(0.0, 1.0, _LEVELS)))
         axes.contourf(x, y, z, levels=levels, cmap="Blues_r", norm=_by_rank(levels))
-        axes.plot(*function.start, "o", color="black", markersize=4)
-        axes.plot(*function.minimum, "*", color="gold", markeredgecolor="black", markersize=11)
+        axes.plot(*function.start, "o", color="black", markersize=4, zorder=5)
+        star = {"color": "gold", "markeredgecolor": "black", "markersize": 11, "zorder": 5}
+        axes.plot(*function.minimum, "*", **star)
         axes.set(xlim=function.limits[0], ylim=function.limits[1])
     return figure, panels
 
