@@ -27,7 +27,7 @@ def main() -> None:
         found.rows(),
         f"{2 * found.steps} evaluations; median and quartiles of {found.seeds} seeds (from seed "
         f"{found.seed}), other ones than those with which the learning rate was chosen from "
-        f"{len(rates)} between {rates.min():g} and {rates.max():g}. Values below 1e-8 are rounding. "
+        f"{len(rates)} between {rates.min():g} and {rates.max():g}. Below 1e-8 is rounding. "
         f"All runs and the drawing took {seconds:.0f} s.",
     )
     for file in (*drawn, path):

@@ -9,7 +9,6 @@ Every optimizer gets the same budget and the best learning rate of the same grid
 
 from zojax.gallery._folder import check_folder as check_folder
 from zojax.gallery._folder import draw as draw
-from zojax.gallery._folder import summary as summary
 from zojax.gallery._folder import write_results as write_results
 from zojax.gallery._functions import FUNCTIONS as FUNCTIONS
 from zojax.gallery._functions import Function as Function
@@ -37,6 +36,5 @@ __all__ = [
     "check_folder",
     "draw",
     "run",
-    "summary",
     "write_results",
 ]

@@ -70,21 +70,18 @@ def draw(gallery: Gallery, folder: Path, *, overwrite: bool = False) -> list[Pat
 
 
 def write_results(gallery: Gallery, folder: Path, command: str) -> Path:
-    """Write results.json: the table of final values, and how it came about."""
-    content: dict[str, Any] = {
-        **summary(gallery),
-        "command": command,
-        "versions": {package: metadata.version(package) for package in _PACKAGES},
-    }
-    path = folder / _RESULTS
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return path
+    """Write results.json: the table of final values, and how it came about.
 
+    Args:
+      gallery: What :func:`run` returned.
+      folder: One that is there, as :func:`draw` leaves it.
+      command: What was run, as one would type it.
 
-def summary(gallery: Gallery) -> dict[str, Any]:
-    """What there is to say of a gallery in numbers, for JSON."""
+    Returns:
+      The file.
+    """
     rates = gallery.runs[0].learning_rates
-    return {
+    content: dict[str, Any] = {
         "rows": gallery.rows(),
         "steps": gallery.steps,
         "evaluations": 2 * gallery.steps,
@@ -92,4 +89,9 @@ def summary(gallery: Gallery) -> dict[str, Any]:
         "seed": gallery.seed,
         "learning rates": f"{len(rates)} from {rates.min():g} to {rates.max():g}",
         "seconds": round(gallery.seconds, 1),
+        "command": command,
+        "versions": {package: metadata.version(package) for package in _PACKAGES},
     }
+    path = folder / _RESULTS
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return path
