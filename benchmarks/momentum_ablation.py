@@ -43,8 +43,8 @@ def main() -> None:
         "momentum_ablation",
         "Six momentum rules on the perturbation (δ) and on the gradient (g)",
         [_row(optimizer.name, found) for optimizer in optimizers],
-        f"Median value above the minimum after {2 * found.steps} evaluations, on each function of the "
-        "gallery: each optimizer with the best learning rate of the same "
+        f"Median value above the minimum after {2 * found.steps} evaluations, on each function of "
+        "the gallery: each optimizer with the best learning rate of the same "
         f"grid, {found.seeds} seeds, ε = {EPS}. The last column is the mean over the functions of "
         "the rank among all rows, 1 the least value.",
     )
