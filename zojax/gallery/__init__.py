@@ -5,6 +5,12 @@ Every optimizer gets the same budget and the best learning rate of the same grid
     gallery = zojax.gallery.run(["beale"], ["adam", "mezo"])
     gallery.rows()
     zojax.gallery.draw(gallery, Path("pictures"))   # needs pip install "zojax[demo]"
+
+``FUNCTIONS`` and ``OPTIMIZERS`` hold what has a name, ``PAPERS`` the names of the ZO-AdaMU paper's
+four optimizers, ``LEARNING_RATES`` the grid: four in each decade from 1e-6 to 100. All zeroth-order
+ones perturb by ``EPS`` = 1e-3, the paper's for whole models; optax's are handed the true gradient.
+Settings besides the learning rate are defaults, but for ZO-AdaMU's phases: the paper's, scaled to
+the run's length.
 """
 
 from zojax.gallery._folder import check_folder as check_folder
