@@ -35,7 +35,7 @@ def test_the_minimum_is_the_least_of_the_window(name: str):
         ("beale", (0.0, 0.0), 1.5**2 + 2.25**2 + 2.625**2),
         ("beale", (1.0, 2.0), 2.5**2 + 5.25**2 + 9.625**2),
         # The paper's Rosenbrock squares y, not x.
-        ("rosenbrock", (4.0, 4.0), 100 * 12**2 + 9),
+        ("rosenbrock", (3.0, 2.0), 100 * 1**2 + 1),
     ],
 )
 def test_values_by_hand(name: str, point: tuple[float, float], value: float):
