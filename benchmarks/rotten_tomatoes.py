@@ -11,22 +11,15 @@ on from there. A fresh study begins with that file deleted.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import _record
+import _study
 import jax
 
-from zojax.training import (
-    DataConfig,
-    FinetuneConfig,
-    HyperParameters,
-    NonFiniteLossError,
-    finetune,
-)
+from zojax.training import DataConfig, FinetuneConfig, HyperParameters
 
 ADAM = "Adam (backpropagation)"
 OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -64,8 +57,8 @@ def main() -> None:
 def _tuned(name: str, steps: int, seeds: range) -> list[dict[str, Any]]:
     """Runs from every seed, at the learning rate that does best on dev."""
     grid = [_run(name, steps, rate, TUNING_SEED) for rate in LEARNING_RATES]
-    best = max(grid, key=lambda run: (run["dev"], -run["dev_loss"]))
-    return [_run(name, steps, best["learning_rate"], seed) for seed in seeds]
+    rate = _study.best_rate(grid)
+    return [_run(name, steps, rate, seed) for seed in seeds]
 
 
 def _rows(tuned: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -88,64 +81,26 @@ def _rows(tuned: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
                 "optimizer": name,
                 "learning rate": f"{runs[0]['learning_rate']:.0e}",
                 "forward passes": runs[0]["forward_passes"],
-                "last step": _mean_and_error([100 * run["tuned"] for run in runs]),
-                "best step on dev": _mean_and_error([100 * run["best"] for run in runs]),
+                "last step": _study.mean_and_error([100 * run["tuned"] for run in runs]),
+                "best step on dev": _study.mean_and_error([100 * run["best"] for run in runs]),
                 "of the way": f"{100 * way:.0f}%",
             }
         )
     return rows
 
 
-def _mean_and_error(values: list[float]) -> str:
-    error = statistics.stdev(values) / len(values) ** 0.5
-    return f"{statistics.mean(values):.1f} ± {error:.1f}"
-
-
 def _run(name: str, steps: int, rate: float, seed: int) -> dict[str, Any]:
-    """One run, or its record where it is done already."""
+    settings = OPTIMIZERS[name]
+    config = FinetuneConfig(
+        optimizer=settings["optimizer"],
+        hyper=HyperParameters(learning_rate=rate, **settings["hyper"]),
+        data=DataConfig(dev_size=1000),
+        steps=steps,
+        eval_every=max(1, steps // 10),
+        seed=seed,
+    )
     key = {"optimizer": name, "steps": steps, "learning_rate": rate, "seed": seed}
-    for line in RUNS.read_text(encoding="utf-8").splitlines() if RUNS.is_file() else []:
-        record = json.loads(line)
-        if key.items() <= record.items():
-            return record
-    record = key | _measured(OPTIMIZERS[name], steps, rate, seed)
-    RUNS.parent.mkdir(exist_ok=True)
-    with RUNS.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
-    print(json.dumps(record), flush=True)
-    return record
-
-
-def _measured(settings: dict[str, Any], steps: int, rate: float, seed: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        config = FinetuneConfig(
-            optimizer=settings["optimizer"],
-            hyper=HyperParameters(learning_rate=rate, **settings["hyper"]),
-            data=DataConfig(dev_size=1000),
-            steps=steps,
-            eval_every=max(1, steps // 10),
-            seed=seed,
-            output=Path(folder) / "run",
-        )
-        try:
-            result = finetune(config)
-        except NonFiniteLossError as error:
-            return {"dev": 0.0, "dev_loss": float("inf"), "failed": str(error)}
-        metrics = (result.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    if result.tuned is None or result.best is None:
-        raise KeyboardInterrupt
-    last = json.loads(metrics[-1])
-    return {
-        "forward_passes": last["forward_passes"],
-        "zero_shot": result.zero_shot.accuracy,
-        "dev": last["dev_accuracy"],
-        "dev_loss": last["dev_loss"],
-        "tuned": result.tuned.accuracy,
-        "best": result.best.accuracy,
-        "best_step": result.best_step,
-        "seconds": round(result.seconds["total"], 1),
-        "seconds_in_steps": round(result.seconds["steps"], 1),
-    }
+    return _study.run(RUNS, key, config)
 
 
 if __name__ == "__main__":

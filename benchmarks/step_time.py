@@ -60,10 +60,10 @@ def main() -> None:
             "seconds": round(median[name], 3),
             "over its 2 forward passes": None
             if "forward" in name
-            else round(median[name] / (2 * median[own.get(name, FORWARD)]), 3),
+            else round(_ratio(times[name], times[own.get(name, FORWARD)]) / 2, 3),
             "steps per second over PyTorch's": None
             if "forward" in name
-            else round(median[TORCH] / median[name], 2),
+            else round(_ratio(times[TORCH], times[name]), 2),
         }
         for name in runs
     ]
@@ -71,8 +71,9 @@ def main() -> None:
         "step_time",
         f"Step time on CPU: {MODEL}, float32, {BATCH}×{LENGTH} tokens",
         rows,
-        f"Medians of {rounds} rounds, all within one process, by turns. The loss is the language "
-        f"model's over all tokens. PyTorch runs with {torch.get_num_threads()} threads.",
+        f"Medians of {rounds} rounds, all within one process, by turns; the ratios are medians of "
+        f"those within a round. The loss is the language model's over all tokens. "
+        f"PyTorch runs with {torch.get_num_threads()} threads.",
     )
     print(f"written: {path}")
 
@@ -138,6 +139,11 @@ def _torch_runs() -> dict[str, Callable[[], None]]:
         seed += 1
 
     return {TORCH_FORWARD: lambda: void(loss()), TORCH: step}
+
+
+def _ratio(times: list[float], others: list[float]) -> float:
+    """The median of the ratios within a round: what slows a round slows both."""
+    return statistics.median(a / b for a, b in zip(times, others, strict=True))
 
 
 def void(_: float) -> None:

@@ -10,6 +10,7 @@ from zojax.directions._low_rank import LowRankNoise as LowRankNoise
 from zojax.directions._momentum import MomentumNoise as MomentumNoise
 from zojax.directions._noise import LeafNoise as LeafNoise
 from zojax.directions._noise import Noise as Noise
+from zojax.directions._noise import is_vector as is_vector
 from zojax.directions._rademacher import Rademacher as Rademacher
 from zojax.directions._rounding import rounded as rounded
 from zojax.directions._sampler import Sampler as Sampler

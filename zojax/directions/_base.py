@@ -8,7 +8,15 @@ from typing import TypeAlias
 from zojax._types import Array
 from zojax.directions._counter import leading_axes, row_keys
 from zojax.directions._keys import key_words
-from zojax.directions._noise import DrawnNoise, LeafNoise, Noise, Row, WholeNoise, from_keys
+from zojax.directions._noise import (
+    DrawnNoise,
+    LeafNoise,
+    Noise,
+    Row,
+    WholeNoise,
+    from_keys,
+    is_vector,
+)
 from zojax.directions._tables import Request, table_rows
 
 Shapes: TypeAlias = Sequence[tuple[int, ...] | None]
@@ -92,13 +100,13 @@ class ElementwiseDirection(Direction):
             shape = shapes[leaf] or ()
             noises[leaf] = (
                 DrawnNoise(row)
-                if len(shape) <= 1
+                if is_vector(shape)
                 else Noise(row, shape[: leading_axes(shape)], self, factor)
             )
         return noises
 
 
 def _request(leaf: int, shape: tuple[int, ...]) -> Request:
-    if len(shape) <= 1:
+    if is_vector(shape):
         return Request(leaf, math.prod(shape), row=0)
     return Request(leaf, math.prod(shape[: leading_axes(shape)]))

@@ -193,6 +193,11 @@ class WholeNoise(LeafNoise):
         return dataclasses.replace(self, words=self.words.in_turn(turn))
 
 
+def is_vector(shape: tuple[int, ...]) -> bool:
+    """Whether a leaf is a bias, a norm or the like: so small that a copy of it costs nothing."""
+    return len(shape) <= 1 and math.prod(shape) <= 2**16
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class DrawnNoise(LeafNoise):

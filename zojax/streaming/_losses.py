@@ -9,7 +9,7 @@ from jax import lax
 from jax.core import Tracer
 
 from zojax._types import Array, Evaluation, Params, ValueFn
-from zojax.directions import Draws, LeafNoise
+from zojax.directions import Draws, LeafNoise, alone, is_vector
 from zojax.streaming._interpret import interpret
 from zojax.streaming._perturbed import Perturbed, perturb
 from zojax.streaming._tiles import large_bytes
@@ -66,9 +66,39 @@ def _streamed(where: str, value_fn: ValueFn, params: Params) -> Loss:
             leaf if noise is None else Perturbed(leaf, noise, scale, large)
             for leaf, noise in zip(leaves, noises, strict=True)
         ]
+        for i, vector in _perturbed_vectors(leaves, noises, scale).items():
+            inputs[i] = vector
         return interpret(jaxpr, inputs)[0]
 
     return loss
+
+
+def _perturbed_vectors(leaves: Sequence[Array], noises: Noises, scale: Array) -> dict[int, Array]:
+    """The perturbed biases and norms, by their place among the leaves."""
+    moving = {
+        i: noise
+        for i, noise in enumerate(noises)
+        if noise is not None and is_vector(leaves[i].shape)
+    }
+
+    def fill(turn: Array, vectors: dict[int, Array]) -> dict[int, Array]:
+        del vectors
+        return {
+            i: perturb(
+                leaves[i],
+                noise.in_turn(turn).draw(leaves[i].shape),
+                scale + turn.astype(scale.dtype),
+            )
+            for i, noise in moving.items()
+        }
+
+    # On CPU they are written to memory: XLA would perturb a bias again in every operation that
+    # reads the residual stream behind it. On other platforms a loop would cost more.
+    return lax.platform_dependent(
+        {i: jnp.zeros_like(leaves[i]) for i in moving},
+        cpu=lambda x: alone(fill, x),
+        default=lambda x: fill(jnp.int32(0), x),
+    )
 
 
 def _copy(where: str, value_fn: ValueFn, params: Params) -> Loss:

@@ -9,7 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-OptimizerName = Literal["zo_adamu", "mezo", "adam", "sgd"]
+OptimizerName = Literal[
+    "zo_adamu",
+    "mezo",
+    "zo_sgd_sign",
+    "zo_sgd_momentum",
+    "zo_sgd_conservative",
+    "zo_sgd_blockwise",
+    "zo_adam",
+    "zo_adamm",
+    "forward_gradient_sgd",
+    "adam",
+    "sgd",
+]
 
 
 @dataclass(frozen=True)
@@ -55,11 +67,11 @@ class HyperParameters:
     evaluation: Literal["streamed", "copy", "in_place"] | None = None
     """How the loss is evaluated at perturbed parameters (zeroth-order)."""
     num_queries: int | None = None
-    """Directions of a step (mezo)."""
-    direction: Literal["gaussian", "rademacher", "sphere"] | None = None
+    """Directions of a step (zeroth-order, but neither zo_adamu nor zo_sgd_blockwise)."""
+    direction: Literal["gaussian", "rademacher", "sphere", "low_rank"] | None = None
     """How directions are drawn (zeroth-order)."""
     difference: Literal["central", "forward"] | None = None
-    """2 forward passes a direction, or 1 and one shared (mezo)."""
+    """2 forward passes a direction, or 1 and one shared (those with num_queries)."""
     anneal: Literal["figure", "equation"] | None = None
     """How the weights of the noise's parts anneal (zo_adamu)."""
     phases: tuple[float, float] | None = None
@@ -69,7 +81,15 @@ class HyperParameters:
     store_nu: bool | None = None
     """Store the second moment instead of drawing it again (zo_adamu)."""
     momentum: float | None = None
-    """Heavy-ball momentum (sgd)."""
+    """Heavy-ball momentum (sgd, zo_sgd_momentum)."""
+    b1: float | None = None
+    """Decay of the first moment (adam, zo_adam, zo_adamm)."""
+    b2: float | None = None
+    """Decay of the second moment (adam, zo_adam, zo_adamm)."""
+    sign_of: Literal["gradient", "slope"] | None = None
+    """Whose sign a step takes (zo_sgd_sign)."""
+    in_turn: bool | None = None
+    """Let each block see the earlier blocks' steps (zo_sgd_blockwise)."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +103,7 @@ class FinetuneConfig:
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the parameters and of the computation."""
     optimizer: OptimizerName = "zo_adamu"
-    """zo_adamu and mezo need forward passes alone; adam and sgd are their first-order peers."""
+    """adam and sgd are first-order peers; the others need forward passes alone."""
     steps: int = 1000
     """Updates."""
     batch_size: int = 16

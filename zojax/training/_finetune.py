@@ -83,7 +83,7 @@ def finetune(config: FinetuneConfig, observer: Observer | None = None) -> Result
     observer.status(f"loading {config.model}")
     model = load(config.model, dtype=config.dtype, from_pt=config.from_pt)
     data = load_data(config, model)
-    optimizer = make_optimizer(config)
+    optimizer = make_optimizer(config, model.params)
     run = RunFolder(folder, config)
     loaded = time.perf_counter()
 

@@ -10,43 +10,51 @@ import jax
 import optax
 
 import zojax
+from zojax.selection import find_blocks
 from zojax.training._config import FinetuneConfig, HyperParameters, OptimizerName
 
 _DIRECTIONS = {
     "gaussian": zojax.Gaussian,
     "rademacher": zojax.Rademacher,
     "sphere": zojax.Sphere,
+    "low_rank": zojax.LowRank,
 }
 
-_ZEROTH_ORDER = {
+_FIRST_ORDER = {"schedule": "constant", "weight_decay": 0.0}
+_ONE_DIRECTION = {
+    "eps": 1e-3,
     # Random signs are drawn several times faster than normal numbers, which shows on a CPU.
     "direction": "rademacher",
     "evaluation": "streamed",
     "schedule": "constant",
-    "weight_decay": 0.0,
 }
+_SPSA = {**_ONE_DIRECTION, "num_queries": 1, "difference": "central", "weight_decay": 0.0}
 
-# The settings that each optimizer takes, with their defaults: what benchmarks/rotten_tomatoes.py
-# found best for opt-mini.
+# The settings that each optimizer takes, with their defaults; the learning rates are what
+# benchmarks/rotten_tomatoes.py found best for opt-mini.
 DEFAULTS: Mapping[OptimizerName, Mapping[str, Any]] = {
     "zo_adamu": {
         "learning_rate": 3e-5,
-        "eps": 1e-3,
         "anneal": "figure",
         "phases": (0.05, 0.8),
         "signed_momentum": True,
         "store_nu": False,
-        **_ZEROTH_ORDER,
+        "weight_decay": 0.0,
+        **_ONE_DIRECTION,
     },
-    "mezo": {
+    "mezo": {"learning_rate": 3e-5, **_SPSA},
+    "zo_sgd_sign": {"learning_rate": 1e-4, "sign_of": "gradient", **_SPSA},
+    "zo_sgd_momentum": {"learning_rate": 1e-5, "momentum": 0.9, **_SPSA},
+    "zo_sgd_conservative": {"learning_rate": 1e-4, **_SPSA},
+    "zo_sgd_blockwise": {"learning_rate": 1e-4, "in_turn": True, **_ONE_DIRECTION},
+    "zo_adam": {"learning_rate": 1e-4, "b1": 0.9, "b2": 0.999, **_SPSA},
+    "zo_adamm": {"learning_rate": 1e-4, "b1": 0.9, "b2": 0.999, **_SPSA},
+    "forward_gradient_sgd": {
         "learning_rate": 3e-5,
-        "eps": 1e-3,
-        "num_queries": 1,
-        "difference": "central",
-        **_ZEROTH_ORDER,
+        **{k: v for k, v in _SPSA.items() if k not in ("eps", "difference")},
     },
-    "adam": {"learning_rate": 3e-4, "schedule": "constant", "weight_decay": 0.0},
-    "sgd": {"learning_rate": 1e-2, "schedule": "constant", "weight_decay": 0.0, "momentum": 0.0},
+    "adam": {"learning_rate": 3e-4, "b1": 0.9, "b2": 0.999, **_FIRST_ORDER},
+    "sgd": {"learning_rate": 1e-2, "momentum": 0.0, **_FIRST_ORDER},
 }
 
 
@@ -76,23 +84,36 @@ def resolve(config: FinetuneConfig) -> FinetuneConfig:
     return dataclasses.replace(config, hyper=HyperParameters(**{**defaults, **given}))
 
 
-def make_optimizer(config: FinetuneConfig) -> Optimizer:
-    """Build the optimizer of a resolved ``config``."""
+def make_optimizer(config: FinetuneConfig, params: Any) -> Optimizer:
+    """Build the optimizer of a resolved ``config`` for ``params``, of which only paths are read."""
     settings = {k: v for k, v in dataclasses.asdict(config.hyper).items() if v is not None}
-    learning_rate = _schedule(settings.pop("schedule"), settings.pop("learning_rate"), config.steps)
-    settings["mask"] = _matrices
+    forward_passes = _forward_passes(config.optimizer, settings, params)
+    rate = _schedule(settings.pop("schedule"), settings.pop("learning_rate"), config.steps)
+    if "weight_decay" in settings:
+        settings["mask"] = _matrices
     if config.optimizer in ("adam", "sgd"):
         build = optax.adamw if config.optimizer == "adam" else _sgd
-        return Optimizer(build(learning_rate, **settings), False, 1, False)
+        return Optimizer(build(rate, **settings), False, forward_passes, False)
     settings["key"] = jax.random.key(config.seed)
     settings["direction"] = _DIRECTIONS[settings["direction"]]()
-    in_place = settings["evaluation"] == "in_place"
-    if config.optimizer == "zo_adamu":
+    if "phases" in settings:
         settings["phases"] = _phases(settings["phases"], config.steps)
-        return Optimizer(zojax.zo_adamu(learning_rate, **settings), True, 2, in_place)
-    queries = settings["num_queries"]
-    forward_passes = queries + 1 if settings["difference"] == "forward" else 2 * queries
-    return Optimizer(zojax.mezo(learning_rate, **settings), True, forward_passes, in_place)
+    in_place = settings["evaluation"] == "in_place"
+    tx = getattr(zojax, config.optimizer)(rate, **settings)
+    return Optimizer(tx, True, forward_passes, in_place)
+
+
+def _forward_passes(optimizer: OptimizerName, settings: Mapping[str, Any], params: Any) -> int:
+    """What a step costs; a first-order step has a backward pass besides."""
+    queries = settings.get("num_queries", 1)
+    if optimizer in ("adam", "sgd"):
+        return 1
+    if optimizer == "zo_sgd_blockwise":
+        return 2 * len(find_blocks("finetune", params, "layers"))
+    # A directional derivative carries its tangents through the pass: as much work as two.
+    two_sided = optimizer == "forward_gradient_sgd" or settings.get("difference") != "forward"
+    tried = 3 if optimizer == "zo_sgd_conservative" else 0
+    return (2 * queries if two_sided else queries + 1) + tried
 
 
 def _sgd(

@@ -1,0 +1,66 @@
+"""Fine-tuning runs that are measured once: a study that is cut off goes on from there."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from zojax.training import FinetuneConfig, NonFiniteLossError, finetune
+
+
+def run(records: Path, key: dict[str, Any], config: FinetuneConfig) -> dict[str, Any]:
+    """The record of a run: of an earlier one, or of one made now.
+
+    Args:
+      records: JSON lines, one for each finished run.
+      key: What tells the run from the others; the record begins with it.
+      config: The run; its output folder is not kept.
+    """
+    for line in records.read_text(encoding="utf-8").splitlines() if records.is_file() else []:
+        record = json.loads(line)
+        if key.items() <= record.items():
+            return record
+    record = key | _measured(config)
+    records.parent.mkdir(exist_ok=True)
+    with records.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+    print(json.dumps(record), flush=True)
+    return record
+
+
+def best_rate(grid: list[dict[str, Any]]) -> float:
+    """The learning rate whose run did best on dev."""
+    return max(grid, key=lambda record: (record["dev"], -record["dev_loss"]))["learning_rate"]
+
+
+def mean_and_error(values: list[float]) -> str:
+    """Mean ± standard error."""
+    error = statistics.stdev(values) / len(values) ** 0.5
+    return f"{statistics.mean(values):.1f} ± {error:.1f}"
+
+
+def _measured(config: FinetuneConfig) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            result = finetune(dataclasses.replace(config, output=Path(folder) / "run"))
+        except NonFiniteLossError as error:
+            return {"dev": 0.0, "dev_loss": float("inf"), "failed": str(error)}
+        metrics = (result.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    if result.tuned is None or result.best is None:
+        raise KeyboardInterrupt
+    last = json.loads(metrics[-1])
+    return {
+        "forward_passes": last["forward_passes"],
+        "zero_shot": result.zero_shot.accuracy,
+        "dev": last["dev_accuracy"],
+        "dev_loss": last["dev_loss"],
+        "tuned": result.tuned.accuracy,
+        "best": result.best.accuracy,
+        "best_step": result.best_step,
+        "seconds": round(result.seconds["total"], 1),
+        "seconds_in_steps": round(result.seconds["steps"], 1),
+    }
