@@ -25,7 +25,8 @@ def problems(wheel: Path) -> list[str]:
         name.startswith(MODEL) and name.endswith((".safetensors", ".msgpack")) for name in names
     ):
         found.append(f"{MODEL} holds no weights")
-    found += [f"{name} does not belong in it" for name in names if name.startswith("tests/")]
+    foreign = [n for n in names if n.startswith("tests/") or n.endswith((".png", ".gif"))]
+    found += [f"{name} does not belong in it" for name in foreign]
     size = wheel.stat().st_size
     if size > MAX_BYTES:
         found.append(f"it is {size / 1e6:.1f} MB; at most {MAX_BYTES / 1e6:.0f} MB are allowed")

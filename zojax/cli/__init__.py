@@ -1,4 +1,4 @@
-"""The ``zojax`` command: ``finetune``, ``eval``, ``plan``, ``--version``."""
+"""The ``zojax`` command: ``finetune``, ``eval``, ``plan``, ``gallery``, ``--version``."""
 
 from zojax.cli._main import main as main
 

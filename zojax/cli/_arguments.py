@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from zojax import gallery
 from zojax.training import FinetuneConfig
 from zojax.training._optimizer import DEFAULTS
 
@@ -49,7 +50,29 @@ class PlanArguments:
     """Replace these files where they are."""
 
 
-def parse(arguments: Sequence[str]) -> FinetuneConfig | Evaluate | PlanArguments:
+@dataclass(frozen=True)
+class GalleryArguments:
+    """What ``zojax gallery`` takes; the command's help is :func:`_gallery_description`."""
+
+    functions: tuple[str, ...] = tuple(gallery.FUNCTIONS)
+    """Which test functions."""
+    optimizers: tuple[str, ...] = gallery.PAPERS
+    """Which optimizers, in the order they are drawn."""
+    steps: int = 1000
+    """The budget, in steps of two evaluations; a gradient counts as two."""
+    seeds: int = 25
+    """Runs to tune each learning rate on, and as many others to show."""
+    seed: int = 0
+    """All random numbers follow from it."""
+    out: Path | None = None
+    """Folder of the pictures and results.json: runs/<date-time>-gallery where not given."""
+    overwrite: bool = False
+    """Replace the gallery in this folder."""
+
+
+def parse(
+    arguments: Sequence[str],
+) -> FinetuneConfig | Evaluate | PlanArguments | GalleryArguments:
     """Read the arguments; exits by itself for ``--help`` and for what it does not know."""
     commands: Any = (
         Annotated[
@@ -58,6 +81,10 @@ def parse(arguments: Sequence[str]) -> FinetuneConfig | Evaluate | PlanArguments
         ]
         | Annotated[Evaluate, tyro.conf.subcommand("eval")]
         | Annotated[PlanArguments, tyro.conf.subcommand("plan")]
+        | Annotated[
+            GalleryArguments,
+            tyro.conf.subcommand("gallery", description=_gallery_description()),
+        ]
     )
     return tyro.cli(
         commands,
@@ -79,3 +106,17 @@ def _finetune_description() -> str:
         shown = ", ".join(f"{setting} {value}" for setting, value in settings.items())
         lines.append(f"- {name}: {shown}")
     return "\n".join(lines)
+
+
+def _gallery_description() -> str:
+    return "\n".join(
+        [
+            "Draw optimizers on test functions of two parameters: trajectories over contours, "
+            "curves, and an animation. Each optimizer has the same budget and the best learning "
+            "rate of the same grid. Without options: the functions and optimizers of the ZO-AdaMU "
+            "paper's Figure 2, in about a minute.",
+            "",
+            f"- functions: {', '.join(gallery.FUNCTIONS)}",
+            f"- optimizers: {', '.join(gallery.OPTIMIZERS)}",
+        ]
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -40,15 +41,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        from zojax.cli._arguments import PlanArguments, parse
+        from zojax.cli._arguments import GalleryArguments, PlanArguments, parse
     except ModuleNotFoundError as error:
         raise ImportError('the command line needs tyro: pip install "zojax[demo]".') from error
     from zojax.cli._console import make_console
+    from zojax.cli._gallery import run_gallery
     from zojax.cli._plan import run_plan
 
     command = parse(arguments)
     if isinstance(command, PlanArguments):
         run_plan(command)
+        return 0
+    if isinstance(command, GalleryArguments):
+        run_gallery(command, shlex.join(["zojax", *arguments]))
         return 0
     console = make_console()
     if not isinstance(command, FinetuneConfig):

@@ -1,0 +1,56 @@
+"""The trajectories as they come about, as GIF."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zojax.gallery._pictures import image, landscape, legend, style
+from zojax.gallery._run import Gallery, Run
+
+_FRAMES = 48
+_COLOURS = 128
+_DPI = 80
+_MILLISECONDS = 80
+_LAST_MILLISECONDS = 2500
+
+
+def animate(gallery: Gallery, path: Path) -> None:
+    """Write a GIF: each optimizer's median run, with a dot where it is.
+
+    Time passes ever faster, as the square of the frame: most of the way is made in the first steps.
+    """
+    figure, panels = landscape(gallery)
+    drawn: list[tuple[Run, Any, Any]] = []
+    for function, axes in panels.items():
+        for number, run in enumerate(gallery.of(function)):
+            look = style(number, run.optimizer.name)
+            [line] = axes.plot([], [], **look)
+            [dot] = axes.plot([], [], "o", color=look["color"], markersize=5)
+            drawn.append((run, line, dot))
+    legend(figure, panels)
+    figure.draw_without_rendering()
+    # The layout stays as it is; to find it again would take as long as the drawing.
+    figure.set_layout_engine("none")
+    frames = [_frame(figure, drawn, (n / (_FRAMES - 1)) ** 2) for n in range(_FRAMES)]
+    # One palette, of the frame with the most on it: colours must not change with time.
+    palette = frames[-1].quantize(_COLOURS)
+    frames = [frame.quantize(palette=palette, dither=0) for frame in frames]
+    frames[0].save(
+        path,
+        save_all=True,
+        append_images=frames[1:],
+        duration=[_MILLISECONDS] * (_FRAMES - 1) + [_LAST_MILLISECONDS],
+        loop=0,
+    )
+
+
+def _frame(figure: Any, drawn: list[tuple[Run, Any, Any]], progress: float) -> Any:
+    for run, line, dot in drawn:
+        path = run.points[run.median_seed]
+        end = 1 + round(progress * (len(path) - 1))
+        line.set_data(*path[:end].T)
+        dot.set_data(*np.split(path[end - 1], 2))
+    return image(figure, _DPI)

@@ -1,0 +1,97 @@
+"""The folder of a gallery: pictures, and the figures in results.json."""
+
+from __future__ import annotations
+
+import json
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from zojax.gallery._animation import animate
+from zojax.gallery._pictures import draw_curves, draw_trajectories, require
+from zojax.gallery._run import Gallery
+
+_TRAJECTORIES, _CURVES, _ANIMATION = "trajectories.png", "curves.png", "animation.gif"
+_RESULTS = "results.json"
+_FILES = {_TRAJECTORIES, _CURVES, _ANIMATION, _RESULTS}
+_PACKAGES = ("zojax", "jax", "jaxlib", "optax", "numpy", "matplotlib", "pillow")
+
+
+def check_folder(folder: Path, *, overwrite: bool = False) -> None:
+    """See, before the work, that pictures can be drawn and where.
+
+    Args:
+      folder: New or empty.
+      overwrite: It may hold an older gallery too, and nothing else.
+
+    Raises:
+      FileExistsError: ``folder`` is a file, or holds what may not be replaced.
+      ImportError: matplotlib or pillow is not installed.
+    """
+    require()
+    if folder.is_file():
+        raise FileExistsError(f"gallery: out must be a folder, got the file {folder}.")
+    found = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set[str]()
+    if found - _FILES:
+        raise FileExistsError(
+            f"gallery: out must be a new or empty folder, or hold a gallery alone, got {folder}. "
+            "Choose another folder."
+        )
+    if found and not overwrite:
+        raise FileExistsError(
+            f"gallery: there is a gallery in {folder}. Choose another folder, or overwrite it."
+        )
+
+
+def draw(gallery: Gallery, folder: Path, *, overwrite: bool = False) -> list[Path]:
+    """Write trajectories.png, curves.png and animation.gif.
+
+    Trajectories are those of each optimizer's median run: the one whose final value is the median
+    of the seeds'. Curves are medians, with the quartiles around them.
+
+    Args:
+      gallery: What :func:`run` returned.
+      folder: New or empty; made where it is missing.
+      overwrite: It may hold an older gallery, whose files are replaced.
+
+    Returns:
+      The files.
+
+    Raises:
+      FileExistsError: ``folder`` is a file, or holds what may not be replaced.
+      ImportError: matplotlib or pillow is not installed.
+    """
+    check_folder(folder, overwrite=overwrite)
+    folder.mkdir(parents=True, exist_ok=True)
+    drawings = {_TRAJECTORIES: draw_trajectories, _CURVES: draw_curves, _ANIMATION: animate}
+    for name, drawing in drawings.items():
+        drawing(gallery, folder / name)
+    return [folder / name for name in drawings]
+
+
+def write_results(gallery: Gallery, folder: Path, command: str) -> Path:
+    """Write results.json: the table of final values, and how it came about.
+
+    Args:
+      gallery: What :func:`run` returned.
+      folder: One that is there, as :func:`draw` leaves it.
+      command: What was run, as one would type it.
+
+    Returns:
+      The file.
+    """
+    rates = gallery.runs[0].learning_rates
+    content: dict[str, Any] = {
+        "rows": gallery.rows(),
+        "steps": gallery.steps,
+        "evaluations": 2 * gallery.steps,
+        "seeds": gallery.seeds,
+        "seed": gallery.seed,
+        "learning rates": f"{len(rates)} from {rates.min():g} to {rates.max():g}",
+        "seconds": round(gallery.seconds, 1),
+        "command": command,
+        "versions": {package: metadata.version(package) for package in _PACKAGES},
+    }
+    path = folder / _RESULTS
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return path

@@ -1,0 +1,83 @@
+"""The optimizers that the gallery knows by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import optax
+
+import zojax
+from zojax._types import Array
+
+EPS = 1e-3
+"""The perturbation scale of all zeroth-order optimizers here: the paper's for whole models."""
+
+_PHASES = (1024 / 20000, 16000 / 20000)  # T₁ and T₂ of the paper's best run, by its length
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """How to make an optimizer for a learning rate, and what one of its steps costs.
+
+    Args:
+      name: Names it on the command line and in results.
+      make: ``make(learning_rate, key, steps)``; ``learning_rate`` is a traced float32 [], ``key`` a
+        traced typed key [], ``steps`` the length of the run.
+      first_order: It is handed the gradient; others ask ``value_fn`` alone.
+      evaluations: What a step takes of the budget. A gradient counts as 2 evaluations.
+    """
+
+    name: str
+    make: Callable[[Array, Array, int], optax.GradientTransformation]
+    first_order: bool = False
+    evaluations: int = 2
+
+
+def _zo_adamu(learning_rate: Array, key: Array, steps: int) -> optax.GradientTransformation:
+    return zojax.zo_adamu(learning_rate, EPS, key, phases=adamu_phases(steps))
+
+
+def adamu_phases(steps: int) -> tuple[int, int, int]:
+    """The paper's phases of ZO-AdaMU, scaled to a run of ``steps`` >= 2."""
+    first, second = (int(fraction * steps) for fraction in _PHASES)
+    return first, second, steps
+
+
+def _first_order(name: str, make: Callable[[Array], optax.GradientTransformation]) -> Optimizer:
+    return Optimizer(name, lambda rate, _key, _steps: make(rate), first_order=True)
+
+
+OPTIMIZERS: Mapping[str, Optimizer] = MappingProxyType(
+    {
+        optimizer.name: optimizer
+        for optimizer in (
+            _first_order("adam", optax.adam),
+            _first_order("adamax", optax.adamax),
+            _first_order("rmsprop", optax.rmsprop),
+            _first_order("lion", optax.lion),
+            _first_order("sgd", optax.sgd),
+            Optimizer("mezo", lambda rate, key, _: zojax.mezo(rate, EPS, key)),
+            Optimizer("zo_adamu", _zo_adamu),
+            Optimizer("zo_adam", lambda rate, key, _: zojax.zo_adam(rate, EPS, key)),
+            Optimizer("zo_adamm", lambda rate, key, _: zojax.zo_adamm(rate, EPS, key)),
+            Optimizer(
+                "zo_sgd_momentum", lambda rate, key, _: zojax.zo_sgd_momentum(rate, EPS, key)
+            ),
+            Optimizer("zo_sgd_sign", lambda rate, key, _: zojax.zo_sgd_sign(rate, EPS, key)),
+            Optimizer(
+                "zo_sgd_conservative",
+                lambda rate, key, _: zojax.zo_sgd_conservative(rate, EPS, key),
+                evaluations=5,
+            ),
+            # A Jacobian-vector product counts as a gradient does.
+            Optimizer(
+                "forward_gradient_sgd",
+                lambda rate, key, _: zojax.forward_gradient_sgd(rate, key),
+            ),
+        )
+    }
+)
+"""By name. First-order ones are optax's, on the true gradient; all settings but the learning rate
+are their defaults. ZO-AdaMU's phases are the paper's, scaled to the run's length."""
