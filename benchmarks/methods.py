@@ -1,15 +1,20 @@
 """Every method of zojax: forward passes, state and memory of a step, all of them measured.
 
-Forward passes are counted in a run on a tree of OPT-125M's paths with one number for each leaf. The
-memory is read from OPT-125M's step, compiled for an A100 without one.
+Forward passes are counted while a step runs, on a tree with OPT-125M's paths and one number for
+each matrix. The memory is read from OPT-125M's step, compiled for an A100 without one.
 
     pip install ".[demo,plan]"
     python benchmarks/methods.py
+
+``--only`` measures some methods again and keeps the other rows of the file.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -25,6 +30,7 @@ import zojax
 from zojax import planning
 
 DEVICE, MODEL, BATCH, LENGTH = "a100-80gb", "opt-125m", 4, 64
+NAME = "methods"
 TITLE = "Every method: what a step takes, and when to use it"
 
 
@@ -148,52 +154,64 @@ METHODS = {
         MEZO,
         "Only a part of the parameters is to move.",
     ),
-    "coordinatewise": Method(
-        lambda: descent(zojax.coordinatewise(1e-3, max_size=2**31 - 1)),
+    "select(coordinatewise, final norm)": Method(
+        lambda: zojax.select(descent(zojax.coordinatewise(1e-3)), "*/decoder/final_layer_norm/*"),
         BENCH,
-        "A handful of parameters, and a gradient without noise.",
+        "A few hundred numbers, and a gradient without noise: two forward passes for each.",
     ),
 }
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--only", choices=METHODS, nargs="+", default=METHODS)
+    only = parser.parse_args().only
+    # The file is said to be made by the whole command: rows that are not measured now are its too.
+    del sys.argv[1:]
     work = planning.workload(MODEL, batch=BATCH, length=LENGTH)
     forward = planning.memory(planning.compile_forward(DEVICE, work)).device
-    rows: list[dict[str, Any]] = []
-    for name, method in METHODS.items():
-        step = planning.memory(planning.compile_step(DEVICE, work, method.make())).device
-        row = {
-            "method": name,
-            "forward passes": forward_passes(method.make(), work.params),
-            "state, in parameters": state_size(method.make(), work.params),
-            "step, MB": round(step / 1e6),
-            "beyond a forward pass, in parameters": round((step - forward) / work.nbytes, 3),
-            "source": method.source,
-            "when to use it": method.when,
-        }
-        print(row, flush=True)
-        rows.append(row)
+    recorded = _record.RESULTS / f"{NAME}.json"
+    kept = json.loads(recorded.read_text(encoding="utf-8"))["rows"] if recorded.is_file() else []
+    rows = {row["method"]: row for row in kept if row["method"] in METHODS}
+    for name in only:
+        rows[name] = measured(name, work, forward)
+        print(rows[name], flush=True)
         # Each time, so that a run that is cut short leaves what it has measured.
-        path = _record.write("methods", TITLE, rows, caption(work, forward))
+        in_order = [rows[method] for method in METHODS if method in rows]
+        path = _record.write(NAME, TITLE, in_order, caption(work, forward))
     print(f"written: {path}")
+
+
+def measured(name: str, work: planning.Workload, forward: int) -> dict[str, Any]:
+    """The line of one method; ``forward`` is a forward pass's device bytes."""
+    method = METHODS[name]
+    step = planning.memory(planning.compile_step(DEVICE, work, method.make())).device
+    return {
+        "method": name,
+        "forward passes": forward_passes(method.make(), work.params),
+        "state, in parameters": state_size(method.make(), work.params),
+        "step, MB": round(step / 1e6),
+        "beyond a forward pass, in parameters": round((step - forward) / work.nbytes, 3),
+        "source": method.source,
+        "when to use it": method.when,
+    }
 
 
 def caption(work: planning.Workload, forward: int) -> str:
     """How the figures came about."""
-    numbers = len(jax.tree.leaves(work.params))
     return (
         f"Memory is that of arguments, results and temporaries of the compiled step of {MODEL}, "
         f"float32, {BATCH}×{LENGTH} tokens, {DEVICE}; a forward pass needs "
         f"{round(forward / 1e6)} MB, of which {round(work.nbytes / 1e6)} MB are parameters. "
-        "Forward passes are counted as the step runs, on a tree with the model's paths and one "
-        "number for each; hybrid's include one with a backward pass, and forward_gradient_sgd's is "
-        f"in forward mode. coordinatewise takes 2 for each number, of which there are {numbers}."
+        "Forward passes are counted while a step runs, on a tree with the model's paths and "
+        "vectors and one number for each of its matrices. One of hybrid's has a backward pass, and "
+        "forward_gradient_sgd's is in forward mode."
     )
 
 
 def forward_passes(tx: optax.GradientTransformationExtraArgs, params: Any) -> int:
     """Losses evaluated in one step of ``tx``, on a tree with the paths of ``params``."""
-    small = jax.tree.map(lambda _: jnp.ones(1), params)
+    small = jax.tree.map(lambda leaf: jnp.ones(leaf.shape if leaf.ndim == 1 else 1), params)
     calls: list[None] = []
 
     def value_fn(perturbed: Any) -> jax.Array:
