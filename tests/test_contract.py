@@ -2,12 +2,20 @@
 
 import optax
 import pytest
+from compiled_once import compiled_once
 from optimizers import DIRECTIONS, ESTIMATORS, NEVER_IN_PLACE, OPTIMIZERS
 
 import zojax
 from zojax import testing
 
 every_optimizer = pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_once(tmp_path_factory):
+    # Most promises of one optimizer are checked on the same program.
+    with compiled_once(tmp_path_factory.mktemp("compiled")):
+        yield
 
 
 @every_optimizer
