@@ -1,7 +1,6 @@
-"""The optimizers that the contract suite runs over, and a small problem for them."""
+"""The optimizers, estimators and directions that the contract suite runs over."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -72,27 +71,24 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
 # What differentiates or batches value_fn cannot leave JAX.
 NEVER_IN_PLACE = {"forward_gradient_sgd", "hybrid", "mezo, batched"}
 
+ESTIMATORS: dict[str, Callable[[], optax.GradientTransformationExtraArgs]] = {
+    "spsa": lambda: zojax.spsa(1e-2, 0),
+    "spsa, forward": lambda: zojax.spsa(1e-2, 0, num_queries=2, difference="forward"),
+    "spsa, batched": lambda: zojax.spsa(1e-2, 0, direction=zojax.LowRank(2), batched=True),
+    "spsa, sphere": lambda: zojax.spsa(1e-2, 0, direction=zojax.Sphere()),
+    "one_point": lambda: zojax.one_point(1e-1, 1),
+    # Its masks are not scaled up, so only without them is the gradient its mean.
+    "sparse_spsa": lambda: zojax.sparse_spsa(1e-2, 0, sparsity=0.0),
+    "blockwise": lambda: zojax.blockwise(1e-2, 0),
+    "forward_gradient": lambda: zojax.forward_gradient(0),
+    "coordinatewise": lambda: zojax.coordinatewise(1e-2),
+}
 
-def parameters(dtype: Any) -> dict[str, Any]:
-    """A tree with a matrix, a nested list, a vector and a scalar."""
-    keys = jax.random.split(jax.random.key(7), 3)
-    return {
-        "matrix": jax.random.normal(keys[0], (8, 4), dtype),
-        "nested": [jax.random.normal(keys[1], (8,), dtype), jax.random.normal(keys[2], (), dtype)],
-    }
-
-
-def loss(params: Any) -> jax.Array:
-    """Half the squared norm, float32 []."""
-    squares = [jnp.sum(jnp.square(x.astype(jnp.float32))) for x in jax.tree.leaves(params)]
-    return 0.5 * jnp.sum(jnp.stack(squares))
-
-
-def step_with(tx: optax.GradientTransformationExtraArgs, value_fn: Any = loss) -> Any:
-    """``step(params, state) -> (params, state)``."""
-
-    def step(params: Any, state: Any) -> tuple[Any, Any]:
-        updates, state = tx.update(None, state, params, value_fn=value_fn)
-        return optax.apply_updates(params, updates), state
-
-    return step
+DIRECTIONS: dict[str, zojax.Direction] = {
+    "gaussian": zojax.Gaussian(),
+    "rademacher": zojax.Rademacher(),
+    "sphere": zojax.Sphere(),
+    "low rank": zojax.LowRank(),
+    "low rank, 3, signs": zojax.LowRank(3, zojax.Rademacher()),
+    "sampler": zojax.Sampler(jax.random.normal),
+}

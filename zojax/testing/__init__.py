@@ -1,0 +1,35 @@
+"""The promises of zojax's parts as checks, for optimizers, estimators and directions of your own.
+
+Each check raises :class:`BrokenPromiseError`, an AssertionError that names the promise. zojax's own
+tests are these checks over everything that zojax has.
+"""
+
+from zojax.testing._direction import DIRECTION_PROMISES as DIRECTION_PROMISES
+from zojax.testing._direction import check_direction as check_direction
+from zojax.testing._drift import check_no_drift as check_no_drift
+from zojax.testing._estimator import ESTIMATOR_PROMISES as ESTIMATOR_PROMISES
+from zojax.testing._estimator import check_estimator as check_estimator
+from zojax.testing._in_place import check_in_place as check_in_place
+from zojax.testing._optimizer import OPTIMIZER_PROMISES as OPTIMIZER_PROMISES
+from zojax.testing._optimizer import MakeOptimizer as MakeOptimizer
+from zojax.testing._optimizer import check_optimizer as check_optimizer
+from zojax.testing._problem import loss as loss
+from zojax.testing._problem import parameters as parameters
+from zojax.testing._problem import step_with as step_with
+from zojax.testing._promises import BrokenPromiseError as BrokenPromiseError
+
+__all__ = [
+    "DIRECTION_PROMISES",
+    "ESTIMATOR_PROMISES",
+    "OPTIMIZER_PROMISES",
+    "BrokenPromiseError",
+    "MakeOptimizer",
+    "check_direction",
+    "check_estimator",
+    "check_in_place",
+    "check_no_drift",
+    "check_optimizer",
+    "loss",
+    "parameters",
+    "step_with",
+]
