@@ -65,3 +65,28 @@ def test_a_perturbed_copy_would_be_noticed():
     tx = zojax.mezo(learning_rate=1e-6, eps=1e-3, key=0, evaluation="copy")
     step = planning.memory(planning.compile_step("cpu", workload, tx))
     assert step.device > (1 + 10 * SLACK) * inference.device
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "buffers"),
+    [
+        (zojax.zo_sgd_conservative(1e-4, 1e-3, 0), 1),  # the step while it is tried
+        (zojax.on_perturbation(optax.scale_by_adam(), 1e-3, 0), 3),  # two moments and d
+    ],
+    ids=["conservative", "on_perturbation"],
+)
+def test_a_direction_in_memory_is_there_once(optimizer, buffers):
+    pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
+
+    def loss(params, tokens):
+        x = tokens.astype(jnp.float32)
+        for weight in params:
+            x = jax.nn.relu(x @ weight)
+        return x.sum()
+
+    params = [jax.ShapeDtypeStruct((1024, 1024), jnp.float32) for _ in range(8)]
+    workload = planning.Workload(params, jax.ShapeDtypeStruct((4, 1024), jnp.int32), loss)
+    inference = planning.memory(planning.compile_forward("a100-80gb", workload))
+    step = planning.memory(planning.compile_step("a100-80gb", workload, optimizer))
+    # Besides, one perturbed weight of the eight.
+    assert step.device - inference.device <= (buffers + 0.15) * workload.nbytes

@@ -69,6 +69,8 @@ def conservative(*, evaluation: Evaluation = "streamed") -> optax.GradientTransf
         del state, extra_args
         _check.parameters("conservative", params)
         loss = loss_at("conservative", value_fn, params, evaluation)
+        # Held once: XLA would draw part of u again for the step, and keep the rest besides u.
+        updates = lax.optimization_barrier(updates)
         step = [
             GivenNoise(update) if jnp.issubdtype(update.dtype, jnp.floating) else None
             for update in jax.tree.leaves(updates)

@@ -103,7 +103,8 @@ def on_perturbation(
         _check.parameters("on_perturbation", params)
         loss = loss_at("on_perturbation", value_fn, params, evaluation)
         draws = Draws.at_step(direction, state.key, state.count, 1, params)
-        shaped, rule_state = _shaped(inner, draws, state.rule, params)
+        # Held once: XLA would compute part of it again for the step, and keep the rest besides.
+        shaped, rule_state = lax.optimization_barrier(_shaped(inner, draws, state.rule, params))
         leaves, tree = jax.tree.flatten(params)
         moving = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
         noises = [
