@@ -4,10 +4,14 @@ Read from compiled programs: the A100's are compiled without one.
 
     pip install ".[demo,plan]"
     python benchmarks/step_memory.py
+
+``--devices`` measures one device's rows again and keeps the others.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import time
 from typing import Any
@@ -22,6 +26,7 @@ import jax.numpy as jnp
 import zojax
 from zojax import planning
 
+NAME = "step_memory"
 WORKLOADS: list[tuple[str, str, Any, int, int]] = [
     ("cpu", "opt-125m", jnp.float32, 4, 64),
     ("a100-80gb", "opt-125m", jnp.float32, 4, 64),
@@ -39,8 +44,16 @@ OPTIMIZERS = {
 
 
 def main() -> None:
+    devices = sorted({device for device, *_ in WORKLOADS})
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--devices", nargs="+", choices=devices, default=devices)
+    chosen = parser.parse_args().devices
+    recorded = _record.RESULTS / f"{NAME}.json"
+    kept = json.loads(recorded.read_text(encoding="utf-8"))["rows"] if recorded.is_file() else []
     rows: list[dict[str, Any]] = []
     for device, model, dtype, batch, length in WORKLOADS:
+        if device not in chosen:
+            continue
         work = planning.workload(model, batch=batch, length=length, dtype=dtype)
         _compiled(planning.compile_forward, device, work)  # the first has more to load
         forward, forward_seconds = _compiled(planning.compile_forward, device, work)
@@ -60,14 +73,18 @@ def main() -> None:
             print(row, flush=True)
             rows.append(row)
     path = _record.write(
-        "step_memory",
+        NAME,
         "Device memory of a step and of a forward pass",
-        rows,
+        [row for device in ("cpu", "a100-80gb") for row in _of(device, chosen, rows, kept)],
         "Bytes of arguments, results and temporaries of the compiled program, tokens included. "
         "zo_adamu keeps its momentum, one buffer of the parameters' size and dtype. Compile times "
         "are of one run each, tracing included.",
     )
     print(f"written: {path}")
+
+
+def _of(device: str, chosen: list[str], new: list[Any], kept: list[Any]) -> list[Any]:
+    return [row for row in (new if device in chosen else kept) if row["device"] == device]
 
 
 def _compiled(compile_: Any, *args: Any) -> tuple[int, float]:

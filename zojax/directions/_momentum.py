@@ -52,7 +52,9 @@ class MomentumNoise(LeafNoise):
         return self.mix(*self._parts(self.zero.rows(shape, rows), self.centred[rows]))
 
     def block(self, shape: tuple[int, ...], axis: int, first: Array, size: int) -> Array:
-        centred = lax.dynamic_slice_in_dim(self.centred, first, size, axis)
+        # As in tied: not before the loop over the blocks.
+        centred, first = lax.optimization_barrier((self.centred, first))
+        centred = lax.dynamic_slice_in_dim(centred, first, size, axis)
         return self.mix(*self._parts(self.zero.block(shape, axis, first, size), centred))
 
     def slices(self, shape: tuple[int, ...]) -> Any:
@@ -64,7 +66,9 @@ class MomentumNoise(LeafNoise):
 
     def tied(self, values: Sequence[Array]) -> tuple[Self, list[Array]]:
         zero, held = self.zero.tied(values)
-        return dataclasses.replace(self, zero=zero), held
+        # z̈ as well: XLA would widen one in bfloat16 before the loop over the losses, all of it.
+        centred, held = lax.optimization_barrier((self.centred, held))
+        return dataclasses.replace(self, zero=zero, centred=centred), held
 
     def in_turn(self, turn: Array) -> Self:
         return dataclasses.replace(self, zero=self.zero.in_turn(turn))
