@@ -25,10 +25,11 @@ from zojax.training._optimizer import make_optimizer, resolve
 
 GRID = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
 # The middle of each grid is of the size that the optimizer's steps ask for: momentum of 0.9 makes
-# steps ten times as long, and SGD's gradients are √d times as short as an estimate of them.
+# steps ten times as long, a step by the sign does not lengthen with the slope, and SGD's gradients
+# are √d times as short as an estimate of them.
 SCALES = {
     "mezo": 1.0,
-    "zo_sgd_sign": 1.0,
+    "zo_sgd_sign": 10.0,
     "zo_sgd_momentum": 0.1,
     "zo_sgd_conservative": 1.0,
     "zo_sgd_blockwise": 1.0,

@@ -47,7 +47,9 @@ def test_gaussian_is_the_normal_quantile_of_its_bits():
     with jax.enable_x64(True):
         # From the nearer end, where the float is exact.
         expected = -np.sign(signed) * np.asarray(jax.scipy.special.ndtri(jnp.asarray(1 - u) / 2))
-    np.testing.assert_allclose(z, expected, atol=2e-4)
+    np.testing.assert_allclose(z, expected, atol=3e-3)
+    # Errors of both signs cancel: the variance is nearer than any one value.
+    np.testing.assert_allclose(np.mean(z**2), np.mean(expected**2), rtol=5e-5)
     assert 5.3 < z.max() < 5.5
 
 

@@ -1,6 +1,7 @@
 """Standard normal directions."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import jax
@@ -16,8 +17,8 @@ HALF_WIDTH = 11.5  # of the interval [0, 23] of w
 # Coefficients, lowest power first, fitted by benchmarks/fit_normal_quantile.py.
 LOG = (1.4387255907058716, -0.6777830123901367, 0.3211873769760132, -0.08212996274232864)
 RATIO = (
-    3.7566354274749756, 1.9900789260864258, -0.4554376006126404, 0.19132483005523682,
-    -0.05946299061179161, -0.06564640998840332, 0.09541473537683487, -0.03277020901441574,
+    3.759188175201416, 1.9871761798858643, -0.5011147260665894, 0.2127053439617157,
+    0.07309319078922272, -0.11307618767023087,
 )  # fmt: skip
 
 
@@ -29,8 +30,8 @@ class Gaussian(ElementwiseDirection):
     :math:`w = -\log_2(1 - u^2)`, and one polynomial of w gives it over the whole range: few
     operations without a branch, which XLA fuses wherever the draw is used.
 
-    Cost: about 30 elementwise operations an element, one of them a logarithm.
-    Error: 2e-4 in z, 1e-6 in its variance; z stays within ±5.42.
+    Cost: about 25 elementwise operations an element, one of them a logarithm.
+    Error: 3e-3 in z, 1e-6 in its variance, 2e-3 in its fourth moment; z stays within ±5.42.
 
     Examples:
       >>> import jax, zojax
@@ -41,9 +42,13 @@ class Gaussian(ElementwiseDirection):
     def from_bits(self, bits: Array) -> Array:
         # At most 1 - 2^-24 in size, so that the logarithm is finite.
         u = jax.lax.bitcast_convert_type(bits, jnp.int32).astype(jnp.float32) * SCALE
-        w = -jax.lax.platform_dependent(1.0 - jnp.square(u), cpu=_log2, default=jnp.log2)
-        # w lies in [0, 23], so that the polynomial's argument lies in [-1, 1].
-        return rounded(_polynomial(w * (1.0 / HALF_WIDTH) - 1.0, RATIO) * u)
+        # The polynomial's argument lies in [-1, 1], for w lies in [0, 23].
+        centred = jax.lax.platform_dependent(
+            1.0 - jnp.square(u),
+            cpu=lambda x: _log2(x) * (-1.0 / HALF_WIDTH) - 1.0,
+            default=lambda x: jnp.log(x) * (-1.0 / (HALF_WIDTH * math.log(2))) - 1.0,
+        )
+        return rounded(_polynomial(centred, RATIO) * u)
 
 
 def _log2(x: Array) -> Array:
@@ -59,7 +64,7 @@ def _log2(x: Array) -> Array:
 
 
 def _polynomial(x: Array, coefficients: Sequence[float]) -> Array:
-    total = jnp.full_like(x, coefficients[-1])
-    for coefficient in reversed(coefficients[:-1]):
-        total = total * x + coefficient
-    return total
+    total = x * coefficients[-1]
+    for coefficient in reversed(coefficients[1:-1]):
+        total = (total + coefficient) * x
+    return total + coefficients[0]
