@@ -12,7 +12,10 @@ from zojax._types import Array
 from zojax.directions._base import ElementwiseDirection
 from zojax.directions._rounding import rounded
 
-SCALE = np.float32((1.0 - 2.0**-24) * 2.0**-31)
+# u = SCALE · n for a signed 32-bit n, and 1 - u² = SCALE² · (SQUARE - n²), so that no draw is
+# multiplied by SCALE itself. It keeps |u| at most 1 - 2^-24, where the logarithm is finite.
+SCALE = (1.0 - 2.0**-24) * 2.0**-31
+SQUARE = float(np.float32(SCALE**-2))
 HALF_WIDTH = 11.5  # of the interval [0, 23] of w
 # Coefficients, lowest power first, fitted by benchmarks/fit_normal_quantile.py.
 LOG = (1.4387255907058716, -0.6777830123901367, 0.3211873769760132, -0.08212996274232864)
@@ -40,19 +43,19 @@ class Gaussian(ElementwiseDirection):
     """
 
     def from_bits(self, bits: Array) -> Array:
-        # At most 1 - 2^-24 in size, so that the logarithm is finite.
-        u = jax.lax.bitcast_convert_type(bits, jnp.int32).astype(jnp.float32) * SCALE
-        # The polynomial's argument lies in [-1, 1], for w lies in [0, 23].
+        n = jax.lax.bitcast_convert_type(bits, jnp.int32).astype(jnp.float32)
+        # The polynomial's argument lies in [-1, 1]: it is w / HALF_WIDTH - 1.
+        centre = math.log2(SQUARE) / HALF_WIDTH - 1.0
         centred = jax.lax.platform_dependent(
-            1.0 - jnp.square(u),
-            cpu=lambda x: _log2(x) * (-1.0 / HALF_WIDTH) - 1.0,
-            default=lambda x: jnp.log(x) * (-1.0 / (HALF_WIDTH * math.log(2))) - 1.0,
+            SQUARE - jnp.square(n),
+            cpu=lambda x: _log2(x) * (-1.0 / HALF_WIDTH) + centre,
+            default=lambda x: jnp.log(x) * (-1.0 / (HALF_WIDTH * math.log(2))) + centre,
         )
-        return rounded(_polynomial(centred, RATIO) * u)
+        return rounded(_polynomial(centred, [c * SCALE for c in RATIO]) * n)
 
 
 def _log2(x: Array) -> Array:
-    """log₂ x, to 1e-4, for x in [2^-126, 1].
+    """log₂ x, to 1e-4, for normal positive x.
 
     For CPU, where XLA's own has other last bits in vectorised loops and outside of them, and z
     would not be the same in every program. Elsewhere XLA's is fewer operations to compile.
