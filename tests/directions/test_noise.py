@@ -11,6 +11,7 @@ from zojax.directions._counter import bits, row_keys
 from zojax.directions._keys import path_hashes
 
 DIRECTIONS = [zojax.Gaussian(), zojax.Rademacher(), zojax.Sampler(jax.random.normal)]
+NAMES = [type(direction).__name__ for direction in DIRECTIONS]
 WORDS = jnp.array([123, 456], jnp.uint32)
 LIMIT = 4.5  # standard errors
 
@@ -31,7 +32,7 @@ def assert_mean(samples, expected):
     assert abs(samples.mean() - expected) < LIMIT * max(error, 1e-12)
 
 
-@pytest.mark.parametrize("direction", DIRECTIONS, ids=repr)
+@pytest.mark.parametrize("direction", DIRECTIONS, ids=NAMES)
 def test_moments(direction):
     [z] = drawn(direction, {"w": jnp.zeros((400, 500))})
     fourth = 1.0 if direction == zojax.Rademacher() else 3.0
@@ -63,7 +64,7 @@ def test_sphere_has_one_length():
     np.testing.assert_allclose(squares, 30 * 40 + 7, rtol=1e-5)
 
 
-@pytest.mark.parametrize("direction", DIRECTIONS, ids=repr)
+@pytest.mark.parametrize("direction", DIRECTIONS, ids=NAMES)
 def test_nothing_is_correlated(direction):
     tree = {"w": jnp.zeros((200, 300)), "same": jnp.zeros((200, 300))}
     same, w = drawn(direction, tree)

@@ -41,7 +41,7 @@ def loss(p):
         ({"body": True, "head": False}, [1, 1, 1, 1, 0]),
         ({"body": [{"kernel": True, "bias": False}, np.False_], "head": True}, [0, 1, 0, 0, 1]),
     ],
-    ids=str,
+    ids=lambda value: "function" if callable(value) else str(value),
 )
 def test_ways_to_name_parameters(where, expected):
     assert selected("select", where, TREE) == [bool(x) for x in expected]

@@ -177,7 +177,9 @@ def losses(value_fn, params, evaluation, direction):
 
 
 @pytest.mark.parametrize(
-    "direction", [zojax.Gaussian(), zojax.LowRank(2), zojax.Sampler(jax.random.normal)], ids=repr
+    "direction",
+    [zojax.Gaussian(), zojax.LowRank(2), zojax.Sampler(jax.random.normal)],
+    ids=lambda direction: type(direction).__name__,
 )
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
 def test_streamed_equals_a_perturbed_copy(function, direction):
