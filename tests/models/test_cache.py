@@ -37,44 +37,34 @@ def at_once(model: LanguageModel) -> np.ndarray:
 
 
 @causal
-@pytest.mark.parametrize("length", [TOTAL, 30])
-def test_going_on_is_going_at_once(model: LanguageModel, length: int):
-    @jax.jit
-    def in_two_parts(params: Any):
-        assert model.init_cache is not None
-        cache = model.init_cache(2, length)
-        _, cache = model.hidden(params, IDS[:, :FIRST], MASK[:, :FIRST], cache)
-        return model.hidden(params, IDS[:, FIRST:], MASK, cache)[0]
-
-    np.testing.assert_allclose(in_two_parts(model.params), at_once(model), atol=1e-5)
-
-
-@causal
-def test_one_token_at_a_time(model: LanguageModel):
-    """In a compiled loop, where the mask has a column for all that is to come."""
+def test_going_on_is_going_at_once(model: LanguageModel):
+    """All the rest in one go; or token by token in a compiled loop, with a mask of all columns."""
     mask = np.pad(MASK, ((0, 0), (0, 30 - TOTAL)))
 
     @jax.jit
-    def decode(params: Any):
+    def go_on(params: Any):
         assert model.init_cache is not None
         cache = model.init_cache(2, 30, jnp.float32)
         _, cache = model.hidden(params, IDS[:, :FIRST], MASK[:, :FIRST], cache)
+        in_one_go, _ = model.hidden(params, IDS[:, FIRST:], MASK, cache)
 
         def step(cache: Any, ids: Any):
             hidden, cache = model.hidden(params, ids[:, None], mask, cache)
             return cache, hidden[:, 0]
 
-        return lax.scan(step, cache, jnp.asarray(IDS[:, FIRST:].T))[1]
+        return in_one_go, lax.scan(step, cache, jnp.asarray(IDS[:, FIRST:].T))[1]
 
-    steps = np.swapaxes(decode(model.params), 0, 1)
-    np.testing.assert_allclose(steps, at_once(model), atol=1e-5)
+    in_one_go, steps = go_on(model.params)
+    expected = at_once(model)
+    np.testing.assert_allclose(in_one_go, expected, atol=1e-5)
+    np.testing.assert_allclose(np.swapaxes(steps, 0, 1), expected, atol=1e-5)
 
 
 @causal
 def test_a_cache_in_bfloat16(write_model: Any, family: str):
     model = zojax.models.load(write_model(family)[0], dtype="bfloat16")
     assert model.init_cache is not None
-    cache = model.init_cache(2, 20)
+    cache = model.init_cache(2, TOTAL)
     assert {str(leaf.dtype) for leaf in jax.tree.leaves(cache)} == {"bfloat16", "int32"}
     _, written = jax.jit(model.hidden)(model.params, IDS, MASK, cache)
     assert jax.tree.structure(written) == jax.tree.structure(cache)

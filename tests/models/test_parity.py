@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 from transformers.models.llama.modeling_flax_llama import FlaxLlamaForCausalLM
 from transformers.models.mistral.modeling_flax_mistral import FlaxMistralForCausalLM
 from transformers.models.opt.modeling_flax_opt import FlaxOPTForCausalLM
@@ -58,6 +58,10 @@ def torch_logits(model: Any) -> np.ndarray:
     return outputs.logits.numpy()
 
 
+def saved_settings(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "config.json").read_text())
+
+
 def assert_close(got: np.ndarray, expected: np.ndarray):
     """Equal wherever there is a token."""
     assert np.std(expected[MASK > 0]) > 0.1
@@ -78,42 +82,29 @@ def test_logits_are_pytorchs(write_model: Any, tmp_path: Path, family: str, sett
     jax.tree.map(np.testing.assert_array_equal, again.params, model.params)
 
 
-@pytest.mark.parametrize("settings", [{}, {"tie_word_embeddings": True}], ids=["default", "tied"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "tied"),
+    [("opt", True), ("roberta", True), ("llama", False), ("llama", True), ("mistral", True)],
+)
 def test_transformers_reads_what_is_saved(
-    write_model: Any, tmp_path: Path, family: str, settings: Any
+    write_model: Any, tmp_path: Path, family: str, tied: bool
 ):
     rotary = family in ("llama", "mistral")
     # The Flax classes know no other base, and no model without a window.
     flax_settings: dict[str, Any] = {"rope_theta": 1e4} if rotary else {}
     if family == "mistral":
         flax_settings["sliding_window"] = 40
-    folder, _ = write_model(family, **settings, **flax_settings)
+    folder, _ = write_model(family, tie_word_embeddings=tied, **flax_settings)
     model = zojax.models.load(folder)
     tuned = jax.tree.map(lambda leaf: leaf + jnp.asarray(0.01, leaf.dtype), model.params)
     model.save(tuned, tmp_path)
     again = zojax.models.load(tmp_path)
     jax.tree.map(np.testing.assert_array_equal, again.params, tuned)
-    assert again.config.to_dict() == {
-        **model.config.to_dict(),
-        "architectures": again.config.architectures,
-        "dtype": again.config.dtype,
-    }
+    assert saved_settings(tmp_path) == saved_settings(folder)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         theirs, params = FLAX[family].from_pretrained(tmp_path, _do_init=False)
-        expected = np.asarray(theirs(IDS, MASK, params=params).logits)
+        expected = np.asarray(jax.jit(lambda p: theirs(IDS, MASK, params=p).logits)(params))
     assert_close(logits(again), expected)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_pytorch_reads_what_is_saved(write_model: Any, tmp_path: Path, family: str):
-    folder, _ = write_model(family, tie_word_embeddings=True)
-    model = zojax.models.load(folder)
-    tuned = jax.tree.map(lambda leaf: leaf * jnp.asarray(1.1, leaf.dtype), model.params)
-    model.save(tuned, tmp_path)
-    auto = AutoModelForMaskedLM if family == "roberta" else AutoModelForCausalLM
-    theirs = auto.from_pretrained(tmp_path).eval()
-    assert_close(np.asarray(jax.jit(model.apply)(tuned, IDS, MASK)), torch_logits(theirs))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -125,10 +116,10 @@ def test_a_tied_head_is_the_embedding(write_model: Any, family: str):
     assert "kernel" not in params.get("lm_head", {})
 
 
-@pytest.mark.parametrize("settings", [{}, {"tie_word_embeddings": False}], ids=["tied", "untied"])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_head_at_some_places_is_the_head(write_model: Any, family: str, settings: Any):
-    folder, _ = write_model(family, **settings)
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("family", ["roberta", "llama"])
+def test_the_head_at_some_places_is_the_head(write_model: Any, family: str, tied: bool):
+    folder, _ = write_model(family, tie_word_embeddings=tied)
     model = zojax.models.load(folder)
     positions = np.array([[0, 23], [12, 3], [0, 0]], np.int32)
     tokens = np.array([7, 250, 3], np.int32)
@@ -144,8 +135,9 @@ def test_the_head_at_some_places_is_the_head(write_model: Any, family: str, sett
     np.testing.assert_allclose(some, whole[:, :, tokens], atol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "dtype"), [*((family, "bfloat16") for family in FAMILIES), ("llama", "float16")]
+)
 def test_half_precision(write_model: Any, family: str, dtype: Any):
     folder, theirs = write_model(family)
     model = zojax.models.load(folder, dtype=dtype)

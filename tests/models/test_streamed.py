@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -22,13 +21,11 @@ IDS = np.where(MASK > 0, np.random.default_rng(0).integers(3, 300, MASK.shape), 
 
 def two_steps(model: LanguageModel, evaluation: str) -> tuple[Any, list[float]]:
     tx = zojax.mezo(1e-3, 1e-2, jax.random.key(0), evaluation=evaluation)
-    tokens = np.array([5, 9, 200], np.int32)
+    tokens, labels = np.array([5, 9, 200], np.int32), np.array([0, 2], np.int32)
 
     def loss(params: Any) -> jax.Array:
         logits = model.logits_at(params, IDS, MASK, LENGTHS[:, None] - 1, tokens)[:, 0]
-        few = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.array([0, 2]))
-        every = jax.nn.logsumexp(model.apply(params, IDS, MASK), axis=-1)
-        return few.mean() + 0.01 * (every * MASK.astype(np.float32)).mean()
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
     @partial(jax.jit, donate_argnums=1, compiler_options=zojax.compiler_options())
     def step(params: Any, state: Any) -> Any:
@@ -43,23 +40,26 @@ def two_steps(model: LanguageModel, evaluation: str) -> tuple[Any, list[float]]:
     return params, values
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize(
-    ("family", "tied"), [("opt", True), ("roberta", True), ("llama", False), ("mistral", True)]
-)
-def test_streamed_is_a_perturbed_copy(write_model: Any, family: str, tied: bool, dtype: Any):
-    folder, _ = write_model(family, tie_word_embeddings=tied)
-    model = zojax.models.load(folder, dtype=dtype)
+def load(write_model: Any, family: str, dtype: Any = "float32") -> LanguageModel:
+    folder, _ = write_model(family, num_hidden_layers=1, tie_word_embeddings=family != "llama")
+    return zojax.models.load(folder, dtype=dtype)
+
+
+@pytest.mark.parametrize("family", ["opt", "roberta", "llama", "mistral"])
+def test_streamed_is_a_perturbed_copy(write_model: Any, family: str):
+    model = load(write_model, family)
     streamed, values = two_steps(model, "streamed")
     copied, expected = two_steps(model, "copy")
-    assert {str(leaf.dtype) for leaf in jax.tree.leaves(streamed)} == {dtype}
-    rounding = 1e-5 if dtype == "float32" else 2e-2
-    np.testing.assert_allclose(values, expected, rtol=rounding)
-    if dtype == "float32":
-        moved = [
-            np.abs(a - b).max()
-            for a, b in zip(jax.tree.leaves(streamed), jax.tree.leaves(model.params), strict=True)
-        ]
-        # RoBERTa's only segment embedding moves as well: every leaf has a part in the loss.
-        assert min(moved) > 0
-        jax.tree.map(partial(np.testing.assert_allclose, atol=max(moved) / 50), streamed, copied)
+    np.testing.assert_allclose(values, expected, rtol=1e-5)
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), streamed, model.params)
+    most = max(jax.tree.leaves(moved))
+    assert min(jax.tree.leaves(moved)) > 0
+    jax.tree.map(partial(np.testing.assert_allclose, atol=most / 50), streamed, copied)
+
+
+def test_streamed_in_bfloat16(write_model: Any):
+    """LLaMA mixes dtypes in its norms and its rotary embedding."""
+    model = load(write_model, "llama", "bfloat16")
+    streamed, values = two_steps(model, "streamed")
+    assert {str(leaf.dtype) for leaf in jax.tree.leaves(streamed)} == {"bfloat16"}
+    assert np.all(np.isfinite(values))

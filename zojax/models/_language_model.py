@@ -121,7 +121,7 @@ class LanguageModel:
     def save(self, params: Params, folder: str | Path) -> None:
         """Write ``params`` with configuration and tokenizer in transformers' folder layout.
 
-        transformers' Flax and PyTorch classes and :func:`zojax.models.load` read it. The weights
+        transformers' Flax class of the family and :func:`zojax.models.load` read it. The weights
         go into ``model.safetensors``, all in one file.
 
         Args:
