@@ -69,11 +69,11 @@ def test_roberta_has_two_positions_less(write_model: Any):
         model.hidden(model.params, ids, ids)
 
 
-def test_a_long_model_costs_no_more_memory(write_model: Any):
-    """A mask of max_position_embeddings² for each layer would be 16 GB."""
-    model = zojax.models.load(write_model("mistral", max_position_embeddings=131_072)[0])
+@pytest.mark.parametrize("family", ["llama", "mistral"])
+def test_a_long_model_costs_no_more(write_model: Any, family: str):
+    """Each layer would trace a mask of max_position_embeddings², 16 GB."""
+    model = zojax.models.load(write_model(family, max_position_embeddings=131_072)[0])
     ids = np.ones((1, 8), np.int32)
-    compiled = jax.jit(model.apply).lower(model.params, ids, ids).compile()
-    assert compiled.memory_analysis().temp_size_in_bytes < 100_000
+    assert "131072" not in str(jax.make_jaxpr(model.apply)(model.params, ids, ids))
     assert model.max_length == 131_072
     assert model.config.max_position_embeddings == 131_072

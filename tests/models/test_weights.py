@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,13 @@ def test_no_weights(folder: Path):
     with pytest.raises(FileNotFoundError, match=r"neither model\.safetensors nor flax_.*from_pt"):
         zojax.models.load(folder)
     with pytest.raises(FileNotFoundError, match=r"nor pytorch_model\.bin, whole or in shards\.$"):
+        zojax.models.load(folder, from_pt=True)
+
+
+def test_torch_is_missing(tiny_opt: Path, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    write(load_file(tiny_opt / SAFETENSORS), folder / PYTORCH)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match="needs PyTorch: pip install torch"):
         zojax.models.load(folder, from_pt=True)
 
 

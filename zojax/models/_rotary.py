@@ -32,7 +32,7 @@ def assumes(config: Any) -> dict[str, tuple[Any, ...]]:
 
 def position_ids(_config: Any, attention_mask: Array) -> Array:
     """Count a row's tokens from 0; padding gets the position of the token before it."""
-    return jnp.maximum(jnp.cumsum(attention_mask, axis=1) - 1, 0)
+    return jnp.cumsum(attention_mask, axis=1) - 1
 
 
 def module_config(config: Any, columns: int) -> Any:
