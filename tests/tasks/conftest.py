@@ -1,0 +1,53 @@
+"""Tokenizers and examples for the tests of this folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tiny_opt: Path) -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(tiny_opt)
+
+
+@pytest.fixture(scope="session")
+def masked_tokenizer(tiny_opt: Path) -> PreTrainedTokenizerBase:
+    """The same with RoBERTa's special tokens."""
+    return PreTrainedTokenizerFast(
+        tokenizer_file=str(tiny_opt / "tokenizer.json"),
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        mask_token="<mask>",
+    )
+
+
+@pytest.fixture(scope="session")
+def spaced_tokenizer() -> PreTrainedTokenizerBase:
+    """A tokenizer of SentencePiece's kind, as LLaMA has: it puts a space before every text."""
+    from tokenizers import Tokenizer, decoders, models, normalizers
+
+    letters = "▁.,:?abcdefghijklmnopqrstuvwxyzIQT"
+    pieces = [*"▁", "▁It", "▁was", "▁great", "▁terrible", "great", "▁film", "film", *letters[1:]]
+    bytes_ = [f"<0x{i:02X}>" for i in range(256)]
+    vocabulary = {p: i for i, p in enumerate(["<unk>", "<s>", "</s>", *bytes_, *pieces])}
+    merges: list[tuple[str, str]] = []
+    for piece in ("▁It", "▁was", "▁film", "▁great", "▁terrible"):
+        for end in range(2, len(piece) + 1):
+            left, right = piece[: end - 1], piece[end - 1]
+            vocabulary.setdefault(left + right, len(vocabulary))
+            merges.append((left, right))
+    model = models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    raw = Tokenizer(model)
+    raw.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    raw.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=raw, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
