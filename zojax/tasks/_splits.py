@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -139,32 +139,39 @@ def at_most(examples: Sequence[Example], count: int, seed: int) -> Examples:
     return hold_out(examples, count, seed)[1]
 
 
-def without_repeats(examples: Sequence[Example]) -> Examples:
-    """Return the first example of each input, whatever its label: none may be in two splits."""
-    first: dict[tuple[object, ...], Example] = {}
-    for example in examples:
-        first.setdefault((*example.fields.items(), example.choices), example)
-    return tuple(first.values())
-
-
 def fixed_splits(
-    examples: Sequence[Example], dev: int, test: int, most: int | None = None
+    examples: Sequence[Example],
+    dev: int,
+    test: int,
+    group: Callable[[Example], Hashable] | None = None,
 ) -> dict[str, Examples]:
     """Drop repeated inputs and split, the same way in every run; train is what is left.
 
     Args:
-      examples: In an order that is always the same.
-      dev: Dev examples.
-      test: Test examples.
-      most: Draw from this many examples at most.
+      examples: In an order that is always the same. Of those with the same fields and choices the
+        first is kept.
+      dev: Most dev examples.
+      test: Most test examples.
+      group: Examples for which it gives the same go into the same split.
     """
-    unique = without_repeats(examples)
-    order = np.random.default_rng(0).permutation(len(unique))[:most]
-    shuffled = tuple(unique[i] for i in order)
+    unique: dict[Hashable, Example] = {}
+    for example in examples:
+        unique.setdefault((*example.fields.items(), example.choices), example)
+    groups: dict[Hashable, list[Example]] = {}
+    for key, example in unique.items():
+        groups.setdefault(key if group is None else group(example), []).append(example)
+    rng = np.random.default_rng(0)
+    every = list(groups.values())
+    splits: dict[str, list[Example]] = {"train": [], "dev": [], "test": []}
+    for i in rng.permutation(len(every)):
+        fits = [
+            name
+            for name, size in (("test", test), ("dev", dev))
+            if len(splits[name]) + len(every[i]) <= size
+        ]
+        splits[fits[0] if fits else "train"] += every[i]
     return {
-        "train": shuffled[test + dev :],
-        "dev": shuffled[test : test + dev],
-        "test": shuffled[:test],
+        name: tuple(part[i] for i in rng.permutation(len(part))) for name, part in splits.items()
     }
 
 
