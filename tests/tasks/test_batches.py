@@ -25,7 +25,7 @@ from zojax.tasks import (
 class WordCounter:
     """A tokenizer for which the text "7 3" is 7 tokens of the number 103; of "7 -93", of 7."""
 
-    bos_token_id = eos_token_id = None
+    bos_token_id = eos_token_id = mask_token_id = None
 
     def __call__(self, texts: list[str], **_: object) -> dict[str, list[list[int]]]:
         return {"input_ids": [self._tokens(text) for text in texts]}

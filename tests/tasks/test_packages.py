@@ -72,10 +72,7 @@ def test_rows_of_bigbench(name: str, bigbench: Path):
     splits = whole(name)
     examples = [example for split in splits.values() for example in split]
     assert FIRST[name] in examples
-    distinct = {
-        json.dumps(row).replace("  ", " ").replace('? "', '?"') for row in ROWS[FILES[name]]
-    }
-    assert len(examples) == len(set(examples)) == len(distinct)
+    assert len(examples) == len(set(examples)) == COUNTS[name]
     assert splits == whole(name)
     assert sum(map(len, load_splits(load_task(name)).values())) == len(examples)
 

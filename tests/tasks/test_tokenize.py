@@ -139,7 +139,7 @@ def test_no_room_for_text(tokenizer: PreTrainedTokenizerBase):
 
 def test_label_words_have_distinct_tokens():
     class Deaf:
-        bos_token_id = eos_token_id = None
+        bos_token_id = eos_token_id = mask_token_id = None
 
         def __call__(self, texts: list[str], **_: object) -> dict[str, list[list[int]]]:
             return {"input_ids": [[5] for _ in texts]}
@@ -170,7 +170,7 @@ def test_every_piece_is_tokenised_once(tokenizer: PreTrainedTokenizerBase):
     seen: list[str] = []
 
     class Listening:
-        bos_token_id = eos_token_id = None
+        bos_token_id = eos_token_id = mask_token_id = None
 
         def __call__(self, texts: list[str], **options: object) -> dict[str, list[list[int]]]:
             seen.extend(texts)

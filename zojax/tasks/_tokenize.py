@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -42,21 +42,30 @@ def tokenize(
         or two label words have the same tokens.
     """
     text, words = task.prompt(kind, template=template)
-    begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
-    ends = (() if begin is None else (begin,), ())
-    mask_id = 0
-    if kind == "masked":
-        if tokenizer.mask_token_id is None:
-            raise ValueError(
-                "tokenize: a masked model's tokenizer must have a mask token, got "
-                f"{type(tokenizer).__name__}. Take the tokenizer of the model."
-            )
-        mask_id = tokenizer.mask_token_id
-        ends = (ends[0], () if end is None else (end,))
+    masked = kind == "masked"
+    begin, end, mask_id = (
+        cast("int | None", token)
+        for token in (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.mask_token_id)
+    )
+    if masked and mask_id is None:
+        raise ValueError(
+            "tokenize: a masked model's tokenizer must have a mask token, got "
+            f"{type(tokenizer).__name__}. Take the tokenizer of the model."
+        )
     pieces = Pieces(tokenizer)
-    ids, mask = _label_words(text, words, pieces)
+    label_ids, label_mask = _label_words(text, words, pieces)
     return PromptTokens(
-        task, kind, max_length, ids, mask, (), max_length, text, pieces, ends, mask_id
+        task=task,
+        kind=kind,
+        max_length=max_length,
+        label_ids=label_ids,
+        label_mask=label_mask,
+        demonstrations=(),
+        row_length=max_length,
+        _template=text,
+        _pieces=pieces,
+        _ends=(() if begin is None else (begin,), (end,) if masked and end is not None else ()),
+        _mask_id=mask_id or 0,
     )
 
 
