@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from transformers import PreTrainedTokenizerBase
 
 import zojax.models
 from zojax.models import LanguageModel
@@ -25,12 +25,15 @@ from zojax.tasks import (
     objective,
     tokenize,
 )
+from zojax.tasks._task import ModelKind
 
 Logits = Callable[[list[int]], np.ndarray]
 LENGTH = 40
-TEXT = Task("t", "classification", "{text} It was {label}", ("terrible", "great"))
-WORDS = Task("t", "classification", "{text} It was {label}", ("terrible", "so bad", "great"))
-OPTIONS = Task("t", "multiple_choice", "{text} It {label}")
+TEXT = Task(
+    "t", "classification", "{text} It was {label}", ("terrible", "great"), "{text} It was {label}."
+)
+WORDS = dataclasses.replace(TEXT, label_words=("terrible", "so bad", "great"))
+OPTIONS = Task("t", "multiple_choice", "{text} It {label}", masked_template="{text} It {label}.")
 BEGINNINGS = Task("t", "multiple_choice", "{text}{label}", truncate=None)
 ANSWERS = Task("t", "generation", "{text} It was {label}", max_new_tokens=8)
 EXAMPLES = [Example("a film", 1), Example("a story. a film", 0), Example("It was", 1)]
@@ -46,22 +49,32 @@ WRITTEN = [Example("a film", answers=("great", "a")), Example("a", answers=("a s
 
 
 @pytest.fixture(scope="module")
-def model(tiny_opt: Path) -> LanguageModel:
+def causal(tiny_opt: Path) -> LanguageModel:
     return zojax.models.load(tiny_opt)
 
 
 @pytest.fixture(scope="module")
-def logits(model: LanguageModel) -> Logits:
-    """Logits [T, V] of a row of tokens, by the whole model."""
-    apply = jax.jit(model.apply)
+def masked(tiny_roberta: Path) -> LanguageModel:
+    return zojax.models.load(tiny_roberta)
 
-    def logits(ids: list[int]) -> np.ndarray:
-        row = np.zeros((1, LENGTH), np.int32)
-        row[0, : len(ids)] = ids
-        mask = (np.arange(LENGTH) < len(ids)).astype(np.int32)[None]
-        return np.asarray(apply(model.params, row, mask), np.float64)[0, : len(ids)]
 
-    return logits
+@pytest.fixture(scope="module")
+def logits_of() -> Callable[[LanguageModel], Logits]:
+    """``model -> (ids -> logits [T, V])``: a row of tokens by the whole model, compiled once."""
+    compiled: dict[str, Any] = {}
+
+    def of(model: LanguageModel) -> Logits:
+        apply = compiled.setdefault(model.kind, jax.jit(model.apply))
+
+        def logits(ids: list[int]) -> np.ndarray:
+            row = np.zeros((1, LENGTH), np.int32)
+            row[0, : len(ids)] = ids
+            mask = (np.arange(LENGTH) < len(ids)).astype(np.int32)[None]
+            return np.asarray(apply(model.params, row, mask), np.float64)[0, : len(ids)]
+
+        return logits
+
+    return of
 
 
 def log_softmax(x: np.ndarray) -> np.ndarray:
@@ -69,14 +82,22 @@ def log_softmax(x: np.ndarray) -> np.ndarray:
     return x - np.log(np.exp(x).sum(-1, keepdims=True))
 
 
-def score_by_hand(
-    tokenizer: PreTrainedTokenizerBase, logits: Logits, prompt: str, candidate: str
-) -> float:
-    """Mean log-likelihood of the candidate's tokens after the prompt."""
-    before = [tokenizer.bos_token_id, *tokenizer(prompt, add_special_tokens=False).input_ids]
-    tokens = tokenizer(candidate, add_special_tokens=False).input_ids
-    log_p = log_softmax(logits([*before, *tokens]))
-    return float(np.mean([log_p[len(before) - 1 + j, token] for j, token in enumerate(tokens)]))
+def score_by_hand(model: LanguageModel, logits: Logits, prompt: str, candidate: str) -> float:
+    """Mean log-likelihood of the candidate's tokens after the prompt, or of a masked model before
+    a full stop."""
+
+    def ids(text: str) -> list[int]:
+        return model.tokenizer(text, add_special_tokens=False).input_ids
+
+    before, tokens = [model.tokenizer.bos_token_id, *ids(prompt)], ids(candidate)
+    if model.kind == "masked":
+        masks = [model.tokenizer.mask_token_id] * len(tokens)
+        log_p = log_softmax(logits([*before, *masks, *ids("."), model.tokenizer.eos_token_id]))
+        start = len(before)
+    else:
+        log_p = log_softmax(logits([*before, *tokens]))
+        start = len(before) - 1
+    return float(np.mean([log_p[start + j, token] for j, token in enumerate(tokens)]))
 
 
 def measured(task: Classification | MultipleChoice, params: Any, batch: Batch) -> tuple[Any, ...]:
@@ -87,18 +108,23 @@ def measured(task: Classification | MultipleChoice, params: Any, batch: Batch) -
     return measure(params, batch)
 
 
+@pytest.mark.parametrize("kind", ["causal", "masked"])
 @pytest.mark.parametrize("task", [TEXT, WORDS], ids=["one token", "several tokens"])
-def test_classification_is_by_definition(model: LanguageModel, logits: Logits, task: Task):
+def test_classification_is_by_definition(
+    kind: ModelKind, task: Task, logits_of: Any, request: pytest.FixtureRequest
+):
+    model: LanguageModel = request.getfixturevalue(kind)
+    logits = logits_of(model)
     expected = np.array(
         [
             [
-                score_by_hand(model.tokenizer, logits, f"{e.text} It was", f" {word}")
+                score_by_hand(model, logits, f"{e.text} It was", f" {word}")
                 for word in task.label_words
             ]
             for e in EXAMPLES
         ]
     )
-    tokens = tokenize(task, model.tokenizer, 48)
+    tokens = tokenize(task, model.tokenizer, 48, kind=kind)
     # One place more than examples: what fills the batch up must not count.
     batch = PromptSet.of(EXAMPLES, tokens).batch(np.arange(3), LENGTH, 4)
     scores, totals, loss = measured(Classification(model, tokens), model.params, batch)
@@ -116,11 +142,22 @@ def test_classification_is_by_definition(model: LanguageModel, logits: Logits, t
 
 
 @pytest.mark.parametrize(
-    ("task", "examples"), [(OPTIONS, CHOICES), (BEGINNINGS, DIFFERENT)], ids=["same", "different"]
+    ("kind", "task", "examples"),
+    [
+        ("causal", OPTIONS, CHOICES),
+        ("causal", BEGINNINGS, DIFFERENT),
+        ("masked", OPTIONS, CHOICES),
+    ],
 )
 def test_multiple_choice_is_by_definition(
-    model: LanguageModel, logits: Logits, task: Task, examples: list[Example]
+    kind: ModelKind,
+    task: Task,
+    examples: list[Example],
+    logits_of: Any,
+    request: pytest.FixtureRequest,
 ):
+    model: LanguageModel = request.getfixturevalue(kind)
+    logits = logits_of(model)
     expected = np.full((len(examples), 3), -np.inf)
     for i, example in enumerate(examples):
         for c, choice in enumerate(example.choices):
@@ -128,8 +165,8 @@ def test_multiple_choice_is_by_definition(
             prompt, candidate = (
                 (f"{text} It", f" {choice}") if isinstance(text, str) else (text[c], choice)
             )
-            expected[i, c] = score_by_hand(model.tokenizer, logits, prompt, candidate)
-    tokens = tokenize(task, model.tokenizer, 48)
+            expected[i, c] = score_by_hand(model, logits, prompt, candidate)
+    tokens = tokenize(task, model.tokenizer, 48, kind=kind)
     data = PromptSet.of(examples, tokens)
     solver = MultipleChoice(model, tokens)
     batch = data.batch(np.arange(2), LENGTH, 3, "candidates")
@@ -149,36 +186,45 @@ def test_multiple_choice_is_by_definition(
     np.testing.assert_allclose(jax.jit(solver.loss)(model.params, training), loss, rtol=1e-5)
 
 
-def test_every_right_choice_counts(model: LanguageModel):
+def test_every_right_choice_counts(causal: LanguageModel):
     """The likeliest choice is right by being among the right ones, not by being the label."""
-    tokens = tokenize(OPTIONS, model.tokenizer, 48)
-    task = MultipleChoice(model, tokens)
+    tokens = tokenize(OPTIONS, causal.tokenizer, 48)
+    task = MultipleChoice(causal, tokens)
     plain = CHOICES[1]
-    batch = PromptSet.of([plain], tokens).batch(np.arange(1), LENGTH, 1, "candidates")
-    best = int(np.argmax(jax.jit(task.scores)(model.params, batch)))
-    for right, expected in (((1 - best,), 0), ((1 - best, best), 1)):
-        example = Example(plain.fields, right[0], choices=plain.choices, right=right)
+
+    @jax.jit
+    def measure(batch: Batch) -> tuple[Any, Any]:
+        return jnp.argmax(task.scores(causal.params, batch)), task.totals(causal.params, batch)
+
+    def measure_with(label: int, right: tuple[int, ...]) -> tuple[Any, Any]:
+        example = Example(plain.fields, label, choices=plain.choices, right=right)
         batch = PromptSet.of([example], tokens).batch(np.arange(1), LENGTH, 1, "candidates")
-        assert int(jax.jit(task.totals)(model.params, batch).correct) == expected
+        return measure(batch)
+
+    best = int(measure_with(0, ())[0])
+    other = 1 - best
+    assert int(measure_with(other, ())[1].correct) == 0
+    assert int(measure_with(other, (other, best))[1].correct) == 1
 
 
-def test_generation_is_by_definition(model: LanguageModel, logits: Logits):
-    tokens = tokenize(ANSWERS, model.tokenizer, 48)
+def test_generation_is_by_definition(causal: LanguageModel, logits_of: Any):
+    logits = logits_of(causal)
+    tokens = tokenize(ANSWERS, causal.tokenizer, 48)
     batch = PromptSet.of(WRITTEN, tokens).batch(np.arange(2), LENGTH, 3)
-    task = Generation(model, tokens)
+    task = Generation(causal, tokens)
     losses = [
-        -score_by_hand(model.tokenizer, logits, f"{e.text} It was", f" {e.answers[0]}\n")
-        for e in WRITTEN
+        -score_by_hand(causal, logits, f"{e.text} It was", f" {e.answers[0]}\n") for e in WRITTEN
     ]
-    totals = jax.jit(task.totals)(model.params, batch)
+    totals = jax.jit(task.totals)(causal.params, batch)
     np.testing.assert_allclose(totals.loss, sum(losses), rtol=1e-5)
-    np.testing.assert_allclose(jax.jit(task.loss)(model.params, batch), np.mean(losses), rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(task.loss)(causal.params, batch), np.mean(losses), rtol=1e-5)
     assert int(totals.examples) == 2
 
 
-def test_an_answer_is_right_where_greedy_decoding_writes_it(model: LanguageModel, logits: Logits):
-    tokens = tokenize(ANSWERS, model.tokenizer, 48)
-    task = Generation(model, tokens)
+def test_an_answer_is_right_where_greedy_decoding_writes_it(causal: LanguageModel, logits_of: Any):
+    tokens = tokenize(ANSWERS, causal.tokenizer, 48)
+    task = Generation(causal, tokens)
+    logits = logits_of(causal)
     data = PromptSet.of([Example("a film", answers=("great",))], tokens)
     ((row,),) = data.rows
     prompt = row.ids[: row.positions[0] + 1]
@@ -186,18 +232,17 @@ def test_an_answer_is_right_where_greedy_decoding_writes_it(model: LanguageModel
     for _ in row.targets:
         written.append(int(logits(written)[-1].argmax()))
     batch = data.batch(np.arange(1), LENGTH, 1)
-    assert int(jax.jit(task.totals)(model.params, batch).correct) == 0
+    assert int(jax.jit(task.totals)(causal.params, batch).correct) == 0
     batch.targets[0, : len(row.targets)] = written[len(prompt) :]
     batch.input_ids[0, len(prompt) : len(written) - 1] = written[len(prompt) : -1]
-    assert int(jax.jit(task.totals)(model.params, batch).correct) == 1
+    assert int(jax.jit(task.totals)(causal.params, batch).correct) == 1
 
 
-def test_the_objective_of_a_kind(model: LanguageModel):
+def test_the_objective_of_a_kind(causal: LanguageModel):
     for task, kind in ((TEXT, Classification), (OPTIONS, MultipleChoice), (ANSWERS, Generation)):
-        assert isinstance(objective(model, tokenize(task, model.tokenizer, 48)), kind)
+        assert isinstance(objective(causal, tokenize(task, causal.tokenizer, 48)), kind)
 
 
-@pytest.mark.usefixtures("standard_promotion")  # flax's LayerNorm promotes
 def test_losses_are_float32_in_bfloat16(tiny_opt: Path):
     model = zojax.models.load(tiny_opt, dtype="bfloat16")
     for task, examples in (

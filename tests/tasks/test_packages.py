@@ -27,7 +27,7 @@ ROWS = {
     ],
     "disfl_qa": [
         {
-            "input": "Who no when was it built ?  \ncontext: It was built in 1873 . ",
+            "input": "Who no when was it built ?  \ncontext: Built in 1873 . ",
             "target": "1873",
         },
         {"input": "Who built it ?  \ncontext: Built in 1873 . ", "target": "unknown"},
