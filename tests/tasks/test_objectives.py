@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import zojax
 import zojax.models
 from zojax.models import LanguageModel
 from zojax.tasks import (
@@ -255,3 +257,19 @@ def test_losses_are_float32_in_bfloat16(tiny_opt: Path):
         batch = PromptSet.of(examples, tokens).batch(np.arange(2), LENGTH, 2)
         loss = jax.eval_shape(objective(model, tokens).loss, model.params, batch)
         assert (loss.shape, loss.dtype) == ((), jnp.float32)
+
+
+def test_losses_are_evaluated_at_perturbed_weights(causal: LanguageModel):
+    """Streamed: each operation that meets a weight knows what to do with a lazy one."""
+    tx = zojax.mezo(1e-3, 1e-3, jax.random.key(0))
+    for task, examples in ((WORDS, EXAMPLES), (OPTIONS, CHOICES), (ANSWERS, WRITTEN)):
+        tokens = tokenize(task, causal.tokenizer, 48)
+        batch = PromptSet.of(examples, tokens).batch(np.arange(2), LENGTH, 2)
+        scored = objective(causal, tokens)
+
+        def update(params: Any, scored: Any = scored, batch: Batch = batch) -> Any:
+            value_fn = partial(scored.loss, batch=batch)
+            return tx.update(None, tx.init(params), params, value_fn=value_fn)[0]
+
+        updates = jax.eval_shape(update, causal.params)
+        assert jax.tree.structure(updates) == jax.tree.structure(causal.params)
