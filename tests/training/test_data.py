@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zojax.tasks import rotten_tomatoes
+from zojax.tasks import Example, rotten_tomatoes
 from zojax.training import DataConfig
 from zojax.training._data import read_splits
 
@@ -23,12 +23,12 @@ def files(tmp_path: Path) -> dict[str, Path]:
 def test_files_are_read_with_their_label_names(files: dict[str, Path]):
     train, dev, test = read_splits(DataConfig(**files, label_names=("no", "yes")), seed=0)
     assert (len(train), len(dev), len(test)) == (40, 9, 12)
-    assert train[3] == ("train 3", 1)
+    assert train[3] == Example("train 3", 1)
 
 
 def test_label_words_are_names_too(files: dict[str, Path]):
     train, _, _ = read_splits(DataConfig(**files, label_words=("yes", "no")), seed=0)
-    assert train[3] == ("train 3", 0)
+    assert train[3] == Example("train 3", 0)
 
 
 def test_a_tenth_is_held_out_for_dev(files: dict[str, Path]):

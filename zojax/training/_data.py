@@ -12,8 +12,8 @@ from zojax.tasks import (
     Batch,
     Classification,
     Example,
-    Prompt,
     PromptSet,
+    Task,
     bucket_lengths,
     evaluation_batches,
     hold_out,
@@ -52,11 +52,11 @@ def read_splits(config: DataConfig, seed: int) -> tuple[Examples, Examples, Exam
         splits = rotten_tomatoes()
         train, dev, test = splits["train"], splits["dev"], splits["test"]
     else:
-        names = config.label_names or tuple(word.strip() for word in config.label_words)
-        train = read_examples(config.train, names)
-        test = read_examples(config.test, names)
+        task = _task(config)
+        train = read_examples(config.train, task)
+        test = read_examples(config.test, task)
         if config.dev is not None:
-            dev = read_examples(config.dev, names)
+            dev = read_examples(config.dev, task)
         else:
             train, dev = hold_out(train, max(1, len(train) // 10), seed)
     if config.k_shot is not None:
@@ -66,9 +66,8 @@ def read_splits(config: DataConfig, seed: int) -> tuple[Examples, Examples, Exam
 
 def load_data(config: FinetuneConfig, model: LanguageModel) -> Data:
     """Read, tokenise and batch the texts of ``config`` for ``model``."""
-    prompt = Prompt(config.data.template, config.data.label_words)
     max_length = min(config.data.max_length, model.config.max_position_embeddings)
-    tokens = tokenize(prompt, model.tokenizer, max_length)
+    tokens = tokenize(_task(config.data), model.tokenizer, max_length)
     splits = read_splits(config.data, config.seed)
     train, dev, test = (PromptSet.of(split, tokens) for split in splits)
     buckets = config.data.num_buckets
@@ -79,6 +78,16 @@ def load_data(config: FinetuneConfig, model: LanguageModel) -> Data:
         lengths=bucket_lengths(train.lengths, buckets),
         dev=list(evaluation_batches(dev, measured, config.eval_batch_size)),
         test=list(evaluation_batches(test, measured, config.eval_batch_size)),
+    )
+
+
+def _task(config: DataConfig) -> Task:
+    return Task(
+        name="finetune",
+        kind="classification",
+        template=config.template,
+        label_words=config.label_words,
+        label_names=config.label_names or (),
     )
 
 

@@ -78,7 +78,7 @@ class Training:
     def run(self, run: RunFolder, best: Best) -> tuple[Tick, bool]:
         """Train to the end or to Ctrl-C; return the last tick, and whether it was Ctrl-C."""
         config, data, optimizer = self._config, self._data, self._optimizer
-        batch_size = min(config.batch_size, len(data.train.prompts))
+        batch_size = min(config.batch_size, len(data.train))
         params = self._model.params
         state = jax.jit(optimizer.tx.init)(params)
         head = (params,) if optimizer.in_place else (params, state)
