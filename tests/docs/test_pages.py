@@ -59,6 +59,11 @@ def test_the_finetune_page_runs_as_printed():
     assert run_page("docs/finetune.md")["config"].optimizer == "mezo"
 
 
+@pytest.mark.usefixtures("standard_promotion")
+def test_the_adapters_page_runs_as_printed():
+    run_page("docs/adapters.md")
+
+
 def test_the_planning_page_runs_as_printed(capsys):
     pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
     run_page("docs/planning.md")
