@@ -48,7 +48,7 @@ def make(tiny_opt: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
         flax_class, config_class, own = FAMILIES[family]
         sizes = {"vocab_size": len(tokenizer), "hidden_size": 16, **SIZES, **own, **settings}
         config = config_class(**sizes)
-        with jax.numpy_dtype_promotion("standard"):
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             model = flax_class(config, _do_init=False)
         rng = np.random.default_rng(0)
 

@@ -82,7 +82,7 @@ def test_merged_it_is_a_model_that_transformers_loads(
     logits = jax.jit(again.apply)(again.params, IDS, MASK)
     np.testing.assert_allclose(logits, expected, atol=1e-4)
     # transformers reads the same weights, up to its own treatment of a tied head.
-    with jax.numpy_dtype_promotion("standard"):
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         theirs, weights = flax_classes[family].from_pretrained(tmp_path, _do_init=False)
         logits = jax.jit(lambda p: theirs(IDS, MASK, params=p).logits)(weights)
     np.testing.assert_allclose(logits[MASK == 1], expected[MASK == 1], atol=1e-4)
