@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ FAMILIES = {
         dict(intermediate_size=32, num_key_value_heads=1, tie_word_embeddings=False),
     ),
 }
+# Quick to compile: for what is compared to rounding, on shapes that take no time to compute.
+QUICK = {"xla_backend_optimization_level": 0}
 Make = Callable[..., Path]
 Load = Callable[..., LanguageModel]
 
@@ -73,6 +75,12 @@ def load(make: Make) -> Load:
         return zojax.models.load(make(family, **settings), dtype=dtype)
 
     return load
+
+
+@pytest.fixture
+def quick() -> Callable[..., Any]:
+    """``jax.jit`` that compiles quickly."""
+    return partial(jax.jit, compiler_options=QUICK)
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ IDS = np.array([[2, 5, 6, 7, 8]], np.int32)
         ("mistral", False, {"lm_head/kernel"}),
     ],
 )
-def test_the_head_is_what_logits_are_made_of(family: str, tied: bool, paths: set[str], load):
+def test_the_head_is_what_logits_are_made_of(family: str, tied: bool, paths: set[str], load, quick):
     base = load(family, tie_word_embeddings=tied)
     model = HeadTuning().adapt(base, 0)
     own = flat(model.params["adapter"])
@@ -44,14 +44,14 @@ def test_the_head_is_what_logits_are_made_of(family: str, tied: bool, paths: set
     zeros = jax.tree.map(jnp.zeros_like, model.params["adapter"])
     params = {**model.params, "adapter": zeros}
     np.testing.assert_array_equal(
-        jax.jit(model.hidden)(params, IDS, IDS > 0)[0],
-        jax.jit(base.hidden)(base.params, IDS, IDS > 0)[0],
+        quick(model.hidden)(params, IDS, IDS > 0)[0],
+        quick(base.hidden)(base.params, IDS, IDS > 0)[0],
     )
-    assert not jax.jit(model.apply)(params, IDS, IDS > 0).any()
+    assert not quick(model.apply)(params, IDS, IDS > 0).any()
 
 
 @pytest.mark.parametrize("family", ["opt", "roberta", "llama"])
-def test_a_head_of_its_own_is_merged(family: str, load, tmp_path: Path):
+def test_a_head_of_its_own_is_merged(family: str, load, quick, tmp_path: Path):
     adapter = HeadTuning()
     base = load(family, tie_word_embeddings=False)
     model = adapter.adapt(base, 0)
@@ -60,7 +60,7 @@ def test_a_head_of_its_own_is_merged(family: str, load, tmp_path: Path):
     base.save(merge(adapter, params), tmp_path)
     again = zojax.models.load(tmp_path)
     np.testing.assert_array_equal(
-        jax.jit(again.apply)(again.params, IDS, IDS > 0), jax.jit(model.apply)(params, IDS, IDS > 0)
+        quick(again.apply)(again.params, IDS, IDS > 0), quick(model.apply)(params, IDS, IDS > 0)
     )
 
 

@@ -68,23 +68,23 @@ def test_the_values_of_a_projection_do_not_depend_on_the_others(load):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_merged_it_is_a_model_that_transformers_loads(
-    family: str, load, flax_classes, tmp_path: Path
+    family: str, load, quick, flax_classes, tmp_path: Path
 ):
     adapter = LoRA(rank=2)
     base = load(family)
     model = adapter.adapt(base, 0)
     params = tuned(model)
-    before = jax.jit(base.apply)(base.params, IDS, MASK)
-    expected = jax.jit(model.apply)(params, IDS, MASK)
+    before = quick(base.apply)(base.params, IDS, MASK)
+    expected = quick(model.apply)(params, IDS, MASK)
     assert float(jnp.abs(expected - before).max()) > 0.1
     base.save(merge(adapter, params), tmp_path)
     again = zojax.models.load(tmp_path)
-    logits = jax.jit(again.apply)(again.params, IDS, MASK)
+    logits = quick(again.apply)(again.params, IDS, MASK)
     np.testing.assert_allclose(logits, expected, atol=1e-4)
     # transformers reads the same weights, up to its own treatment of a tied head.
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         theirs, weights = flax_classes[family].from_pretrained(tmp_path, _do_init=False)
-        logits = jax.jit(lambda p: theirs(IDS, MASK, params=p).logits)(weights)
+        logits = quick(lambda p: theirs(IDS, MASK, params=p).logits)(weights)
     np.testing.assert_allclose(logits[MASK == 1], expected[MASK == 1], atol=1e-4)
 
 

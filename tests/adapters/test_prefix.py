@@ -39,10 +39,10 @@ def test_a_masked_models_prefix_is_what_it_computes(load):
 
 @pytest.mark.parametrize("adapter", [Prefix(3), VirtualTokens(3)], ids=["prefix", "virtual tokens"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_padding_changes_nothing(adapter: Adapter, family: str, load):
+def test_padding_changes_nothing(adapter: Adapter, family: str, load, quick):
     model = adapter.adapt(load(family), 0)
-    padded = jax.jit(model.apply)(model.params, IDS, MASK)[1, :3]
-    short = jax.jit(model.apply)(model.params, IDS[1:, :3], MASK[1:, :3])[0]
+    padded = quick(model.apply)(model.params, IDS, MASK)[1, :3]
+    short = quick(model.apply)(model.params, IDS[1:, :3], MASK[1:, :3])[0]
     np.testing.assert_allclose(padded, short, atol=1e-4)
 
 
