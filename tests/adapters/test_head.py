@@ -40,6 +40,9 @@ def test_the_head_is_what_logits_are_made_of(family: str, tied: bool, paths: set
     own = flat(model.params["adapter"])
     assert {"/".join(path) for path in own} == paths
     assert all(leaf is not flat(base.params)[path] for path, leaf in own.items())
+    # At first the model's logits to the bit, for they are the model's computation.
+    first, expected = (jax.jit(m.apply)(m.params, IDS, IDS > 0) for m in (model, base))
+    np.testing.assert_array_equal(first.view(jnp.int32), expected.view(jnp.int32))
     # The hidden states stay, whatever the head is.
     zeros = jax.tree.map(jnp.zeros_like, model.params["adapter"])
     params = {**model.params, "adapter": zeros}
