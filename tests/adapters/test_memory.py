@@ -40,6 +40,7 @@ def test_a_step_of_lora_holds_nothing_of_the_base_size(load):
     )
     inference = jax.jit(loss, compiler_options=zojax.compiler_options())
     forward = inference.lower(model.params).compile().memory_analysis().temp_size_in_bytes
-    assert temporaries("adapter/*", "streamed") - forward < 0.02 * parameters
+    # Beyond that, the adapter's noise and update.
+    assert temporaries("adapter/*", "streamed") - forward < 3 * own < 0.05 * parameters
     # The bound can fail: copies of the base would be noticed.
     assert temporaries("model/*", "copy") - forward > 0.2 * parameters

@@ -68,12 +68,11 @@ class VirtualTokens(Adapter):
     def wrap(self, model: LanguageModel, own: Params) -> LanguageModel:
         count = self.length
         embedding = _embedding(model)
-        # Any token that is not the padding stands in for a virtual one until it is embedded.
-        stand_in = 0 if model.config.pad_token_id != 0 else 1
 
         def run(params: Params, ids: Array, mask: Array, cache: Cache | None = None) -> Any:
             """The model on ``ids`` behind the virtual tokens; its states and cache have both."""
-            ids = jnp.pad(ids, ((0, 0), (count, 0)), constant_values=stand_in)
+            # Ids that nothing reads: positions are counted by the mask.
+            ids = jnp.pad(ids, ((0, 0), (count, 0)))
 
             def embed(embed_text: Run, args: Any, kwargs: Any) -> Array:
                 text = embed_text(args[0][:, count:], *args[1:], **kwargs)
