@@ -73,6 +73,11 @@ def test_the_tasks_page_runs_as_printed(tmp_path, monkeypatch):
         assert len(read_examples(file, given[name])) == 1
 
 
+@pytest.mark.usefixtures("standard_promotion")
+def test_the_adapters_page_runs_as_printed():
+    run_page("docs/adapters.md")
+
+
 def test_the_planning_page_runs_as_printed(capsys):
     pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
     run_page("docs/planning.md")
