@@ -97,7 +97,7 @@ class FinetuneConfig:
     """Fine-tune a language model on labelled texts, by forward passes alone."""
 
     model: str = "opt-mini"
-    """opt-mini (inside this package), a folder in transformers' layout, or a hub name; OPT only."""
+    """opt-mini (inside this package), a folder in transformers' layout, or a hub name; causal."""
     from_pt: bool = False
     """Read PyTorch weights (needs torch)."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
