@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jax
-import numpy as np
 import pytest
+from tiny_models import masked_tokenizer_of, write_tiny_model
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 
@@ -18,13 +17,7 @@ def tokenizer(tiny_opt: Path) -> PreTrainedTokenizerBase:
 @pytest.fixture(scope="session")
 def masked_tokenizer(tiny_opt: Path) -> PreTrainedTokenizerBase:
     """The same with RoBERTa's special tokens."""
-    return PreTrainedTokenizerFast(
-        tokenizer_file=str(tiny_opt / "tokenizer.json"),
-        bos_token="<s>",
-        eos_token="</s>",
-        pad_token="<pad>",
-        mask_token="<mask>",
-    )
+    return masked_tokenizer_of(tiny_opt)
 
 
 @pytest.fixture(scope="session")
@@ -32,30 +25,9 @@ def tiny_roberta(
     masked_tokenizer: PreTrainedTokenizerBase, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A folder with a random RoBERTa of one layer and its tokenizer, in transformers' layout."""
-    from transformers import RobertaConfig
-    from transformers.models.roberta.modeling_flax_roberta import FlaxRobertaForMaskedLM
-
-    config = RobertaConfig(
-        vocab_size=len(masked_tokenizer),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=50,
-        type_vocab_size=1,
-        pad_token_id=1,
-    )
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        model = FlaxRobertaForMaskedLM(config, _do_init=False)
-    rng = np.random.default_rng(0)
-    params = jax.tree.map(
-        lambda shape: rng.normal(0.0, 0.3, shape.shape).astype(np.float32),
-        model.params_shape_tree,
-    )
     folder = tmp_path_factory.mktemp("models") / "tiny-roberta"
-    model.save_pretrained(folder, params=params, safe_serialization=True)
-    masked_tokenizer.save_pretrained(folder)
-    return folder
+    sizes = dict(num_hidden_layers=1, max_position_embeddings=50, type_vocab_size=1)
+    return write_tiny_model(folder, "roberta", masked_tokenizer, **sizes)
 
 
 @pytest.fixture(scope="session")
