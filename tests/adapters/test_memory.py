@@ -43,4 +43,4 @@ def test_a_step_of_lora_holds_nothing_of_the_base_size(load):
     # Beyond that, the adapter's noise and update.
     assert temporaries("adapter/*", "streamed") - forward < 3 * own < 0.05 * parameters
     # The bound can fail: copies of the base would be noticed.
-    assert temporaries("model/*", "copy") - forward > 0.2 * parameters
+    assert temporaries("model/*", "copy") - forward > 0.1 * parameters
