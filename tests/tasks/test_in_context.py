@@ -49,13 +49,20 @@ def test_the_draw_depends_on_the_seed(tokenizer: PreTrainedTokenizerBase):
 
 
 def test_as_many_as_fit(tokenizer: PreTrainedTokenizerBase):
-    everything = shown(tokenizer, TASK, 9999)
-    some = shown(tokenizer, TASK, 60)
-    assert 2 <= len(some) < 10
-    assert some[:-1] == everything[: len(some) - 1]
-    # One more demonstration would not fit.
-    more = "\n\n".join([*everything[: len(some)], some[-1]])
-    assert len(tokenizer(more).input_ids) + 2 > 60  # and the first token, and the label word
+    """Room is kept for the label word, or for what the model may write."""
+    writing = Task("t", "generation", "{text}: {label}", max_new_tokens=9)
+    solved = [Example(e.text, answers=("great",)) for e in TRAIN]
+    question = Example("a story", answers=("great",))
+    for task, train, prompt, kept in ((TASK, TRAIN, PROMPT, 1), (writing, solved, question, 9)):
+        tokens = tokenize(task, tokenizer, 200)
+        ((row,),) = in_context(tokens, train, 9999, count=3).encode([prompt])
+        whole = tokenizer.decode(row.ids).split("\n\n")
+        assert len(whole) == 4
+        for spare, expected in ((0, 4), (-1, 3)):
+            length = row.positions[0] + 1 + kept + spare
+            ((fitting,),) = in_context(tokens, train, length).encode([prompt])
+            some = tokenizer.decode(fitting.ids).split("\n\n")
+            assert some == [*whole[: expected - 1], whole[-1]]
 
 
 def test_none_fits(tokenizer: PreTrainedTokenizerBase):
