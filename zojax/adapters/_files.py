@@ -135,7 +135,7 @@ def fingerprint(params: Params) -> str:
         path, leaf = item
         array = np.ascontiguousarray(leaf)
         digest = hashlib.sha256(json.dumps([path, leaf.shape, str(array.dtype)]).encode())
-        digest.update(array.reshape(-1).view(np.uint8))  # no copy
+        digest.update(array.reshape(-1).view(np.uint8).data)  # no copy
         return digest.digest()
 
     # Hashing lets go of the interpreter's lock.

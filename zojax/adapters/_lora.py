@@ -95,7 +95,7 @@ class LoRA(Adapter):
                 if module.path not in paths:
                     return None
                 a, b = leaves[(*module.path, "a")], leaves[(*module.path, "b")]
-                return lambda run, args, kwargs: self._add(run(*args, **kwargs), *args, a, b)
+                return lambda run, args, kwargs: self._add(run(*args, **kwargs), args[0], a, b)
 
             with around(find):
                 return model.hidden(params[MODEL], *args, **kwargs)

@@ -86,7 +86,8 @@ def _in_cache(
     def hidden(
         params: Params, input_ids: Array, attention_mask: Array, cache: Cache | None = None
     ) -> tuple[Array, Cache | None]:
-        columns = flat(init_cache(*input_ids.shape) if cache is None else cache)
+        batch, tokens = input_ids.shape
+        columns = flat(init_cache(batch, tokens) if cache is None else cache)
         for path, prefix in flat(params[ADAPTER]).items():
             # At each call: a perturbed prefix differs from that of the last one.
             name = (*path[:-1], f"cached_{path[-1]}")
@@ -143,7 +144,7 @@ def _keys_and_values(model: LanguageModel, params: Params, ids: Array) -> dict[L
     """What every layer attends to, [1, n, ...], on int32 [1, n] ``ids``."""
     ones = jnp.ones_like(ids)
     if model.init_cache is not None:
-        _, cache = model.hidden(params, ids, ones, model.init_cache(*ids.shape))
+        _, cache = model.hidden(params, ids, ones, model.init_cache(1, ids.shape[1]))
         columns = flat(cache or {})
         return {(*p[:-1], _CACHED[p[-1]]): x for p, x in columns.items() if p[-1] in _CACHED}
     real: dict[LeafPath, Array] = {}

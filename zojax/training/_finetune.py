@@ -114,9 +114,9 @@ def finetune(config: FinetuneConfig, observer: Observer | None = None) -> Result
 
     observer.status("saving the model")
     tuned.save(last.params, folder / TUNED)
+    best_params = tuned.whole(best.params, last.params)
     best_is_new = best.step not in (0, last.step)
     if best_is_new:
-        best_params = tuned.whole(best.params, last.params)
         tuned.save(best_params, folder / BEST)
     tuned_scores = best_scores = None
     if not interrupted:
