@@ -62,7 +62,6 @@ def folders(tiny_opt: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
             tmp_path_factory.mktemp("models") / family,
             family,
             masked if family == "roberta" else tokenizer,
-            num_hidden_layers=1,
             max_position_embeddings=258,
         )
         for family in FAMILIES

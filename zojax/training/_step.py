@@ -74,6 +74,10 @@ def _shapes(batch: Batch) -> Shapes:
     return tuple(leaf.shape for leaf in batch)
 
 
+def _is_field(path: Any, _: Any) -> bool:
+    return isinstance(path[-1], optax.tree_utils.NamedTupleKey)
+
+
 def make_step(optimizer: Optimizer, loss: Loss) -> Step:
     """Return ``(params, state, batch) -> (params, state, loss)``, not yet compiled.
 
@@ -90,7 +94,9 @@ def make_step(optimizer: Optimizer, loss: Loss) -> Step:
             value_fn=lambda p: loss(p, batch),
         )
         params = optax.apply_updates(params, updates)  # pyright: ignore[reportAssignmentType]
-        return params, state, optax.tree_utils.tree_get(state, "value")
+        # Attention layers may have parameters called "value", and so has a momentum then.
+        value = optax.tree_utils.tree_get(state, "value", filtering=_is_field)
+        return params, state, value
 
     def first_order(params: Params, state: Any, batch: Batch) -> tuple[Params, Any, Array]:
         value, gradients = jax.value_and_grad(loss)(params, batch)
