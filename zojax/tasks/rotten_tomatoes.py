@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import csv
 from importlib import resources
-from typing import NamedTuple
 
 import numpy as np
+
+from zojax.tasks._example import Example
 
 __all__ = ["Example", "rotten_tomatoes"]
 
@@ -22,18 +23,6 @@ TRAIN_SIZE = 6_000
 TEST_SIZE = 1_000
 _SPLIT_SEED = 0
 _SOURCE = "rotten_tomatoes"
-
-
-class Example(NamedTuple):
-    """One sentence with its sentiment.
-
-    Attributes:
-      text: The sentence.
-      label: 1 for a positive sentence, 0 for a negative one.
-    """
-
-    text: str
-    label: int
 
 
 def rotten_tomatoes() -> dict[str, tuple[Example, ...]]:

@@ -1,5 +1,6 @@
 """Fine-tuning runs: configuration, the loop, the run folder."""
 
+from zojax.training._config import AdapterConfig as AdapterConfig
 from zojax.training._config import DataConfig as DataConfig
 from zojax.training._config import FinetuneConfig as FinetuneConfig
 from zojax.training._config import HyperParameters as HyperParameters
@@ -13,6 +14,7 @@ from zojax.training._observer import Observer as Observer
 from zojax.training._run_folder import load_config as load_config
 
 __all__ = [
+    "AdapterConfig",
     "DataConfig",
     "FinetuneConfig",
     "HyperParameters",

@@ -24,32 +24,59 @@ OptimizerName = Literal[
 ]
 
 
+AdapterName = Literal["none", "lora", "prefix", "virtual_tokens", "head"]
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """The texts, and how they become prompts."""
 
+    task: str | None = None
+    """A task's name, such as sst2 or boolq, or a TOML file; without one, texts and labels."""
     train: Path | None = None
-    """CSV or JSONL file with the columns text and label; without one, Rotten Tomatoes."""
+    """The training rows, CSV, JSONL or Parquet; without a file, those of the task's own data."""
     dev: Path | None = None
-    """The same for choosing the best step; without one, a tenth of the training file."""
+    """The same for choosing the best step; without one, some of the training rows."""
     test: Path | None = None
     """The same for the final accuracy; needed with --train."""
     label_names: tuple[str, ...] | None = None
     """The classes' names in the files, class 0 first; without them, the label words."""
-    template: str = "{text} It was {label}"
-    """The prompt; {text} once, {label} at the end."""
-    label_words: tuple[str, ...] = ("terrible", "great")
+    template: str | None = None
+    """In place of the task's prompt; {text}, say, and {label}, at the end for a causal model."""
+    label_words: tuple[str, ...] | None = None
     """What stands for each class in {label}, class 0 first."""
+    bare: bool = False
+    """Leave the template's words out: the text, then the label word."""
     max_length: int = 64
     """Most tokens of a prompt; the text is cut, never the template."""
     k_shot: int | None = None
-    """Training examples of each class, and as many dev examples; without it, all there are."""
-    dev_size: int = 500
-    """Most dev examples."""
-    test_size: int = 1000
-    """Most test examples."""
+    """Training examples of each class, and as many dev examples."""
+    train_size: int | None = None
+    """Most training examples; without it, the task's own number, or all rows of your files."""
+    dev_size: int | None = None
+    """Most dev examples; without it, the task's own number, mostly 500."""
+    test_size: int | None = None
+    """Most test examples; without it, the task's own number, mostly 1000."""
     num_buckets: int = 2
     """Padded lengths of a batch, each a compilation."""
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """What is tuned; settings that are not given take the adapter's own default."""
+
+    adapter: AdapterName = "none"
+    """none tunes all parameters; the others tune a few beside the model, which stays as it is."""
+    rank: int | None = None
+    """Columns of each low-rank product (lora)."""
+    alpha: float | None = None
+    """Scale of each product, times the rank (lora)."""
+    targets: tuple[str, ...] | None = None
+    """Names of the dense modules that get one; without them, queries and values (lora)."""
+    length: int | None = None
+    """Positions (prefix, virtual_tokens)."""
+    init: Literal["tokens", "random"] | None = None
+    """Where the first values come from (virtual_tokens)."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +124,7 @@ class FinetuneConfig:
     """Fine-tune a language model on labelled texts, by forward passes alone."""
 
     model: str = "opt-mini"
-    """opt-mini (inside this package), a folder in transformers' layout, or a hub name; OPT only."""
+    """opt-mini (inside this package), a folder in transformers' layout, or a hub name."""
     from_pt: bool = False
     """Read PyTorch weights (needs torch)."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -122,6 +149,8 @@ class FinetuneConfig:
     """Replace the run that lies in the output folder."""
     data: DataConfig = field(default_factory=DataConfig)
     """The texts, and how they become prompts."""
+    tuned: AdapterConfig = field(default_factory=AdapterConfig)
+    """What is tuned."""
     hyper: HyperParameters = field(default_factory=HyperParameters)
     """The optimizer's settings."""
 
@@ -129,10 +158,10 @@ class FinetuneConfig:
         """Check what can be checked before any work."""
         for name in ("steps", "batch_size", "eval_batch_size", "eval_every", "log_every"):
             _at_least_one(name, getattr(self, name))
-        for name in ("max_length", "dev_size", "test_size", "num_buckets"):
-            _at_least_one(name, getattr(self.data, name))
-        if self.data.k_shot is not None:
-            _at_least_one("k_shot", self.data.k_shot)
+        counts = ("max_length", "num_buckets", "k_shot", "train_size", "dev_size", "test_size")
+        for name in counts:
+            if getattr(self.data, name) is not None:
+                _at_least_one(name, getattr(self.data, name))
         if (self.data.train is None) != (self.data.test is None):
             raise ValueError(
                 f"finetune: train and test must be given together, got train={self.data.train}, "

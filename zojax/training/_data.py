@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import sys
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from zojax.models import LanguageModel
 from zojax.tasks import (
     Batch,
-    Classification,
-    Example,
-    Prompt,
+    Objective,
     PromptSet,
+    Sizes,
+    Task,
     bucket_lengths,
     evaluation_batches,
-    hold_out,
-    per_class,
-    read_examples,
-    rotten_tomatoes,
+    load_splits,
+    load_task,
+    objective,
     tokenize,
 )
+from zojax.tasks._task import ModelKind
 from zojax.training._config import DataConfig, FinetuneConfig
-
-Examples = tuple[Example, ...]
 
 
 @dataclass(frozen=True)
@@ -39,51 +39,58 @@ class Data:
       test: Batches of all test examples.
     """
 
-    task: Classification
+    task: Objective
     train: PromptSet
     lengths: tuple[int, ...]
     dev: list[Batch]
     test: list[Batch]
 
 
-def read_splits(config: DataConfig, seed: int) -> tuple[Examples, Examples, Examples]:
-    """Read train, dev and test, and draw the samples that the configuration asks for."""
-    if config.train is None or config.test is None:
-        splits = rotten_tomatoes()
-        train, dev, test = splits["train"], splits["dev"], splits["test"]
+def task_of(config: DataConfig, kind: ModelKind) -> Task:
+    """Return the task that the configuration asks for, with its prompt for a kind of model.
+
+    Raises:
+      FileNotFoundError: There is no such TOML file.
+      ValueError: There is no such task, or it does not go with the template or the label words.
+    """
+    if config.task is None and config.train is not None:
+        # The user's own texts: all of them.
+        task = dataclasses.replace(load_task("rotten-tomatoes"), sizes=Sizes(train=sys.maxsize))
     else:
-        names = config.label_names or tuple(word.strip() for word in config.label_words)
-        train = read_examples(config.train, names)
-        test = read_examples(config.test, names)
-        if config.dev is not None:
-            dev = read_examples(config.dev, names)
-        else:
-            train, dev = hold_out(train, max(1, len(train) // 10), seed)
-    if config.k_shot is not None:
-        train, dev = per_class(train, config.k_shot, seed), per_class(dev, config.k_shot, seed)
-    return train, _at_most(dev, config.dev_size, seed), _at_most(test, config.test_size, seed)
+        task = load_task(config.task or "rotten-tomatoes")
+    sizes = {"train": config.train_size, "dev": config.dev_size, "test": config.test_size}
+    given = {name: size for name, size in sizes.items() if size is not None}
+    changes: dict[str, Any] = {"sizes": task.sizes._replace(**given)}
+    if config.label_words is not None:
+        changes |= {"label_words": config.label_words, "masked_label_words": (), "label_names": ()}
+    if config.label_names is not None:
+        changes["label_names"] = config.label_names
+    if config.template is not None:
+        changes["template" if kind == "causal" else "masked_template"] = config.template
+    return dataclasses.replace(task, **changes)
 
 
 def load_data(config: FinetuneConfig, model: LanguageModel) -> Data:
-    """Read, tokenise and batch the texts of ``config`` for ``model``."""
-    prompt = Prompt(config.data.template, config.data.label_words)
-    max_length = min(config.data.max_length, model.config.max_position_embeddings)
-    tokens = tokenize(prompt, model.tokenizer, max_length)
-    splits = read_splits(config.data, config.seed)
-    train, dev, test = (PromptSet.of(split, tokens) for split in splits)
-    buckets = config.data.num_buckets
+    """Read, tokenise and batch the examples of ``config`` for ``model``."""
+    data = config.data
+    task = task_of(data, model.kind)
+    files = {"train": data.train, "dev": data.dev, "test": data.test}
+    splits = load_splits(
+        task,
+        files={name: path for name, path in files.items() if path is not None},
+        k_shot=data.k_shot,
+        seed=config.seed,
+    )
+    max_length = min(data.max_length, model.max_length)
+    tokens = tokenize(task, model.tokenizer, max_length, kind=model.kind, template=not data.bare)
+    sets = {name: PromptSet.of(split, tokens) for name, split in splits.items()}
+    train, dev, test = sets["train"], sets["dev"], sets["test"]
+    buckets = data.num_buckets
     measured = bucket_lengths(np.concatenate([dev.lengths, test.lengths]), buckets)
     return Data(
-        task=Classification(model, tokens),
+        task=objective(model, tokens),
         train=train,
         lengths=bucket_lengths(train.lengths, buckets),
         dev=list(evaluation_batches(dev, measured, config.eval_batch_size)),
         test=list(evaluation_batches(test, measured, config.eval_batch_size)),
     )
-
-
-def _at_most(examples: Sequence[Example], count: int, seed: int) -> Examples:
-    """Draw ``count`` examples at random, or return all where there are no more."""
-    if len(examples) <= count:
-        return tuple(examples)
-    return hold_out(examples, count, seed)[1]

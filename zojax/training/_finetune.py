@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 
-from zojax.models import load
 from zojax.training._config import FinetuneConfig
 from zojax.training._curve import draw_curve, require_matplotlib
 from zojax.training._data import load_data
@@ -28,6 +27,7 @@ from zojax.training._run_folder import (
 )
 from zojax.training._step import CompiledByShape
 from zojax.training._training import Best, Training, to_host
+from zojax.training._tuned import load_saved, load_to_tune
 
 
 @dataclass(frozen=True)
@@ -81,26 +81,30 @@ def finetune(config: FinetuneConfig, observer: Observer | None = None) -> Result
     folder = output_folder(config)
 
     observer.status(f"loading {config.model}")
-    model = load(config.model, dtype=config.dtype, from_pt=config.from_pt)
-    data = load_data(config, model)
-    optimizer = make_optimizer(config, model.params)
+    tuned = load_to_tune(config)
+    params = tuned.model.params
+    data = load_data(config, tuned.model)
+    optimizer = make_optimizer(config, tuned.moving(params))
+    optimizer = optimizer._replace(tx=tuned.only(optimizer.tx))
     run = RunFolder(folder, config)
     loaded = time.perf_counter()
 
     totals = CompiledByShape(data.task.totals, "the forward pass", observer.status)
     observer.status(f"measuring {config.model} before the first step")
-    zero_shot = evaluate(totals, model.params, data.test)
+    zero_shot = evaluate(totals, params, data.test)
     observer.measured("zero-shot", zero_shot)
-    dev = evaluate(totals, model.params, data.dev)
+    dev = evaluate(totals, params, data.dev)
     run.log(step=0, dev_accuracy=dev.accuracy, dev_loss=dev.loss)
-    best = Best(0, dev, to_host(model.params))
+    best = Best(0, dev, to_host(tuned.moving(params)))
 
-    training = Training(config, model, data, optimizer, totals, observer)
+    training = Training(config, tuned, data, optimizer, totals, observer)
     try:
         last, interrupted = training.run(run, best)
     except NonFiniteLossError as error:
         if best.step:
-            model.save(best.params, folder / BEST)
+            # The loop has taken the memory of the parameters that an adapter stands beside.
+            tuned = tuned if tuned.adapter is None else load_to_tune(config)
+            tuned.save(tuned.whole(best.params, tuned.model.params), folder / BEST)
             error.add_note(f"The best parameters before it, of step {best.step}, are in {folder}.")
         run.write_results({"failed": str(error), "best_step": best.step})
         raise
@@ -109,17 +113,18 @@ def finetune(config: FinetuneConfig, observer: Observer | None = None) -> Result
         draw_curve(folder / CURVE, f"{config.optimizer} on {config.model}", run.read_metrics())
 
     observer.status("saving the model")
-    model.save(last.params, folder / TUNED)
+    tuned.save(last.params, folder / TUNED)
+    best_params = tuned.whole(best.params, last.params)
     best_is_new = best.step not in (0, last.step)
     if best_is_new:
-        model.save(best.params, folder / BEST)
+        tuned.save(best_params, folder / BEST)
     tuned_scores = best_scores = None
     if not interrupted:
         observer.status("measuring the tuned model")
         tuned_scores = evaluate(totals, last.params, data.test)
         best_scores = zero_shot if best.step == 0 else tuned_scores
         if best_is_new:
-            best_scores = evaluate(totals, jax.device_put(best.params), data.test)
+            best_scores = evaluate(totals, jax.device_put(best_params), data.test)
     result = Result(
         folder=folder,
         model_folder=folder / TUNED,
@@ -158,7 +163,7 @@ def evaluate_run(folder: str | Path, observer: Observer | None = None) -> dict[s
         raise FileNotFoundError(
             f"evaluate_run: there is no saved model in {folder}. The run broke down early."
         )
-    models = {name: load(part, dtype=config.dtype) for name, part in saved.items()}
+    models = {name: load_saved(config, part) for name, part in saved.items()}
     data = load_data(config, next(iter(models.values())))
     totals = CompiledByShape(data.task.totals, "the forward pass", observer.status)
     scores: dict[str, Scores] = {}
@@ -177,10 +182,13 @@ def _absolute(config: FinetuneConfig) -> FinetuneConfig:
         for name, path in (("train", data.train), ("dev", data.dev), ("test", data.test))
     }
     is_folder = Path(config.model).is_dir()
+    is_file = data.task is not None and data.task.endswith(".toml")
     return dataclasses.replace(
         config,
         model=str(Path(config.model).absolute()) if is_folder else config.model,
-        data=dataclasses.replace(data, **paths),
+        data=dataclasses.replace(
+            data, task=str(Path(data.task or "").absolute()) if is_file else data.task, **paths
+        ),
     )
 
 

@@ -31,7 +31,7 @@ _ONE_DIRECTION = {
 _SPSA = {**_ONE_DIRECTION, "num_queries": 1, "difference": "central", "weight_decay": 0.0}
 
 # The settings that each optimizer takes, with their defaults; the learning rates are what
-# benchmarks/rotten_tomatoes.py found best for opt-mini.
+# benchmarks/nine_optimizers.py found best for opt-mini.
 DEFAULTS: Mapping[OptimizerName, Mapping[str, Any]] = {
     "zo_adamu": {
         "learning_rate": 3e-5,
@@ -43,8 +43,8 @@ DEFAULTS: Mapping[OptimizerName, Mapping[str, Any]] = {
         **_ONE_DIRECTION,
     },
     "mezo": {"learning_rate": 3e-5, **_SPSA},
-    "zo_sgd_sign": {"learning_rate": 1e-4, "sign_of": "gradient", **_SPSA},
-    "zo_sgd_momentum": {"learning_rate": 1e-5, "momentum": 0.9, **_SPSA},
+    "zo_sgd_sign": {"learning_rate": 1e-3, "sign_of": "gradient", **_SPSA},
+    "zo_sgd_momentum": {"learning_rate": 3e-6, "momentum": 0.9, **_SPSA},
     "zo_sgd_conservative": {"learning_rate": 1e-4, **_SPSA},
     "zo_sgd_blockwise": {"learning_rate": 1e-4, "in_turn": True, **_ONE_DIRECTION},
     "zo_adam": {"learning_rate": 1e-4, "b1": 0.9, "b2": 0.999, **_SPSA},

@@ -10,10 +10,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from zojax.training._config import DataConfig, FinetuneConfig, HyperParameters
+from zojax.training._config import AdapterConfig, DataConfig, FinetuneConfig, HyperParameters
 
 _CONFIG, _METRICS, _RESULTS = "config.json", "metrics.jsonl", "results.json"
 TUNED, BEST, CURVE = "model", "best", "curve.png"
+_PARTS = {"data": DataConfig, "tuned": AdapterConfig, "hyper": HyperParameters}
 _PACKAGES = ("zojax", "jax", "jaxlib", "optax", "flax", "transformers", "numpy")
 
 
@@ -93,13 +94,11 @@ def load_config(folder: str | Path) -> FinetuneConfig:
     settings = json.loads(path.read_text(encoding="utf-8"))
     del settings["versions"]
     try:
-        data = {k: _from_json(k, v) for k, v in settings.pop("data").items()}
-        hyper = {k: _from_json(k, v) for k, v in settings.pop("hyper").items()}
-        return FinetuneConfig(
-            data=DataConfig(**data),
-            hyper=HyperParameters(**hyper),
-            **{k: _from_json(k, v) for k, v in settings.items()},
-        )
+        parts = {
+            name: part(**{k: _from_json(k, v) for k, v in settings.pop(name).items()})
+            for name, part in _PARTS.items()
+        }
+        return FinetuneConfig(**parts, **{k: _from_json(k, v) for k, v in settings.items()})
     except (TypeError, KeyError) as error:
         raise ValueError(
             f"load_config: {path} does not fit this version of zojax ({error})."

@@ -17,6 +17,7 @@ from zojax.tasks import Batch
 from zojax.training._optimizer import Optimizer
 
 Loss: TypeAlias = Callable[[Params, Batch], Array]
+Shapes: TypeAlias = tuple[tuple[int, ...], ...]  # of a batch's arrays, input_ids first
 Step: TypeAlias = Callable[[Params, Any, Batch], tuple[Params, Any, Array]]
 
 
@@ -44,16 +45,16 @@ class CompiledByShape:
         )
         self._name = name
         self._announce = announce
-        self._programs: dict[tuple[int, ...], Callable[..., Any]] = {}
+        self._programs: dict[Shapes, Callable[..., Any]] = {}
         self.seconds = 0.0  # spent compiling
 
     def prepare(self, *calls: tuple[Any, ...]) -> None:
         """Compile for the batches of these calls, abstract or not, all at once."""
-        new = {call[-1].input_ids.shape: call for call in calls}
+        new = {_shapes(call[-1]): call for call in calls}
         shapes = [shape for shape in new if shape not in self._programs]
         if not shapes:
             return
-        sizes = " and ".join(f"{rows} x {length}" for rows, length in shapes)
+        sizes = " and ".join(f"{rows} x {length}" for (rows, length), *_ in shapes)
         self._announce(f"compiling {self._name} for {sizes} tokens")
         start = time.perf_counter()
         lowered = [self._jit.lower(*new[shape]) for shape in shapes]
@@ -66,7 +67,15 @@ class CompiledByShape:
     def __call__(self, *args: Any) -> Any:
         """Call the program for this shape of batch."""
         self.prepare(args)
-        return self._programs[args[-1].input_ids.shape](*args)
+        return self._programs[_shapes(args[-1])](*args)
+
+
+def _shapes(batch: Batch) -> Shapes:
+    return tuple(leaf.shape for leaf in batch)
+
+
+def _is_field(path: Any, _: Any) -> bool:
+    return isinstance(path[-1], optax.tree_utils.NamedTupleKey)
 
 
 def make_step(optimizer: Optimizer, loss: Loss) -> Step:
@@ -85,7 +94,9 @@ def make_step(optimizer: Optimizer, loss: Loss) -> Step:
             value_fn=lambda p: loss(p, batch),
         )
         params = optax.apply_updates(params, updates)  # pyright: ignore[reportAssignmentType]
-        return params, state, optax.tree_utils.tree_get(state, "value")
+        # Attention layers may have parameters called "value", and so has a momentum then.
+        value = optax.tree_utils.tree_get(state, "value", filtering=_is_field)
+        return params, state, value
 
     def first_order(params: Params, state: Any, batch: Batch) -> tuple[Params, Any, Array]:
         value, gradients = jax.value_and_grad(loss)(params, batch)

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from zojax.models import LanguageModel
 from zojax.models._language_model import Params
 from zojax.tasks import training_batches
 from zojax.training._config import FinetuneConfig
@@ -20,11 +19,12 @@ from zojax.training._observer import Observer
 from zojax.training._optimizer import Optimizer
 from zojax.training._run_folder import RunFolder
 from zojax.training._step import CompiledByShape, make_step
+from zojax.training._tuned import Tuned
 
 
 @dataclass
 class Best:
-    """The parameters that did best on dev so far, in host memory."""
+    """The parameters that did best on dev so far, in host memory; those that move."""
 
     step: int
     dev: Scores
@@ -41,7 +41,7 @@ class Training:
 
     Args:
       config: What to do, resolved.
-      model: Where to start; the loop takes its parameters' memory.
+      tuned: Where to start; the loop takes its parameters' memory.
       data: Batches and the loss.
       optimizer: Makes the steps.
       totals: Measures a batch.
@@ -51,13 +51,13 @@ class Training:
     def __init__(
         self,
         config: FinetuneConfig,
-        model: LanguageModel,
+        tuned: Tuned,
         data: Data,
         optimizer: Optimizer,
         totals: CompiledByShape,
         observer: Observer,
     ) -> None:
-        self._config, self._model, self._data = config, model, data
+        self._config, self._tuned, self._data = config, tuned, data
         self._optimizer, self._totals, self._observer = optimizer, totals, observer
         # In place, the step perturbs outside jit: the loss alone is compiled.
         if optimizer.in_place:
@@ -78,8 +78,8 @@ class Training:
     def run(self, run: RunFolder, best: Best) -> tuple[Tick, bool]:
         """Train to the end or to Ctrl-C; return the last tick, and whether it was Ctrl-C."""
         config, data, optimizer = self._config, self._data, self._optimizer
-        batch_size = min(config.batch_size, len(data.train.prompts))
-        params = self._model.params
+        batch_size = min(config.batch_size, len(data.train))
+        params = self._tuned.model.params
         state = jax.jit(optimizer.tx.init)(params)
         head = (params,) if optimizer.in_place else (params, state)
         shapes = [data.train.abstract_batch(length, batch_size) for length in data.lengths]
@@ -113,7 +113,7 @@ class Training:
         }
         if tick.dev is not None:
             metrics |= {"dev_accuracy": tick.dev.accuracy, "dev_loss": tick.dev.loss}
-            best.offer(tick.step, tick.dev, tick.params)
+            best.offer(tick.step, tick.dev, self._tuned.moving(tick.params))
         run.log(**metrics)
         self._observer.ticked(tick)
 

@@ -1,0 +1,228 @@
+"""Read a LLaMA from a GGUF file, llama.cpp's format: configuration, weights and tokenizer.
+
+Everything comes from the file itself. What is not known here is refused, never passed over: a
+setting or a weight left out would change the logits and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from gguf import GGUFReader
+    from transformers import LlamaConfig, PreTrainedTokenizerFast
+
+# Metadata -> transformers' setting.
+_SETTINGS = {
+    "llama.attention.head_count": "num_attention_heads",
+    "llama.attention.head_count_kv": "num_key_value_heads",
+    "llama.attention.layer_norm_rms_epsilon": "rms_norm_eps",
+    "llama.block_count": "num_hidden_layers",
+    "llama.context_length": "max_position_embeddings",
+    "llama.embedding_length": "hidden_size",
+    "llama.feed_forward_length": "intermediate_size",
+    "llama.rope.dimension_count": "head_dim",
+    "llama.rope.freq_base": "rope_theta",
+    "llama.vocab_size": "vocab_size",
+}
+# Weights in the words of llama.cpp -> in transformers'; those of a layer follow "blk.N.".
+_WEIGHTS = {
+    "token_embd": "model.embed_tokens",
+    "output_norm": "model.norm",
+    "output": "lm_head",
+}
+_LAYER_WEIGHTS = {
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+# The tokenizer's settings that say how a text is cut, and the one value known here.
+_TOKENIZATION = {
+    "model": "gpt2",  # byte-level pairs
+    "pre": "smollm",  # each digit by itself, then GPT-2's pattern
+    "add_space_prefix": False,
+    "add_bos_token": False,
+}
+_SPECIAL_TOKENS = {
+    "bos_token": "bos_token_id",
+    "eos_token": "eos_token_id",
+    "unk_token": "unknown_token_id",
+    "pad_token": "padding_token_id",
+}
+# llama.cpp's types of tokens.
+_NORMAL, _CONTROL = 1, 3
+_REQUIRED = {f"tokenizer.ggml.{name}" for name in ("tokens", "token_type", "merges")} | {
+    f"tokenizer.ggml.{name}" for name in _SPECIAL_TOKENS.values()
+}
+
+
+class GgufModel(NamedTuple):
+    """What a GGUF file holds, in the form that transformers' LLaMA takes.
+
+    Attributes:
+      config: The head is tied where the file has no weights for it.
+      tokenizer: Puts no token before a text or after it.
+      tensors: Each weight's name, as in transformers' PyTorch model, and its float32 array, one in
+        memory at a time.
+    """
+
+    config: LlamaConfig
+    tokenizer: PreTrainedTokenizerFast
+    tensors: Iterator[tuple[str, np.ndarray]]
+
+
+def read(file: Path) -> GgufModel:
+    """Read a GGUF file of a LLaMA with SmolLM's tokenizer.
+
+    Weights may be quantised in any way that the package ``gguf`` undoes.
+
+    Args:
+      file: Its path.
+
+    Cost: the file is mapped, not read. gguf walks through the vocabulary token by token, which
+      takes seconds for 50,000 of them.
+
+    Raises:
+      ImportError: ``gguf`` is not installed.
+      ValueError: The file is of another architecture, has another tokenizer, or a setting or a
+        weight that is not known here.
+    """
+    try:
+        from gguf import GGUFReader
+    except ModuleNotFoundError as error:
+        raise ImportError(f"load: {file} needs the package gguf: pip install gguf.") from error
+    reader = GGUFReader(file)
+    metadata = {name: field.contents() for name, field in reader.fields.items()}
+    _expect(metadata, "general.architecture", "llama", file)
+    lacking = _REQUIRED - metadata.keys()
+    if lacking:
+        raise ValueError(f"load: {file} lacks the metadata {', '.join(sorted(lacking))}.")
+    names = {tensor.name: _name(tensor.name, file) for tensor in reader.tensors}
+    config = _config(metadata, tied="output.weight" not in names, file=file)
+    return GgufModel(config, _tokenizer(metadata, file), _tensors(reader, names, config, file))
+
+
+def _config(metadata: Mapping[str, Any], tied: bool, file: Path) -> LlamaConfig:
+    from transformers import LlamaConfig
+
+    given = {name: value for name, value in metadata.items() if name.startswith("llama.")}
+    if given.keys() != _SETTINGS.keys():
+        missing, unknown = _SETTINGS.keys() - given.keys(), given.keys() - _SETTINGS.keys()
+        raise ValueError(
+            f"load: a LLaMA's settings must be {', '.join(_SETTINGS)}, got "
+            f"{', '.join(sorted(unknown)) or 'nothing'} beside them and "
+            f"{', '.join(sorted(missing)) or 'nothing'} missing in {file}. Choose another file."
+        )
+    settings = {_SETTINGS[name]: value for name, value in given.items()}
+    size, heads = settings["hidden_size"], settings["num_attention_heads"]
+    if settings["head_dim"] * heads != size:
+        raise ValueError(
+            f"load: llama.rope.dimension_count must be {size} / {heads}, so that whole heads are "
+            f"turned, got {settings['head_dim']} in {file}. Choose another file."
+        )
+    special = {
+        f"{token}_id": metadata[f"tokenizer.ggml.{name}"]
+        for token, name in _SPECIAL_TOKENS.items()
+        if token != "unk_token"
+    }
+    return LlamaConfig(tie_word_embeddings=tied, **settings, **special)
+
+
+def _tensors(
+    reader: GGUFReader, names: Mapping[str, str], config: LlamaConfig, file: Path
+) -> Iterator[tuple[str, np.ndarray]]:
+    from gguf import dequantize
+
+    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
+    for tensor in reader.tensors:
+        try:
+            weight = dequantize(tensor.data, tensor.tensor_type)
+        except NotImplementedError as error:
+            raise ValueError(
+                f"load: {tensor.name} must be quantised in a way that the package gguf undoes, got "
+                f"{tensor.tensor_type.name} in {file}. Choose another file."
+            ) from error
+        kind = tensor.name.split(".")[-2]
+        yield names[tensor.name], _unpermute(weight, heads[kind]) if kind in heads else weight
+
+
+def _unpermute(weight: np.ndarray, heads: int) -> np.ndarray:
+    """Put the rows [heads · D, H] of keys or queries back into transformers' order.
+
+    llama.cpp turns feature 2i together with 2i + 1, transformers feature i with i + D / 2.
+    """
+    pairs = weight.reshape(heads, -1, 2, weight.shape[-1])
+    return pairs.swapaxes(1, 2).reshape(weight.shape)
+
+
+def _name(name: str, file: Path) -> str:
+    """Translate a weight's name from llama.cpp's words into transformers'."""
+    known, prefix, stem = _WEIGHTS, "", name.removesuffix(".weight")
+    if stem.startswith("blk."):
+        _, layer, stem = stem.split(".", 2)
+        known, prefix = _LAYER_WEIGHTS, f"model.layers.{layer}."
+    if stem not in known or not name.endswith(".weight"):
+        raise ValueError(
+            f"load: a LLaMA's weights must be among {', '.join((*_WEIGHTS, *_LAYER_WEIGHTS))}, got "
+            f"{name} in {file}. Choose another file."
+        )
+    return f"{prefix}{known[stem]}.weight"
+
+
+def _tokenizer(metadata: Mapping[str, Any], file: Path) -> PreTrainedTokenizerFast:
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    for name, value in _TOKENIZATION.items():
+        _expect(metadata, f"tokenizer.ggml.{name}", value, file)
+    tokens: list[str] = metadata["tokenizer.ggml.tokens"]
+    types: list[int] = metadata["tokenizer.ggml.token_type"]
+    if not {*types} <= {_NORMAL, _CONTROL}:
+        raise ValueError(
+            f"load: the types of tokens must be {_NORMAL} (normal) or {_CONTROL} (control), got "
+            f"{sorted({*types})} in {file}. Choose another file."
+        )
+    merges = [tuple(merge.split(" ")) for merge in metadata["tokenizer.ggml.merges"]]
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(
+        [
+            AddedToken(token, normalized=False, special=True)
+            for token, kind in zip(tokens, types, strict=True)
+            if kind == _CONTROL
+        ]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=metadata["llama.context_length"],
+        model_input_names=["input_ids", "attention_mask"],
+        padding_side="right",
+        clean_up_tokenization_spaces=False,
+        chat_template=metadata.get("tokenizer.chat_template"),
+        **{
+            token: tokens[metadata[f"tokenizer.ggml.{name}"]]
+            for token, name in _SPECIAL_TOKENS.items()
+        },
+    )
+
+
+def _expect(metadata: Mapping[str, Any], name: str, value: Any, file: Path) -> None:
+    if metadata.get(name) != value:
+        raise ValueError(
+            f"load: {name} must be {value!r}, got {metadata.get(name)!r} in {file}. Choose another "
+            "file."
+        )
