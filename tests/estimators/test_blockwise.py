@@ -60,7 +60,8 @@ def test_follows_the_formula(in_turn, evaluation):
         # Losses near 50 in float32 are good to 4e-6, which rate / eps times |z| scales.
         for found, expected in zip(jax.tree.leaves(theta), after, strict=True):
             np.testing.assert_allclose(found, expected, rtol=1e-6, atol=2e-5)
-        np.testing.assert_allclose(state[0].value, np.mean(losses), rtol=1e-6)
+        # A loss is a sum of 24 terms of the order of 1, which may cancel.
+        np.testing.assert_allclose(state[0].value, np.mean(losses), rtol=1e-6, atol=1e-6)
 
 
 def test_blocks_of_one_shape_have_independent_noise():
