@@ -70,6 +70,10 @@ class MomentumNoise(LeafNoise):
         centred, held = lax.optimization_barrier((self.centred, held))
         return dataclasses.replace(self, zero=zero, centred=centred), held
 
+    def waiting(self, zero: Array) -> Self:
+        centred, zero = lax.optimization_barrier((self.centred, zero))
+        return dataclasses.replace(self, zero=self.zero.waiting(zero), centred=centred)
+
     def in_turn(self, turn: Array) -> Self:
         return dataclasses.replace(self, zero=self.zero.in_turn(turn))
 

@@ -41,6 +41,13 @@ class LeafNoise(abc.ABC):
     def in_turn(self, turn: Array) -> Self:
         """The same noise, drawn within the loop whose turn this is: see :func:`alone`."""
 
+    def waiting(self, zero: Array) -> Self:
+        """The same noise, drawable only once ``zero`` is there, an int32 [] of 0.
+
+        As :meth:`tied`, but it leaves the values that ``zero`` comes from to others.
+        """
+        return self.in_turn(zero)
+
     @property
     def random_access(self) -> bool:
         """Whether the methods below can draw a part alone."""

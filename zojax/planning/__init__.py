@@ -28,7 +28,7 @@ from zojax.planning._plan import plan as plan
 from zojax.planning._program import OPTIMIZERS as OPTIMIZERS
 from zojax.planning._program import DoesNotFitError as DoesNotFitError
 from zojax.planning._program import ProgramPlan as ProgramPlan
-from zojax.planning._sharding import partition_spec as partition_spec
+from zojax.planning._sharding import mesh as mesh
 from zojax.planning._step import compile_first_order as compile_first_order
 from zojax.planning._step import compile_forward as compile_forward
 from zojax.planning._step import compile_step as compile_step
@@ -58,7 +58,7 @@ __all__ = [
     "cost",
     "largest",
     "memory",
-    "partition_spec",
+    "mesh",
     "plan",
     "topology",
     "workload",

@@ -9,6 +9,7 @@ import optax
 from jax import lax
 
 from zojax import _check
+from zojax._mesh import laid_out
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
 from zojax.directions import (
     Direction,
@@ -156,7 +157,7 @@ def adamu(
         )
         return gradient, new_state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return laid_out(optax.GradientTransformationExtraArgs(init, update))
 
 
 def _zeros(parameter: Array, dtype: Any) -> Array:

@@ -8,6 +8,7 @@ import optax
 from jax import lax
 
 from zojax import _check
+from zojax._mesh import laid_out
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
 from zojax.directions import Direction, Draws, Gaussian
 from zojax.rules._given import GivenNoise
@@ -129,7 +130,7 @@ def on_perturbation(
         )
         return jax.tree.unflatten(tree, estimate), new_state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return laid_out(optax.GradientTransformationExtraArgs(init, update))
 
 
 def _shaped(

@@ -8,10 +8,12 @@ import jax.numpy as jnp
 from jax import lax
 from jax.core import Tracer
 
+from zojax._mesh import mesh_of
 from zojax._types import Array, Evaluation, Params, ValueFn
 from zojax.directions import Draws, LeafNoise, alone, is_vector
 from zojax.streaming._interpret import interpret
 from zojax.streaming._perturbed import Perturbed, perturb
+from zojax.streaming._ties import Ties
 from zojax.streaming._tiles import large_bytes
 
 Noises: TypeAlias = Sequence[LeafNoise | None]
@@ -58,7 +60,9 @@ def _streamed(where: str, value_fn: ValueFn, params: Params) -> Loss:
         return _scalar(where, value_fn(jax.tree.unflatten(tree, leaves)))
 
     jaxpr = jax.make_jaxpr(flat_value_fn)(*leaves)
-    large = large_bytes(leaves)
+    mesh = mesh_of(leaves)
+    # Over several devices each holds only a part already, and slices would be communication.
+    large = large_bytes(leaves) if mesh is None else None
 
     def loss(noises: Noises, scale: Array | float) -> Array:
         scale = jnp.asarray(scale, jnp.float32)
@@ -68,7 +72,7 @@ def _streamed(where: str, value_fn: ValueFn, params: Params) -> Loss:
         ]
         for i, vector in _perturbed_vectors(leaves, noises, scale).items():
             inputs[i] = vector
-        return interpret(jaxpr, inputs)[0]
+        return interpret(jaxpr, inputs, Ties(shared=mesh is not None))[0]
 
     return loss
 

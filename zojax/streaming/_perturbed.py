@@ -29,14 +29,14 @@ class Perturbed:
       weight: The parameter, any floating dtype; never written.
       noise: Its undrawn z.
       scale: float32 []: ±ε.
-      large: Bytes from which a product with it is done in parts.
+      large: Bytes from which a product with it is done in parts; None for never.
       views: Operations between the perturbed weight and what this stands for.
     """
 
     weight: Array
     noise: LeafNoise
     scale: Array
-    large: int
+    large: int | None
     views: tuple[View, ...] = ()
 
     def view(self, view: View) -> "Perturbed":
@@ -46,6 +46,10 @@ class Perturbed:
         """The same weight, perturbed only once ``values`` are there; and the values."""
         noise, values = self.noise.tied(values)
         return dataclasses.replace(self, noise=noise), values
+
+    def waiting(self, zero: Array) -> "Perturbed":
+        """The same weight, perturbed only once ``zero`` is there, an int32 [] of 0."""
+        return dataclasses.replace(self, noise=self.noise.waiting(zero))
 
     def value(self) -> Array:
         """The perturbed weight, in its own dtype, after the views."""
