@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from jax import lax
-from jax.experimental.shard_alike import shard_alike
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
-Tree = TypeVar("Tree")
+from zojax._types import Array
 
 
 def mesh_of(tree: Any) -> AbstractMesh | None:
@@ -27,36 +27,23 @@ def mesh_of(tree: Any) -> AbstractMesh | None:
     return mesh if mesh.size > 1 else None
 
 
-def whole(tree: Tree, mesh: AbstractMesh | None) -> Tree:
-    """The same tree, every traced array of it whole on each device.
+def whole(x: Array, mesh: AbstractMesh | None) -> Array:
+    """The same array, all of it on each device.
 
     The partitioner would cut a small table that sharded parameters read as it cuts them, and
     gather it again for those that read all of it.
     """
-    if mesh is None or AxisType.Auto not in mesh.axis_types:
-        return tree
-    sharding = NamedSharding(mesh, PartitionSpec())
-    # Many leaves share one table: one constraint for all.
-    seen: dict[int, Any] = {}
-
-    def constrained(x: Any) -> Any:
-        if not isinstance(x, jax.core.Tracer):
-            return x
-        if id(x) not in seen:
-            seen[id(x)] = lax.with_sharding_constraint(x, sharding)
-        return seen[id(x)]
-
-    return jax.tree.map(constrained, tree)
+    if mesh is None or AxisType.Auto not in mesh.axis_types or not isinstance(x, jax.core.Tracer):
+        return x
+    return lax.with_sharding_constraint(x, NamedSharding(mesh, PartitionSpec()))
 
 
 def alike(x: Any, parameter: Any) -> Any:
-    """``x``, of the parameter's shape, cut as the parameter is, where that is on several devices.
-
-    Explicit axes are in an array's type, so there ``x`` must have them already.
-    """
-    if not isinstance(x, jax.core.Tracer) or mesh_of([parameter]) is None:
-        return x
-    return shard_alike(parameter, x)[1]
+    """``x``, of the parameter's shape and not made of it, cut as the parameter is."""
+    # Never the parameter, but the compiler does not know. (JAX's shard_alike cuts all parameters
+    # of one shape alike, for equal operations are lowered once and equal zeros are merged.)
+    never = lax.optimization_barrier(jnp.zeros((), bool))
+    return lax.select(jnp.broadcast_to(never, x.shape), parameter.astype(x.dtype), x)
 
 
 def owners(state: Any, params: Any) -> list[int | None]:
@@ -65,7 +52,7 @@ def owners(state: Any, params: Any) -> list[int | None]:
     It belongs to one where its path ends in that parameter's path, and its shape is the same.
     """
     places = {
-        (path, jax.numpy.shape(leaf)): place
+        (path, jnp.shape(leaf)): place
         for place, (path, leaf) in enumerate(jax.tree_util.tree_leaves_with_path(params))
     }
 
@@ -75,8 +62,7 @@ def owners(state: Any, params: Any) -> list[int | None]:
         return next((place for place in found if place is not None), None)
 
     return [
-        owner(path, jax.numpy.shape(leaf))
-        for path, leaf in jax.tree_util.tree_leaves_with_path(state)
+        owner(path, jnp.shape(leaf)) for path, leaf in jax.tree_util.tree_leaves_with_path(state)
     ]
 
 
@@ -92,6 +78,10 @@ def laid_out(
     def init(params: Any) -> Any:
         state = tx.init(params)
         parameters = jax.tree.leaves(params)
+        mesh = mesh_of(parameters)
+        # Outside of jit, zeros like a parameter lie where it does.
+        if mesh is None or not isinstance(parameters[0], jax.core.Tracer):
+            return state
         leaves, tree = jax.tree.flatten(state)
         placed = [
             leaf if owner is None else alike(leaf, parameters[owner])

@@ -1,7 +1,7 @@
 """The directions of one step: every query's undrawn z for every leaf."""
 
 import dataclasses
-from typing import Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from zojax._mesh import mesh_of, whole
 from zojax._types import Array, Params
 from zojax.directions._base import Direction
 from zojax.directions._keys import leaf_words
-from zojax.directions._noise import LeafNoise
+from zojax.directions._noise import LeafNoise, Row
 
 
 @jax.tree_util.register_dataclass
@@ -59,7 +59,14 @@ class Draws:
         """The undrawn z of query ``index`` for every leaf; None for a leaf that does not move."""
         factor = None if self.factors is None else self.factors[index]
         noises = self.direction.noises(self.words[index], self.shapes, factor)
-        return whole(noises, self.mesh)
+        if self.mesh is None:
+            return noises
+        return jax.tree.map(self._placed, noises, is_leaf=lambda x: isinstance(x, Row))
+
+    def _placed(self, x: Any) -> Any:
+        if not isinstance(x, Row):
+            return x
+        return dataclasses.replace(x, table=whole(x.table, self.mesh), mesh=self.mesh)
 
     def repeated(self, times: int) -> Self:
         """The draws of q·times points: each query ``times`` times in a row.

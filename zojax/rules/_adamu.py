@@ -18,6 +18,7 @@ from zojax.directions import (
     LeafNoise,
     MomentumNoise,
     alone,
+    drawn,
     rounded,
 )
 from zojax.rules._anneal import Anneal, adamu_schedules
@@ -194,8 +195,8 @@ def _centre(state: AdamuState, alpha: Array, direction: Direction, *, signed: bo
     def moved(turn: Array, zero: LeafNoise | None, fresh: LeafNoise | None, mu: Array) -> Array:
         if zero is None or fresh is None:
             return mu
-        history = MomentumNoise(zero.in_turn(turn), mu, state.alpha, state.beta1).draw(mu.shape)
-        centred = fresh.in_turn(turn).draw(mu.shape)
+        last = MomentumNoise(zero.in_turn(turn), mu, state.alpha, state.beta1)
+        history, centred = drawn(last, mu), drawn(fresh.in_turn(turn), mu)
         return (sign * history + rounded(jnp.sqrt(1.0 - alpha) * centred)).astype(mu.dtype)
 
     def move(turn: Array, leaves: list[Array]) -> list[Array]:
@@ -216,7 +217,7 @@ def _estimate(
         if noise is None:
             return jnp.zeros_like(parameter), jnp.zeros_like(parameter)
         noise, [slope_] = noise.tied([slope])
-        zero, centred = noise.parts(parameter.shape)
+        zero, centred = noise.parts()
         variance = beta2 * jnp.square(zero) + (1.0 - beta2) * jnp.square(centred)
         estimate = slope_ * noise.mix(zero, centred) * jax.lax.rsqrt(variance + SIGMA)
         return estimate.astype(parameter.dtype), variance.astype(parameter.dtype)

@@ -10,7 +10,7 @@ from jax.core import Tracer
 
 from zojax._mesh import mesh_of
 from zojax._types import Array, Evaluation, Params, ValueFn
-from zojax.directions import Draws, LeafNoise, alone, is_vector
+from zojax.directions import Draws, LeafNoise, alone, drawn, is_vector
 from zojax.streaming._interpret import interpret
 from zojax.streaming._perturbed import Perturbed, perturb
 from zojax.streaming._ties import Ties
@@ -90,7 +90,7 @@ def _perturbed_vectors(leaves: Sequence[Array], noises: Noises, scale: Array) ->
         return {
             i: perturb(
                 leaves[i],
-                noise.in_turn(turn).draw(leaves[i].shape),
+                drawn(noise.in_turn(turn), leaves[i]),
                 scale + turn.astype(scale.dtype),
             )
             for i, noise in moving.items()
@@ -177,7 +177,7 @@ def losses_at(
 @jax.jit
 def _perturbed(leaves: list[Array], noises: Noises, scale: Array) -> list[Array]:
     return [
-        leaf if noise is None else perturb(leaf, noise.draw(leaf.shape), scale)
+        leaf if noise is None else perturb(leaf, drawn(noise, leaf), scale)
         for leaf, noise in zip(leaves, noises, strict=True)
     ]
 

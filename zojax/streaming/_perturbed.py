@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from zojax._types import Array
-from zojax.directions import LeafNoise
+from zojax.directions import LeafNoise, drawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Perturbed:
 
     def value(self) -> Array:
         """The perturbed weight, in its own dtype, after the views."""
-        return self.viewed(perturb(self.weight, self.noise.draw(self.weight.shape), self.scale))
+        return self.viewed(perturb(self.weight, drawn(self.noise, self.weight), self.scale))
 
     def axes(self) -> tuple[int, ...] | None:
         """Where each axis of what this stands for lies in the weight; None if it is unclear."""
