@@ -37,6 +37,10 @@ class MomentumNoise(LeafNoise):
     def random_access(self) -> bool:
         return self.zero.random_access
 
+    @property
+    def in_memory(self) -> bool:
+        return True
+
     def draw(self, shape: tuple[int, ...]) -> Array:
         del shape
         return _draw(self)

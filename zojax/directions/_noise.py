@@ -55,6 +55,11 @@ class LeafNoise(abc.ABC):
         """Whether the methods below can draw a part alone."""
         return False
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether z is made of arrays of the leaf's shape, and so lies where the leaf lies."""
+        return False
+
     def rows(self, shape: tuple[int, ...], rows: Array) -> Array:
         """``draw(shape)[rows]``, float32 [*rows.shape, *shape[1:]], drawing those rows alone."""
         raise NotImplementedError

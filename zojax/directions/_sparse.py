@@ -40,6 +40,10 @@ class SparseNoise(LeafNoise):
     def random_access(self) -> bool:
         return self.noise.random_access and self.uniform.random_access
 
+    @property
+    def in_memory(self) -> bool:
+        return self.noise.in_memory
+
     def draw(self, shape: tuple[int, ...]) -> Array:
         return self._masked(self.noise.draw(shape), self.uniform.draw(shape))
 

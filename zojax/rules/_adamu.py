@@ -9,7 +9,7 @@ import optax
 from jax import lax
 
 from zojax import _check
-from zojax._mesh import laid_out
+from zojax._mesh import laid_out, mesh_of, whole
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
 from zojax.directions import (
     Direction,
@@ -19,6 +19,7 @@ from zojax.directions import (
     MomentumNoise,
     alone,
     drawn,
+    is_vector,
     rounded,
 )
 from zojax.rules._anneal import Anneal, adamu_schedules
@@ -171,9 +172,13 @@ def _noises(
     zeros: list[LeafNoise | None], mu: Any, alpha: Array, beta1: Array
 ) -> list[MomentumNoise | None]:
     """The undrawn direction m_t of every leaf."""
+    leaves = jax.tree.leaves(mu)
+    mesh = mesh_of(leaves)
+    # What a bias is added to may be cut, and the partitioner would cut the bias's history, too.
+    leaves = [whole(x, mesh) if is_vector(x.shape) else x for x in leaves]
     return [
         None if zero is None else MomentumNoise(zero, centred, alpha, beta1)
-        for zero, centred in zip(zeros, jax.tree.leaves(mu), strict=True)
+        for zero, centred in zip(zeros, leaves, strict=True)
     ]
 
 

@@ -129,6 +129,10 @@ def _gather(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[V
     table, indices = operands
     if not _takes_rows(eqn, table) or isinstance(indices, Perturbed):
         return _perturb(eqn, operands, ties)
+    if ties.shared and table.noise.in_memory:
+        # Rows of z would be a second gather, and rows that lie apart are communication. Each device
+        # perturbs its part of the table instead.
+        return _perturb(eqn, operands, ties)
     table, (indices,) = ties(table, [indices])
     shape = table.weight.shape
     rank = indices.ndim - 1

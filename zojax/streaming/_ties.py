@@ -22,16 +22,16 @@ class Ties:
     """
 
     def __init__(self, *, shared: bool) -> None:
-        self._shared = shared
+        self.shared = shared
         self._passed: dict[tuple[int, ...], tuple[list[Array], Array, list[Array]]] = {}
 
     def inner(self) -> "Ties":
         """Ties within the body of a loop or branch, which must not leave it."""
-        return Ties(shared=self._shared)
+        return Ties(shared=self.shared)
 
     def __call__(self, weight: Perturbed, values: Sequence[Array]) -> tuple[Perturbed, list[Array]]:
         """The weight, perturbed only once ``values`` are there; and the values to go on with."""
-        if not self._shared:
+        if not self.shared:
             return weight.tied([*values])
         which = tuple(map(id, values))
         if which not in self._passed:
