@@ -43,7 +43,7 @@ def alike(x: Any, parameter: Any) -> Any:
     # Never the parameter, but the compiler does not know. (JAX's shard_alike cuts all parameters
     # of one shape alike, for equal operations are lowered once and equal zeros are merged.)
     never = lax.optimization_barrier(jnp.zeros((), bool))
-    return lax.select(jnp.broadcast_to(never, x.shape), parameter.astype(x.dtype), x)
+    return lax.select(never, parameter.astype(x.dtype), x)
 
 
 def owners(state: Any, params: Any) -> list[int | None]:

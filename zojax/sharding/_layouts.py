@@ -67,7 +67,7 @@ def fully_sharded(
     mesh: Mesh,
     axis: str | tuple[str, ...] = "data",
     *,
-    min_size: int = 2**14,
+    min_size: int = 2**16,
     given: Layout | None = None,
 ) -> Layout:
     """Cut each leaf along its largest dimension that the axis divides (FSDP, ZeRO).

@@ -117,6 +117,20 @@ def _view(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> list[Value]:
     return [operands[0].view(View(eqn.primitive, eqn.params))]
 
 
+def _reshard(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Value]:
+    weight: Perturbed = operands[0]
+    here = jax.typeof(weight.weight).sharding.mesh
+    there = eqn.params["dst_sharding"].mesh
+    if here == there:
+        # The perturbed weight moves, and not its noise.
+        return _view(eqn, operands, ties)
+    if weight.views:
+        return _perturb(eqn, operands, ties)
+    # The border of jax.sharding.auto_axes: beyond it arrays are of other types, noise as well.
+    [beyond] = _bind(eqn, [weight.weight])
+    return [weight.beside(beyond)]
+
+
 def _call(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> list[Array]:
     return interpret(_closed(eqn.params[CALLS[eqn.primitive.name]]), operands, ties)
 
@@ -236,6 +250,7 @@ RULES: dict[str, Rule] = {
     "cond": _cond,
     "dot_general": _dot,
     "gather": _gather,
+    "reshard": _reshard,
     "scan": _scan,
     "while": _while,
 }

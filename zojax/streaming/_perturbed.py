@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from zojax._types import Array
-from zojax.directions import LeafNoise, drawn
+from zojax.directions import LeafNoise, drawn, moved
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +50,15 @@ class Perturbed:
     def waiting(self, zero: Array) -> "Perturbed":
         """The same weight, perturbed only once ``zero`` is there, an int32 [] of 0."""
         return dataclasses.replace(self, noise=self.noise.waiting(zero))
+
+    def beside(self, weight: Array) -> "Perturbed":
+        """The same on the other side of a border between kinds of a mesh's axes.
+
+        Args:
+          weight: The parameter, there.
+        """
+        noise, scale = moved((self.noise, self.scale), weight)
+        return dataclasses.replace(self, weight=weight, noise=noise, scale=scale)
 
     def value(self) -> Array:
         """The perturbed weight, in its own dtype, after the views."""
