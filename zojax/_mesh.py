@@ -69,24 +69,41 @@ def owners(state: Any, params: Any) -> list[int | None]:
 def laid_out(
     tx: optax.GradientTransformationExtraArgs,
 ) -> optax.GradientTransformationExtraArgs:
-    """The same optimizer, whose state is cut as the parameters are when ``init`` is compiled.
+    """The same optimizer, whose state lies where the parameters lie: ``init`` may be compiled.
 
     Moments start as zeros, which do not depend on the parameters: ``jit(tx.init)`` would put them
-    all on the first device.
+    all on the first device. Scalars are on every device from the start, as they are after a step,
+    so that the second step is the same program as the first.
     """
 
     def init(params: Any) -> Any:
         state = tx.init(params)
         parameters = jax.tree.leaves(params)
-        mesh = mesh_of(parameters)
-        # Outside of jit, zeros like a parameter lie where it does.
-        if mesh is None or not isinstance(parameters[0], jax.core.Tracer):
+        if mesh_of(parameters) is None:
             return state
         leaves, tree = jax.tree.flatten(state)
-        placed = [
-            leaf if owner is None else alike(leaf, parameters[owner])
-            for leaf, owner in zip(leaves, owners(state, params), strict=True)
-        ]
+        belongs = owners(state, params)
+        if isinstance(parameters[0], jax.core.Tracer):
+            placed = [
+                leaf if owner is None else alike(leaf, parameters[owner])
+                for leaf, owner in zip(leaves, belongs, strict=True)
+            ]
+            # Arguments that nothing reads do not count as places to be.
+            smallest = min(parameters, key=lambda leaf: leaf.size)
+            placed, _ = lax.optimization_barrier((placed, smallest))
+        else:
+            placed = [
+                leaf if owner is not None else _everywhere(leaf, parameters[0])
+                for leaf, owner in zip(leaves, belongs, strict=True)
+            ]
         return jax.tree.unflatten(tree, placed)
 
     return optax.GradientTransformationExtraArgs(init, tx.update)
+
+
+def _everywhere(x: Array, parameter: Array) -> Array:
+    """``x`` whole on each device that a parameter is on."""
+    sharding = parameter.sharding
+    if not isinstance(sharding, NamedSharding):
+        return x
+    return jax.device_put(x, NamedSharding(sharding.mesh, PartitionSpec()))

@@ -36,7 +36,7 @@ def z_of(direction, params):
 def test_z_has_the_same_bits_for_any_number_of_devices(direction):
     params = {name: np.zeros(shape, np.float32) for name, shape in SHAPES.items()}
     alone = z_of(direction, params)
-    for shape in [(2, 1), (1, 4), (8, 1), (4, 2)]:
+    for shape in [(2, 1), (1, 4), (4, 2)]:
         devices = np.array(jax.devices()[: np.prod(shape)]).reshape(shape)
         mesh = Mesh(devices, ("a", "b"))
         layout = sharding.by_pattern(params, mesh, [*CUTS.items()])

@@ -5,7 +5,7 @@ from typing import Any, Unpack
 import optax
 
 from zojax import _check
-from zojax._mesh import laid_out
+from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
 from zojax._optimizers._options import SpsaOptions, scheduled
 from zojax._types import KeyLike, ScalarOrSchedule
@@ -66,11 +66,9 @@ def zo_adam(
     _check.fraction("zo_adam", "b1", b1)
     _check.fraction("zo_adam", "b2", b2)
     _check.non_negative("zo_adam", "adam_eps", adam_eps)
-    return laid_out(
-        optax.chain(
-            spsa(eps, key, **options),
-            in_float32(scheduled(optax.scale_by_adam, b1=b1, b2=b2, eps=adam_eps)),
-            decay("zo_adam", weight_decay, mask),
-            optax.scale_by_learning_rate(learning_rate),
-        )
+    return chain(
+        spsa(eps, key, **options),
+        in_float32(scheduled(optax.scale_by_adam, b1=b1, b2=b2, eps=adam_eps)),
+        decay("zo_adam", weight_decay, mask),
+        optax.scale_by_learning_rate(learning_rate),
     )
