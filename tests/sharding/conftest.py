@@ -27,7 +27,7 @@ def problem(tmp_path_factory: pytest.TempPathFactory) -> Problem:
         tmp_path_factory.mktemp("config"),
         num_hidden_layers=1,
         num_attention_heads=8,
-        vocab_size=512,
+        vocab_size=520,
     )
     work = planning.workload(config, batch=8, length=12)
     rng = np.random.default_rng(0)

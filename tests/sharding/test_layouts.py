@@ -122,7 +122,9 @@ def test_full_sharding_cuts_the_largest_dimension_that_divides():
 
 def test_full_sharding_goes_on_where_another_layout_ends():
     mesh = mesh_of_eight("fsdp", "model")
-    params = {"layer": {"fc1": {"kernel": jnp.ones((16, 64))}, "fc2": {"kernel": jnp.ones((64, 9))}}}
+    params = {
+        "layer": {"fc1": {"kernel": jnp.ones((16, 64))}, "fc2": {"kernel": jnp.ones((64, 9))}}
+    }
     given = sharding.tensor_parallel(params, mesh)
     found = sharding.fully_sharded(params, mesh, "fsdp", min_size=1000, given=given)
     assert specs_of(found) == {
@@ -142,9 +144,9 @@ def test_a_layout_of_ones_own():
     # The first line that fits counts.
     table = [("*", P("model")), ("bias", P("data"))]
     assert specs_of(sharding.by_pattern(TREE, mesh, table))["bias"] == P("model")
-    with pytest.raises(ValueError, match="no parameter matches 'down'. The first paths are"):
+    with pytest.raises(ValueError, match="no parameter matches 'down'"):
         sharding.by_pattern(TREE, mesh, [("down", P("data"))])
-    with pytest.raises(ValueError, match="axis must be one of the mesh's, data, model, got 'x'"):
+    with pytest.raises(ValueError, match="must be one of the mesh's, data, model, got 'x'"):
         sharding.by_pattern(TREE, mesh, [("bias", P("x"))])
     with pytest.raises(ValueError, match="bias must have 2 dimensions or more"):
         sharding.by_pattern(TREE, mesh, [("bias", P(None, "data"))])

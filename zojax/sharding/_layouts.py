@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from zojax.selection._paths import slash_paths
 from zojax.sharding._table import TENSOR_PARALLEL, Table
@@ -192,6 +192,12 @@ def _layout(where: str, params: Any, mesh: Mesh, specs: Sequence[PartitionSpec])
     leaves, tree = jax.tree.flatten(params)
     for path, leaf, spec in zip(slash_paths(params), leaves, specs, strict=True):
         _check(where, path, tuple(leaf.shape), spec, mesh)
+    if AxisType.Explicit in mesh.axis_types:
+        # As JAX writes them there; to its caches of programs another spelling is another layout.
+        specs = [
+            PartitionSpec(*spec, *[None] * (len(leaf.shape) - len(spec)))
+            for leaf, spec in zip(leaves, specs, strict=True)
+        ]
     return jax.tree.unflatten(tree, [NamedSharding(mesh, spec) for spec in specs])
 
 
