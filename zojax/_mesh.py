@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.core import Tracer
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 from zojax._types import Array
@@ -33,7 +34,7 @@ def whole(x: Array, mesh: AbstractMesh | None) -> Array:
     The partitioner would cut a small table that sharded parameters read as it cuts them, and
     gather it again for those that read all of it.
     """
-    if mesh is None or AxisType.Auto not in mesh.axis_types or not isinstance(x, jax.core.Tracer):
+    if mesh is None or AxisType.Auto not in mesh.axis_types or not isinstance(x, Tracer):
         return x
     return lax.with_sharding_constraint(x, NamedSharding(mesh, PartitionSpec()))
 
@@ -83,7 +84,7 @@ def laid_out(
             return state
         leaves, tree = jax.tree.flatten(state)
         belongs = owners(state, params)
-        if isinstance(parameters[0], jax.core.Tracer):
+        if isinstance(parameters[0], Tracer):
             placed = [
                 leaf if owner is None else alike(leaf, parameters[owner])
                 for leaf, owner in zip(leaves, belongs, strict=True)

@@ -22,7 +22,8 @@ def drawn(noise: LeafNoise, parameter: Array) -> Array:
         return noise.draw(parameter.shape)
     # By its type, what is made from nothing is whole on each device, at every step of its making.
     draw = partial(_draw, shape=parameter.shape)
-    return jax.sharding.auto_axes(draw, axes=axes, out_sharding=sharding)(noise)
+    draw_there: Any = jax.sharding.auto_axes(draw, axes=axes, out_sharding=sharding)
+    return draw_there(noise)
 
 
 def moved(tree: Tree, parameter: Array) -> Tree:

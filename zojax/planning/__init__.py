@@ -10,8 +10,8 @@ or for a program of your own::
     zojax.planning.memory(compiled).device   # bytes
 """
 
+from zojax.planning._collectives import Collective as Collective
 from zojax.planning._compile import compile_for as compile_for
-from zojax.planning._cost import Collective as Collective
 from zojax.planning._cost import Cost as Cost
 from zojax.planning._cost import cost as cost
 from zojax.planning._devices import DEVICES as DEVICES

@@ -73,7 +73,7 @@ def _mesh(args: Any) -> AbstractMesh:
     return meshes[0] if around.empty and meshes else around
 
 
-def _everywhere(devices: Sequence[jax.Device]) -> Sharding:
+def _everywhere(devices: Sequence[Any]) -> Sharding:
     if len(devices) == 1:
         return SingleDeviceSharding(devices[0])
     return NamedSharding(Mesh(np.array(devices), ("device",)), PartitionSpec())
