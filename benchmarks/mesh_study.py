@@ -30,6 +30,17 @@ WORKLOADS: dict[tuple[int, int], tuple[dict[str, int], ...]] = {
     (16, 256): ({}, {"model": 2}, {"model": 4}, {"model": 8}, {"data": 2, "model": 8}),
 }
 HEADS = {"opt-13b": 40, "opt-30b": 56, "opt-66b": 72, "opt-175b": 96}
+FOUND = (
+    "memory, GB",
+    "forward pass, GB",
+    "fits",
+    "collectives",
+    "of two forward passes",
+    "sent, GB",
+    "roofline, s",
+    "nothing overlapped, s",
+    "two forward passes, s",
+)
 CAPTION = (
     "bfloat16; bytes are of one device. The forward pass and the step are compiled for the mesh at "
     "2 and 4 layers and continued in a line to the model's depth; a model whose parameters and "
@@ -92,7 +103,7 @@ def row(
     copies = {"mezo": 1, "zo_adamu": 2}[optimizer]
     least = copies * work.nbytes / axes.get("model", 1)
     if least > planning.TABLE[DEVICE].memory:
-        return {**key, "memory, GB": f"> {least / 1e9:.0f}", "fits": "no"}
+        return {**key, **dict.fromkeys(FOUND), "memory, GB": f"> {least / 1e9:.0f}", "fits": "no"}
     plan = planning.plan(
         model,
         optimizer,
@@ -105,25 +116,26 @@ def row(
     step, forward = plan.step, plan.forward
     device = plan.device
     alone = max(step.flops / device.peak["bfloat16"], step.bytes_accessed / device.bandwidth)
-    return {
-        **key,
-        "memory, GB": round(plan.total_bytes / 1e9, 2),
-        "forward pass, GB": round(forward.memory.device / 1e9, 2),
-        "fits": "yes" if plan.fits else "no",
-        "collectives": communicated(step),
-        "of two forward passes": communicated(forward, 2),
-        "sent, GB": round(step.sent_bytes / 1e9, 3),
-        "roofline, s": round(step.seconds, 4),
-        "nothing overlapped, s": round(alone + step.communication_seconds, 4),
-        "two forward passes, s": round(2 * forward.seconds, 4),
-    }
+    values = (
+        round(plan.total_bytes / 1e9, 2),
+        round(forward.memory.device / 1e9, 2),
+        "yes" if plan.fits else "no",
+        communicated(step),
+        communicated(forward, 2),
+        round(step.sent_bytes / 1e9, 3),
+        round(step.seconds, 4),
+        round(alone + step.communication_seconds, 4),
+        round(2 * forward.seconds, 4),
+    )
+    return {**key, **dict(zip(FOUND, values, strict=True))}
 
 
 def communicated(program: planning.ProgramPlan, times: int = 1) -> str:
-    return ", ".join(
+    kinds = [
         f"{times * found.runs} {kind}s, {times * found.bytes / 1e9:.3f} GB"
         for kind, found in program.collectives.items()
-    )
+    ]
+    return ", ".join(kinds) or "none"
 
 
 if __name__ == "__main__":

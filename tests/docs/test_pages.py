@@ -78,6 +78,14 @@ def test_the_adapters_page_runs_as_printed():
     run_page("docs/adapters.md")
 
 
+def test_the_scaling_page_runs_as_printed():
+    given = run_page("docs/scaling.md")
+    assert jnp.isfinite(given["value"])
+    moments = given["own_state"][1][0].mu
+    kernel = moments["model"]["decoder"]["layers"]["0"]["fc1"]["kernel"]
+    assert kernel.sharding.spec == jax.sharding.PartitionSpec(None, "model")
+
+
 def test_the_planning_page_runs_as_printed(capsys):
     pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
     run_page("docs/planning.md")

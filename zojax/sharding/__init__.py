@@ -2,7 +2,7 @@
 
 A layout is a tree of ``jax.sharding.NamedSharding`` like the parameters::
 
-    mesh = jax.make_mesh((8,), ("model",))
+    mesh = jax.sharding.Mesh(jax.devices(), ("model",))
     layout = zojax.sharding.tensor_parallel(model.params, mesh)
     params = zojax.sharding.shard(model.params, layout)
     state = jax.jit(tx.init)(params)  # laid out as the parameters

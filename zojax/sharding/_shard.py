@@ -20,7 +20,8 @@ def shard(params: Any, layout: Layout) -> Any:
       layout: A tree of shardings like ``params``; what :func:`tensor_parallel` and its like give.
 
     Returns:
-      The same values as JAX arrays, so laid out; leaves that are so already are not copied.
+      The same values as JAX arrays, so laid out. They share memory with JAX arrays of ``params``
+      where they can: a step that donates them takes those along.
 
     Raises:
       ValueError: ``layout`` has another structure than ``params``.
