@@ -45,8 +45,8 @@ def main() -> None:
         "smollm2",
         "SmolLM2-135M on Rotten Tomatoes, 512 examples of each class: accuracy in percent",
         _rows(best),
-        f"On 1,000 test sentences after the last of {steps} steps of 16 examples, one run each; the "
-        "learning rate is the best of three on 1,024 dev sentences. A zeroth-order step is two "
+        f"On 1,000 test sentences after the last of {steps} steps of 16 examples, one run each; "
+        "the learning rate is the best of three on 1,024 dev sentences. A zeroth-order step is two "
         "forward passes; a step of Adam is one and a backward pass, about three. Parameters and "
         "computation are float32, directions random signs.",
     )
