@@ -1,14 +1,14 @@
 """The command line's arguments, made from the configuration's classes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from zojax import gallery
-from zojax.training import FinetuneConfig
+from zojax.training import DataConfig, FinetuneConfig
 from zojax.training._optimizer import DEFAULTS
 
 
@@ -18,6 +18,30 @@ class Evaluate:
 
     run: tyro.conf.Positional[str]
     """The folder of a run, as finetune printed it."""
+
+
+@dataclass(frozen=True)
+class BaselineArguments:
+    """Measure what a tuned model is compared with; the data are those of finetune."""
+
+    method: tyro.conf.Positional[Literal["zero-shot", "in-context", "linear-probe"]]
+    """The model as it is; with solved examples before each prompt; regression on its states."""
+    model: str = "opt-mini"
+    """As for finetune: a name, a folder in transformers' layout, or a hub name."""
+    from_pt: bool = False
+    """Read PyTorch weights (needs torch)."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the parameters and of the computation."""
+    eval_batch_size: int = 64
+    """Examples of a forward pass."""
+    seed: int = 0
+    """Decides the samples."""
+    demonstrations: int | None = None
+    """Most solved examples before a prompt: 32 without it (in-context)."""
+    json: bool = False
+    """Print one line of JSON instead of a table."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """The texts, and how they become prompts."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +96,7 @@ class GalleryArguments:
 
 def parse(
     arguments: Sequence[str],
-) -> FinetuneConfig | Evaluate | PlanArguments | GalleryArguments:
+) -> FinetuneConfig | Evaluate | BaselineArguments | PlanArguments | GalleryArguments:
     """Read the arguments; exits by itself for ``--help`` and for what it does not know."""
     commands: Any = (
         Annotated[
@@ -80,6 +104,7 @@ def parse(
             tyro.conf.subcommand("finetune", description=_finetune_description()),
         ]
         | Annotated[Evaluate, tyro.conf.subcommand("eval")]
+        | Annotated[BaselineArguments, tyro.conf.subcommand("baseline")]
         | Annotated[PlanArguments, tyro.conf.subcommand("plan")]
         | Annotated[
             GalleryArguments,

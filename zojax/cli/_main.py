@@ -41,14 +41,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        from zojax.cli._arguments import GalleryArguments, PlanArguments, parse
+        from zojax.cli._arguments import (
+            BaselineArguments,
+            GalleryArguments,
+            PlanArguments,
+            parse,
+        )
     except ModuleNotFoundError as error:
         raise ImportError('the command line needs tyro: pip install "zojax[demo]".') from error
+    from zojax.cli._baseline import run_baseline
     from zojax.cli._console import make_console
     from zojax.cli._gallery import run_gallery
     from zojax.cli._plan import run_plan
 
     command = parse(arguments)
+    if isinstance(command, BaselineArguments):
+        run_baseline(command)
+        return 0
     if isinstance(command, PlanArguments):
         run_plan(command)
         return 0

@@ -12,8 +12,10 @@ import numpy as np
 from zojax.models import LanguageModel
 from zojax.tasks import (
     Batch,
+    Example,
     Objective,
     PromptSet,
+    PromptTokens,
     Sizes,
     Task,
     bucket_lengths,
@@ -70,8 +72,10 @@ def task_of(config: DataConfig, kind: ModelKind) -> Task:
     return dataclasses.replace(task, **changes)
 
 
-def load_data(config: FinetuneConfig, model: LanguageModel) -> Data:
-    """Read, tokenise and batch the examples of ``config`` for ``model``."""
+def load_prompts(
+    config: FinetuneConfig, model: LanguageModel
+) -> tuple[PromptTokens, dict[str, tuple[Example, ...]]]:
+    """Read the splits of ``config``, and make what tokenises them for ``model``."""
     data = config.data
     task = task_of(data, model.kind)
     files = {"train": data.train, "dev": data.dev, "test": data.test}
@@ -83,9 +87,15 @@ def load_data(config: FinetuneConfig, model: LanguageModel) -> Data:
     )
     max_length = min(data.max_length, model.max_length)
     tokens = tokenize(task, model.tokenizer, max_length, kind=model.kind, template=not data.bare)
+    return tokens, splits
+
+
+def load_data(config: FinetuneConfig, model: LanguageModel) -> Data:
+    """Read, tokenise and batch the examples of ``config`` for ``model``."""
+    tokens, splits = load_prompts(config, model)
     sets = {name: PromptSet.of(split, tokens) for name, split in splits.items()}
     train, dev, test = sets["train"], sets["dev"], sets["test"]
-    buckets = data.num_buckets
+    buckets = config.data.num_buckets
     measured = bucket_lengths(np.concatenate([dev.lengths, test.lengths]), buckets)
     return Data(
         task=objective(model, tokens),
