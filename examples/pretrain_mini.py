@@ -71,8 +71,9 @@ def pretrain(
     check_label_words(tokenizer)
     tokenizer.save_pretrained(out)
     model = family.make_model(len(tokenizer), seed)
-    embedding = initial_embedding(count_tokens(corpus, tokenizer), model.config.hidden_size, seed)
-    trainer = Trainer(family, model, embedding)
+    statistics = count_tokens(corpus, tokenizer)
+    embedding = initial_embedding(statistics, model.config.hidden_size, seed)
+    trainer = Trainer(family, model, family.start_params(model, embedding, statistics))
     validation = validation_batches(corpus, tokenizer, family.make_batch)
     log, checkpoint = out / "training_log.jsonl", out / "checkpoint.msgpack"
 

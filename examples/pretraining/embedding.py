@@ -1,4 +1,4 @@
-"""The embedding that training starts from: counts over the corpus.
+"""What training starts from: counts over the corpus, and an embedding made of them.
 
 A run of a few million tokens is too short to place ten thousand random vectors.
 """
@@ -25,10 +25,12 @@ class TokenStatistics(NamedTuple):
     Attributes:
       near: How often two tokens stand within ``WINDOW`` of each other, ``(vocab, vocab)``.
       polarity: The smoothed log-odds of a positive review given the token, ``(vocab,)``.
+      frequency: The smoothed share of the token among all, ``(vocab,)``.
     """
 
     near: scipy.sparse.csr_matrix
     polarity: np.ndarray
+    frequency: np.ndarray
 
 
 def count_tokens(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> TokenStatistics:
@@ -46,7 +48,8 @@ def count_tokens(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> TokenSta
         left, right = tokens[:-distance], tokens[distance:]
         near += scipy.sparse.csr_matrix((np.ones(left.size), (left, right)), shape=(size, size))
     counts = [np.bincount(ids, minlength=size) + 20.0 for ids in by_label]
-    return TokenStatistics(near + near.T, np.log(counts[1] / counts[0]))
+    total = np.bincount(tokens, minlength=size) + 1.0
+    return TokenStatistics(near + near.T, np.log(counts[1] / counts[0]), total / total.sum())
 
 
 def initial_embedding(statistics: TokenStatistics, width: int, seed: int) -> np.ndarray:

@@ -7,15 +7,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 from tokenizers import Tokenizer, processors
 from transformers import FlaxOPTForCausalLM, GPT2TokenizerFast, OPTConfig
 
 from pretraining.batches import MAX_LENGTH, Batch
+from pretraining.embedding import TokenStatistics
 from pretraining.vocabulary import END_ID, PAD_ID
 
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")
 PROMPT = " It was"
-EMBEDDING = ("model", "decoder", "embed_tokens", "embedding")
 PEAK_LEARNING_RATE = 1.5e-3
 TARGETS_PER_STEP = 256  # the positions with a loss: the softmax is the dearest part of a step
 
@@ -51,6 +52,15 @@ def make_model(vocab_size: int, seed: int) -> FlaxOPTForCausalLM:
         eos_token_id=END_ID,
     )
     return FlaxOPTForCausalLM(config, seed=seed, input_shape=(1, 8))
+
+
+def start_params(
+    model: FlaxOPTForCausalLM, embedding: np.ndarray, statistics: TokenStatistics
+) -> Any:
+    """Return the parameters that training starts from."""
+    params = dict(flatten_dict(model.params))
+    params["model", "decoder", "embed_tokens", "embedding"] = jnp.asarray(embedding)
+    return unflatten_dict(params)
 
 
 def make_batch(ids: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> Batch:

@@ -7,18 +7,22 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 from tokenizers import Tokenizer, processors
 from transformers import FlaxRobertaForMaskedLM, RobertaConfig, RobertaTokenizerFast
 from transformers.models.roberta.modeling_flax_roberta import FlaxRobertaLMHead
 
 from pretraining.batches import MAX_LENGTH, Batch
+from pretraining.embedding import INITIAL_STD, TokenStatistics
 from pretraining.vocabulary import END_ID, PAD_ID
 
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 START_ID, MASK_ID = 0, 4
 PROMPT = " It was<mask>."
-EMBEDDING = ("roberta", "embeddings", "word_embeddings", "embedding")
-PEAK_LEARNING_RATE = 1.5e-3
+PEAK_LEARNING_RATE = 1e-3
+# RoBERTa normalises after each block. With its usual 0.02 a block of so small a width would add
+# 2% to what comes in, and all masks would look alike for hundreds of steps.
+INITIAL_STD_OF_KERNELS = 0.06
 MASKED_SHARE = 0.15  # of the text's tokens; a verdict's word is always masked
 KEPT_SHARE, REPLACED_SHARE = 0.1, 0.1  # of the masked ones: shown as they are, and as others
 TARGETS_PER_STEP = 192  # room for what is masked in a step
@@ -43,6 +47,7 @@ def make_model(vocab_size: int, seed: int) -> FlaxRobertaForMaskedLM:
         max_position_embeddings=MAX_LENGTH + PAD_ID + 1,
         type_vocab_size=1,
         layer_norm_eps=1e-5,
+        initializer_range=INITIAL_STD_OF_KERNELS,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         pad_token_id=PAD_ID,
@@ -50,6 +55,24 @@ def make_model(vocab_size: int, seed: int) -> FlaxRobertaForMaskedLM:
         eos_token_id=END_ID,
     )
     return FlaxRobertaForMaskedLM(config, seed=seed, input_shape=(1, 8))
+
+
+def start_params(
+    model: FlaxRobertaForMaskedLM, embedding: np.ndarray, statistics: TokenStatistics
+) -> Any:
+    """Return the parameters that training starts from."""
+    params = dict(flatten_dict(model.params))
+    tables = {path[-2]: path for path in params if path[-1] == "embedding"}
+    words = jnp.asarray(embedding)
+    # Counts know nothing of the mask.
+    mask = params[tables["word_embeddings"]][MASK_ID] * INITIAL_STD / INITIAL_STD_OF_KERNELS
+    params[tables["word_embeddings"]] = words.at[MASK_ID].set(mask)
+    # What is added to the words must not drown them.
+    params[tables["position_embeddings"]] *= 0.5 * INITIAL_STD / INITIAL_STD_OF_KERNELS
+    params[tables["token_type_embeddings"]] *= 0.0
+    # Learning how frequent each token is would take the first hundreds of steps.
+    params["lm_head", "bias"] = jnp.log(jnp.asarray(statistics.frequency, jnp.float32))
+    return unflatten_dict(params)
 
 
 def make_batch(ids: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> Batch:
@@ -67,7 +90,7 @@ def make_batch(ids: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -
     way = rng.random(text.size)
     kept, other = way < KEPT_SHARE, way > 1.0 - REPLACED_SHARE
     seen[text[kept]] = tokens[text[kept]]
-    seen[text[other]] = rng.choice(tokens, other.sum())
+    seen[text[other]] = rng.choice(tokens[flat > 0], other.sum())
     return Batch(
         seen.reshape(ids.shape),
         chosen.astype(np.int32),

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import serialization
-from flax.traverse_util import flatten_dict, unflatten_dict
 
 from pretraining.batches import Batch
 
@@ -26,14 +25,12 @@ class Trainer:
     Args:
       family: The module ``opt`` or ``roberta``.
       model: Made by that module.
-      embedding: What the model's embedding starts from.
+      params: What training starts from.
     """
 
-    def __init__(self, family: ModuleType, model: Any, embedding: np.ndarray) -> None:
+    def __init__(self, family: ModuleType, model: Any, params: Any) -> None:
         self.model = model
-        params = flatten_dict(model.params)
-        params[family.EMBEDDING] = jnp.asarray(embedding)
-        self.params = unflatten_dict(params)
+        self.params = params
         decayed = jax.tree.map(lambda leaf: leaf.ndim > 1, self.params)
         self._optimizer = optax.chain(
             optax.clip_by_global_norm(1.0),
