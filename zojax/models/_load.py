@@ -18,7 +18,7 @@ from zojax.models._language_model import LanguageModel, Params
 
 # transformers' ``model_type`` -> the file that knows how to call it.
 _FAMILIES: dict[str, ModuleType] = {"opt": _opt}
-_EMBEDDED = {"opt-mini": Path(__file__).parent / "opt_mini"}
+_EMBEDDED = {m: Path(__file__).parent / m.replace("-", "_") for m in ("opt-mini", "roberta-mini")}
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float16": jnp.float16}
 
 
