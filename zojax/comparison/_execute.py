@@ -17,7 +17,6 @@ from zojax.comparison._runs import Record, Run
 from zojax.comparison._study import Cell, Study
 from zojax.training import FinetuneConfig
 from zojax.training._data import load_data
-from zojax.training._optimizer import resolve
 from zojax.training._tuned import load_to_tune
 
 
@@ -52,7 +51,7 @@ def check(study: Study, observer: StudyObserver | None = None) -> int:
     for cell in study.cells():
         candidates = _tuning(study, cell)
         runs += len(candidates) * (len(candidates) > 1) + len(_reporting(study, candidates[0]))
-        configs = [resolve(run.config) for run in candidates]
+        configs = [run.config for run in candidates]
         for what in ((cell.model, cell.task), (cell.model, "with", cell.adapter)):
             if what not in loaded:
                 observer.status(f"checking {' '.join(what)}")

@@ -62,6 +62,7 @@ class Run:
         config = configure(options)
         if self.cell.baseline is not None:
             return config
+        config = resolve(config)
         budget, cost = self.cell.study.forward_passes, passes_of_a_step(config)
         if budget < cost:
             raise ValueError(
@@ -75,7 +76,8 @@ class Run:
     @cached_property
     def key(self) -> str:
         """Tells the run from every other; the same in every process."""
-        settings = dataclasses.asdict(self.config) | {"baseline": self.cell.baseline}
+        how = {"baseline": self.cell.baseline, "report": self.cell.study.report}
+        settings = changed(self.config) | how
         text = json.dumps(settings, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -117,14 +119,26 @@ class Run:
 
 
 def passes_of_a_step(config: FinetuneConfig) -> int:
-    """Forward passes that a step is worth; a backward pass counts as two."""
+    """Forward passes that a step of a resolved run is worth; a backward pass counts as two."""
     if config.optimizer in ("adam", "sgd"):
         return _FIRST_ORDER
     params: Any = {}
     if config.optimizer == "zo_sgd_blockwise":  # a pair of passes for each block
         tuned = load_to_tune(config)
         params = tuned.moving(tuned.model.params)
-    return make_optimizer(resolve(config), params).forward_passes
+    return make_optimizer(config, params).forward_passes
+
+
+def changed(settings: Any) -> dict[str, Any]:
+    """What differs from the defaults, so that a setting that is new changes no key."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            found |= changed(value)
+        elif value != field.default:
+            found[field.name] = value
+    return found
 
 
 def _tuned(config: FinetuneConfig, report: Literal["best", "last"]) -> Record:
