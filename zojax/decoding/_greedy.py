@@ -18,7 +18,7 @@ NOTHING = -1
 
 
 class _Written(NamedTuple):
-    count: Array  # int32 []: columns of tokens that are decided
+    decided: Array  # int32 []: columns of tokens that are
     token: Array  # int32 [B]: the last ones, which the model has not read yet
     done: Array  # bool [B]: rows that have written a stop token
     tokens: Array  # int32 [B, N]
@@ -79,23 +79,23 @@ def greedy(
         likeliest = jnp.argmax(model.logits(params, hidden[:, 0]), axis=-1).astype(jnp.int32)
         token = jnp.where(before.done, jnp.int32(NOTHING), likeliest)
         return _Written(
-            count=before.count + 1,
+            decided=before.decided + 1,
             token=likeliest,
             done=before.done | jnp.isin(likeliest, stops),
             tokens=lax.dynamic_update_slice_in_dim(
-                before.tokens, token[:, None], before.count, axis=1
+                before.tokens, token[:, None], before.decided, axis=1
             ),
             cache=cache or {},
         )
 
     def goes_on(written: _Written) -> Array:
-        return (written.count < max_new_tokens) & ~jnp.all(written.done)
+        return (written.decided < max_new_tokens) & ~jnp.all(written.done)
 
     def step(written: _Written) -> _Written:
         return write(*model.hidden(params, written.token[:, None], mask, written.cache), written)
 
     nothing = _Written(
-        count=jnp.int32(0),
+        decided=jnp.int32(0),
         token=jnp.zeros(batch, jnp.int32),
         done=jnp.zeros(batch, bool),
         tokens=jnp.full((batch, max_new_tokens), NOTHING),

@@ -30,7 +30,7 @@ def stop_tokens(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
     ]
     stops = {token for token in like_breaks if "\n" in _decoded(tokenizer, [token])}
     end = cast("int | None", tokenizer.eos_token_id)
-    return np.array(sorted(stops | ({end} - {None})), np.int32)
+    return np.array(sorted(stops if end is None else stops | {end}), np.int32)
 
 
 def texts(tokenizer: PreTrainedTokenizerBase, tokens: Array | np.ndarray) -> list[str]:
@@ -48,5 +48,4 @@ def texts(tokenizer: PreTrainedTokenizerBase, tokens: Array | np.ndarray) -> lis
 
 
 def _decoded(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
-    text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return cast("str", text)
+    return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)

@@ -11,20 +11,26 @@ import numpy as np
 
 from zojax.models import LanguageModel
 from zojax.tasks import (
-    Batch,
+    BatchLoss,
+    Generation,
     Objective,
     PromptSet,
     Sizes,
     Task,
     bucket_lengths,
+    decoding_batches,
     evaluation_batches,
     load_splits,
     load_task,
+    negative_accuracy,
+    negative_f1,
     objective,
     tokenize,
 )
+from zojax.tasks._prompt_set import View
 from zojax.tasks._task import ModelKind
-from zojax.training._config import DataConfig, FinetuneConfig
+from zojax.training._config import DataConfig, FinetuneConfig, ObjectiveName
+from zojax.training._evaluation import Measured
 
 
 @dataclass(frozen=True)
@@ -32,18 +38,22 @@ class Data:
     """What the loop and the measurements read.
 
     Attributes:
-      task: Turns a batch into a loss.
+      task: Scores batches, and writes answers if it is of that kind.
+      loss: What a step lowers: ``(params, batch) -> float32 []``.
+      view: The rows that ``loss`` reads.
       train: The training examples.
       lengths: Padded lengths of the training batches, in tokens.
-      dev: Batches of all dev examples.
-      test: Batches of all test examples.
+      dev: All dev examples.
+      test: All test examples.
     """
 
     task: Objective
+    loss: BatchLoss
+    view: View
     train: PromptSet
     lengths: tuple[int, ...]
-    dev: list[Batch]
-    test: list[Batch]
+    dev: Measured
+    test: Measured
 
 
 def task_of(config: DataConfig, kind: ModelKind) -> Task:
@@ -84,13 +94,46 @@ def load_data(config: FinetuneConfig, model: LanguageModel) -> Data:
     max_length = min(data.max_length, model.max_length)
     tokens = tokenize(task, model.tokenizer, max_length, kind=model.kind, template=not data.bare)
     sets = {name: PromptSet.of(split, tokens) for name, split in splits.items()}
-    train, dev, test = sets["train"], sets["dev"], sets["test"]
-    buckets = data.num_buckets
-    measured = bucket_lengths(np.concatenate([dev.lengths, test.lengths]), buckets)
-    return Data(
-        task=objective(model, tokens),
-        train=train,
-        lengths=bucket_lengths(train.lengths, buckets),
-        dev=list(evaluation_batches(dev, measured, config.eval_batch_size)),
-        test=list(evaluation_batches(test, measured, config.eval_batch_size)),
+    train, measured = sets["train"], [sets["dev"], sets["test"]]
+    solver = objective(model, tokens)
+    loss, view = _loss(config.objective, solver, train)
+
+    def lengths(view: View, *sets: PromptSet) -> tuple[int, ...]:
+        rows = np.concatenate([prompts.lengths_of(view) for prompts in sets])
+        longest = model.max_length
+        if view == "prompt":
+            longest -= task.max_new_tokens
+        # Prompts leave room for an answer, but their lengths are rounded up.
+        return tuple(min(n, longest) for n in bucket_lengths(rows, data.num_buckets))
+
+    rows, size = lengths("candidates", *measured), config.eval_batch_size
+    writes = task.kind == "generation"
+    prompts = lengths("prompt", *measured) if writes else ()
+    dev, test = (
+        Measured(
+            list(evaluation_batches(split, rows, size)),
+            list(decoding_batches(split, prompts, size)) if writes else (),
+        )
+        for split in measured
+    )
+    return Data(solver, loss, view, train, lengths(view, train), dev, test)
+
+
+def _loss(name: ObjectiveName, task: Objective, train: PromptSet) -> tuple[BatchLoss, View]:
+    """Return what a step lowers, and the rows that it reads.
+
+    Raises:
+      ValueError: The metric is not one of this kind of task.
+    """
+    if name == "loss":
+        return task.loss, "training"
+    if name == "accuracy" and not isinstance(task, Generation):
+        return negative_accuracy(task), "candidates"
+    if name == "f1" and isinstance(task, Generation):
+        return negative_f1(task, train.examples), "prompt"
+    needs, other = ("chooses", "f1") if name == "accuracy" else ("writes", "accuracy")
+    asked = train.tokens.task
+    raise ValueError(
+        f"finetune: objective {name} must be for a task that {needs}, got {asked.name}, a task of "
+        f"{asked.kind.replace('_', ' ')}. Take {other}, or loss."
     )
