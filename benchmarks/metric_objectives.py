@@ -79,7 +79,7 @@ def main() -> None:
                 runs[name].append(_run(name, study, best[name], seed))
     path = _record.write(
         "metric_objectives",
-        "opt-mini tuned by MeZO on the metric itself: the metric on 1,000 test examples, in percent",
+        "opt-mini tuned by MeZO on the metric: what it is on 1,000 test examples, in percent",
         [_row(study, runs[name]) for name, study in every.items()],
         f"Mean ± standard error over {args.seeds} seeds; before, there is one model, and so no "
         f"error. Each learning rate is the best of {len(GRID)}, a factor of about 3 apart, on dev, "
