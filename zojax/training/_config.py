@@ -26,6 +26,10 @@ OptimizerName = Literal[
 
 AdapterName = Literal["none", "lora", "prefix", "virtual_tokens", "head"]
 
+ObjectiveName = Literal["loss", "accuracy", "f1"]
+# They follow derivatives, and a metric's is zero wherever it has one.
+_NEED_DERIVATIVES = ("adam", "sgd", "forward_gradient_sgd")
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -131,6 +135,9 @@ class FinetuneConfig:
     """Of the parameters and of the computation."""
     optimizer: OptimizerName = "zo_adamu"
     """adam and sgd are first-order peers; the others need forward passes alone."""
+    objective: ObjectiveName = "loss"
+    """What steps lower: the loss, or minus a metric of the batch (zeroth-order, by differences):
+    accuracy of a task that chooses, f1 of the text that a model writes."""
     steps: int = 1000
     """Updates."""
     batch_size: int = 16
@@ -162,6 +169,12 @@ class FinetuneConfig:
         for name in counts:
             if getattr(self.data, name) is not None:
                 _at_least_one(name, getattr(self.data, name))
+        if self.objective != "loss" and self.optimizer in _NEED_DERIVATIVES:
+            raise ValueError(
+                f"finetune: objective must be loss for {self.optimizer}, which follows a "
+                f"derivative, got {self.objective}: a metric's derivative is zero wherever it has "
+                "one. Take an optimizer of loss differences, such as mezo."
+            )
         if (self.data.train is None) != (self.data.test is None):
             raise ValueError(
                 f"finetune: train and test must be given together, got train={self.data.train}, "

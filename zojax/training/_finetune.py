@@ -13,7 +13,7 @@ import jax
 from zojax.training._config import FinetuneConfig
 from zojax.training._curve import draw_curve, require_matplotlib
 from zojax.training._data import load_data
-from zojax.training._evaluation import Scores, evaluate
+from zojax.training._evaluation import CompiledTotals, Scores, dev_metrics, evaluate
 from zojax.training._loop import NonFiniteLossError
 from zojax.training._observer import Observer
 from zojax.training._optimizer import make_optimizer, resolve
@@ -25,7 +25,6 @@ from zojax.training._run_folder import (
     load_config,
     output_folder,
 )
-from zojax.training._step import CompiledByShape
 from zojax.training._training import Best, Training, to_host
 from zojax.training._tuned import load_saved, load_to_tune
 
@@ -89,12 +88,12 @@ def finetune(config: FinetuneConfig, observer: Observer | None = None) -> Result
     run = RunFolder(folder, config)
     loaded = time.perf_counter()
 
-    totals = CompiledByShape(data.task.totals, "the forward pass", observer.status)
+    totals = CompiledTotals(data.task, observer.status)
     observer.status(f"measuring {config.model} before the first step")
     zero_shot = evaluate(totals, params, data.test)
     observer.measured("zero-shot", zero_shot)
     dev = evaluate(totals, params, data.dev)
-    run.log(step=0, dev_accuracy=dev.accuracy, dev_loss=dev.loss)
+    run.log(step=0, **dev_metrics(dev))
     best = Best(0, dev, to_host(tuned.moving(params)))
 
     training = Training(config, tuned, data, optimizer, totals, observer)
@@ -110,7 +109,8 @@ def finetune(config: FinetuneConfig, observer: Observer | None = None) -> Result
         raise
     finally:
         observer.stopped()
-        draw_curve(folder / CURVE, f"{config.optimizer} on {config.model}", run.read_metrics())
+        title = f"{config.optimizer} on {config.model}"
+        draw_curve(folder / CURVE, title, run.read_metrics(), config.objective)
 
     observer.status("saving the model")
     tuned.save(last.params, folder / TUNED)
@@ -165,7 +165,7 @@ def evaluate_run(folder: str | Path, observer: Observer | None = None) -> dict[s
         )
     models = {name: load_saved(config, part) for name, part in saved.items()}
     data = load_data(config, next(iter(models.values())))
-    totals = CompiledByShape(data.task.totals, "the forward pass", observer.status)
+    totals = CompiledTotals(data.task, observer.status)
     scores: dict[str, Scores] = {}
     for name, model in models.items():
         observer.status(f"measuring {saved[name]}")
@@ -194,7 +194,7 @@ def _absolute(config: FinetuneConfig) -> FinetuneConfig:
 
 def _as_json(result: Result) -> dict[str, Any]:
     def scores(value: Scores | None) -> dict[str, float] | None:
-        return value and value._asdict()
+        return value and value.as_dict()
 
     return {
         "steps": result.steps,

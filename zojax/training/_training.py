@@ -12,7 +12,7 @@ from zojax.models._language_model import Params
 from zojax.tasks import training_batches
 from zojax.training._config import FinetuneConfig
 from zojax.training._data import Data
-from zojax.training._evaluation import Scores, evaluate
+from zojax.training._evaluation import CompiledTotals, Scores, dev_metrics, evaluate
 from zojax.training._interrupt import interrupt_flag
 from zojax.training._loop import Tick, train
 from zojax.training._observer import Observer
@@ -31,8 +31,8 @@ class Best:
     params: Params
 
     def offer(self, step: int, dev: Scores, params: Params) -> None:
-        """Keep ``params`` if they are better: more accurate, or as accurate with less loss."""
-        if (dev.accuracy, -dev.loss) > (self.dev.accuracy, -self.dev.loss):
+        """Keep ``params`` if they are better: by the task's metric, then with less loss."""
+        if (dev.metric, -dev.loss) > (self.dev.metric, -self.dev.loss):
             self.step, self.dev, self.params = step, dev, to_host(params)
 
 
@@ -54,17 +54,17 @@ class Training:
         tuned: Tuned,
         data: Data,
         optimizer: Optimizer,
-        totals: CompiledByShape,
+        totals: CompiledTotals,
         observer: Observer,
     ) -> None:
         self._config, self._tuned, self._data = config, tuned, data
         self._optimizer, self._totals, self._observer = optimizer, totals, observer
         # In place, the step perturbs outside jit: the loss alone is compiled.
         if optimizer.in_place:
-            self._compiled = CompiledByShape(data.task.loss, "the forward pass", observer.status)
+            self._compiled = CompiledByShape(data.loss, "the forward pass", observer.status)
             self._step = make_step(optimizer, self._compiled)
         else:
-            step = make_step(optimizer, data.task.loss)
+            step = make_step(optimizer, data.loss)
             self._compiled = CompiledByShape(
                 step, f"{config.optimizer}'s step", observer.status, donate_argnums=(0, 1)
             )
@@ -82,7 +82,7 @@ class Training:
         params = self._tuned.model.params
         state = jax.jit(optimizer.tx.init)(params)
         head = (params,) if optimizer.in_place else (params, state)
-        shapes = [data.train.abstract_batch(length, batch_size) for length in data.lengths]
+        shapes = [data.train.abstract_batch(n, batch_size, data.view) for n in data.lengths]
         self._compiled.prepare(*((*head, batch) for batch in shapes))
         self._observer.started(config.steps)
         with interrupt_flag() as interrupted:
@@ -90,7 +90,7 @@ class Training:
                 self._step,
                 params,
                 state,
-                training_batches(data.train, data.lengths, batch_size, config.seed),
+                training_batches(data.train, data.lengths, batch_size, config.seed, data.view),
                 steps=config.steps,
                 forward_passes=optimizer.forward_passes,
                 log_every=config.log_every,
@@ -112,7 +112,7 @@ class Training:
             "seconds": round(tick.seconds, 3),
         }
         if tick.dev is not None:
-            metrics |= {"dev_accuracy": tick.dev.accuracy, "dev_loss": tick.dev.loss}
+            metrics |= dev_metrics(tick.dev)
             best.offer(tick.step, tick.dev, self._tuned.moving(tick.params))
         run.log(**metrics)
         self._observer.ticked(tick)
