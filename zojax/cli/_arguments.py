@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import tyro
 
@@ -94,9 +94,31 @@ class GalleryArguments:
     """Replace the gallery in this folder."""
 
 
-def parse(
-    arguments: Sequence[str],
-) -> FinetuneConfig | Evaluate | BaselineArguments | PlanArguments | GalleryArguments:
+@dataclass(frozen=True)
+class CompareArguments:
+    """Measure methods against each other: models x tasks x methods x adapters, over seeds."""
+
+    study: tyro.conf.Positional[Path]
+    """A TOML file; docs/compare.md tells what stands in it."""
+    output: Path | None = None
+    """The study's folder, whose finished runs are kept: runs/<the file's name> where not given."""
+    jobs: int = 1
+    """Processes that make runs side by side, each with its share of the cores."""
+    check: bool = False
+    """Only see that every run can be made, and count them."""
+
+
+Command: TypeAlias = (
+    FinetuneConfig
+    | Evaluate
+    | BaselineArguments
+    | CompareArguments
+    | PlanArguments
+    | GalleryArguments
+)
+
+
+def parse(arguments: Sequence[str]) -> Command:
     """Read the arguments; exits by itself for ``--help`` and for what it does not know."""
     commands: Any = (
         Annotated[
@@ -105,6 +127,7 @@ def parse(
         ]
         | Annotated[Evaluate, tyro.conf.subcommand("eval")]
         | Annotated[BaselineArguments, tyro.conf.subcommand("baseline")]
+        | Annotated[CompareArguments, tyro.conf.subcommand("compare")]
         | Annotated[PlanArguments, tyro.conf.subcommand("plan")]
         | Annotated[
             GalleryArguments,

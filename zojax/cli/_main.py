@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from zojax.training import FinetuneConfig, NonFiniteLossError, evaluate_run, finetune
+from zojax.training import NonFiniteLossError, evaluate_run, finetune
 
 _USER_ERRORS = (ImportError, OSError, ValueError, NonFiniteLossError)
 
@@ -41,33 +41,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        from zojax.cli._arguments import (
-            BaselineArguments,
-            GalleryArguments,
-            PlanArguments,
-            parse,
-        )
+        import zojax.cli._arguments as args
     except ModuleNotFoundError as error:
         raise ImportError('the command line needs tyro: pip install "zojax[demo]".') from error
     from zojax.cli._baseline import run_baseline
+    from zojax.cli._compare import run_compare
     from zojax.cli._console import make_console
     from zojax.cli._gallery import run_gallery
     from zojax.cli._plan import run_plan
 
-    command = parse(arguments)
-    if isinstance(command, BaselineArguments):
-        run_baseline(command)
-        return 0
-    if isinstance(command, PlanArguments):
-        run_plan(command)
-        return 0
-    if isinstance(command, GalleryArguments):
-        run_gallery(command, shlex.join(["zojax", *arguments]))
-        return 0
-    console = make_console()
-    if not isinstance(command, FinetuneConfig):
-        evaluate_run(command.run, console)
-        return 0
-    result = finetune(command, console)
-    console.report(result)
-    return 130 if result.tuned is None else 0
+    match args.parse(arguments):
+        case args.BaselineArguments() as command:
+            run_baseline(command)
+        case args.CompareArguments() as command:
+            run_compare(command)
+        case args.PlanArguments() as command:
+            run_plan(command)
+        case args.GalleryArguments() as command:
+            run_gallery(command, shlex.join(["zojax", *arguments]))
+        case args.Evaluate(run):
+            evaluate_run(run, make_console())
+        case config:
+            console = make_console()
+            result = finetune(config, console)
+            console.report(result)
+            return 130 if result.tuned is None else 0
+    return 0

@@ -124,7 +124,7 @@ class FinetuneConfig:
     """Fine-tune a language model on labelled texts, by forward passes alone."""
 
     model: str = "opt-mini"
-    """opt-mini (inside this package), a folder in transformers' layout, or a hub name."""
+    """opt-mini or roberta-mini (inside this package), a folder, a hub name."""
     from_pt: bool = False
     """Read PyTorch weights (needs torch)."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
