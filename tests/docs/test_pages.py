@@ -58,6 +58,11 @@ def test_the_quickstart_runs_as_printed():
     run_page("docs/quickstart.md")
 
 
+@pytest.mark.usefixtures("standard_promotion")
+def test_the_baselines_page_runs_as_printed():
+    assert run_page("docs/baselines.md")["found"].test.examples == 32
+
+
 def test_the_finetune_page_runs_as_printed():
     assert run_page("docs/finetune.md")["config"].optimizer == "mezo"
 
