@@ -166,8 +166,8 @@ def test_a_run_that_broke_down_is_not_the_best(path: Path, monkeypatch: pytest.M
     cell = next(c for c in load_study(path).cells() if c.method == "mezo")
     runs = [Run(cell, "tune", options, {}, 0) for options in cell.candidates()]
     records = Records(path.parent / "runs.jsonl")
-    records.add({"key": runs[0].key, "dev": 0.0, "test": 0.0, "failed": "..."})
-    records.add({"key": runs[1].key, "dev": 0.0, "dev_loss": 3.0, "test": 0.0})
+    records.add({"key": runs[0].key, "point": {}, "dev": 0.0, "test": 0.0, "failed": "..."})
+    records.add({"key": runs[1].key, "point": {}, "dev": 0.0, "dev_loss": 3.0, "test": 0.0})
     assert best_of(runs, records) == runs[1]
 
 
@@ -196,10 +196,30 @@ def test_a_folder_of_something_else_is_left_alone(path: Path):
         compare(load_study(path), path.parent / "out", jobs=0)
 
 
-def test_a_line_that_is_no_record_is_named(tmp_path: Path):
-    (tmp_path / "runs.jsonl").write_text('{"key": "a"}\n[1]\n')
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[1]",
+        "{",
+        '{"key": "b"}',
+        '{"key": "b", "point": {}, "dev": NaN, "test": 0.5}',
+        '{"key": "b", "point": {}, "dev": 0.5, "test": 70}',
+        '{"key": "b", "point": {}, "dev": 0.5, "test": 0.5, "curve": [[1, 2]]}',
+        '{"key": 1, "point": {}, "dev": 0.5, "test": 0.5}',
+    ],
+)
+def test_a_line_that_is_no_record_is_named(tmp_path: Path, line: str):
+    good = '{"key": "a", "point": {}, "dev": 0.5, "dev_loss": Infinity, "test": 0.5}'
+    (tmp_path / "runs.jsonl").write_text(f"{good}\n{line}\n")
     with pytest.raises(ValueError, match=r"line 2 of .*runs\.jsonl is no record of a run"):
         Records(tmp_path / "runs.jsonl")
+
+
+def test_a_torn_line_is_cut_off_whatever_ends_the_lines(tmp_path: Path):
+    good = b'{"key": "a", "point": {}, "dev": 0.5, "test": 0.5}\r\n'
+    (tmp_path / "runs.jsonl").write_bytes(good * 3 + b'{"key": "b", "po')
+    assert len(Records(tmp_path / "runs.jsonl")) == 1
+    assert (tmp_path / "runs.jsonl").read_bytes() == good * 3
 
 
 def test_the_command(

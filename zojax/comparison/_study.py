@@ -172,7 +172,7 @@ def load_study(path: str | Path) -> Study:
         raise FileNotFoundError(f"load_study: there is no file {path}.")
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, a number too long, nested too deep
         raise ValueError(f"load_study: {path} is not TOML ({error}).") from error
     try:
         return _study(entries)

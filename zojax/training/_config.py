@@ -5,6 +5,8 @@ The command line is made from these classes: an attribute is an option, its text
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -175,6 +177,15 @@ class FinetuneConfig:
                 f"derivative, got {self.objective}: a metric's derivative is zero wherever it has "
                 "one. Take an optimizer of loss differences, such as mezo."
             )
+        if not 0 <= self.seed < 1 << 32:
+            raise ValueError(
+                f"finetune: seed must lie within 0 … {(1 << 32) - 1}, got {self.seed}."
+            )
+        for group in (self.tuned, self.hyper):
+            for name, value in dataclasses.asdict(group).items():
+                numbers = value if isinstance(value, tuple) else (value,)
+                if any(isinstance(each, float) and not math.isfinite(each) for each in numbers):
+                    raise ValueError(f"finetune: {name} must be finite, got {value}.")
         if (self.data.train is None) != (self.data.test is None):
             raise ValueError(
                 f"finetune: train and test must be given together, got train={self.data.train}, "

@@ -97,7 +97,14 @@ def load_prompts(
         seed=config.seed,
     )
     max_length = min(data.max_length, model.max_length)
-    tokens = tokenize(task, model.tokenizer, max_length, kind=model.kind, template=not data.bare)
+    tokens = tokenize(
+        task,
+        model.tokenizer,
+        max_length,
+        kind=model.kind,
+        template=not data.bare,
+        vocab_size=model.config.vocab_size,
+    )
     return tokens, splits
 
 

@@ -23,10 +23,6 @@ def configure(options: Mapping[str, Any]) -> FinetuneConfig:
       ImportError: msgspec is not installed.
       ValueError: There is no such option, or its value is of the wrong kind.
     """
-    try:
-        import msgspec
-    except ModuleNotFoundError as error:
-        raise ImportError('configure: it needs msgspec: pip install "zojax[demo]".') from error
     given = {name: value for name, value in options.items() if value is not None}
     groups: dict[str, dict[str, Any]] = {
         group: {name: given.pop(name) for name in _names(kind) & given.keys()}
@@ -41,9 +37,44 @@ def configure(options: Mapping[str, Any]) -> FinetuneConfig:
             f"{', '.join(sorted(everything))}."
         )
     try:
-        return msgspec.convert({**given, **groups}, FinetuneConfig, dec_hook=_path)
-    except msgspec.ValidationError as error:
+        return _typed({**given, **groups})
+    except ValueError as error:
         raise ValueError(f"configure: {str(error).rstrip('.')}.") from error
+
+
+def from_json(settings: Mapping[str, Any], where: str) -> FinetuneConfig:
+    """Make a configuration from what JSON has of one, in its groups.
+
+    Args:
+      settings: All settings; one that is missing takes its default, a group must be there.
+      where: What an error calls the file.
+
+    Raises:
+      ImportError: msgspec is not installed.
+      ValueError: A setting is unknown or of the wrong kind, or a group is missing.
+    """
+    try:
+        for name, kind in {"": FinetuneConfig, **_GROUPS}.items():
+            _known(settings[name] if name else settings, kind)
+        return _typed(settings)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"load_config: {where} does not fit this version of zojax ({error})."
+        ) from error
+
+
+def _known(settings: Mapping[str, Any], kind: type) -> None:
+    unknown = sorted(settings.keys() - _names(kind))
+    if unknown:
+        raise ValueError(f"it knows no {', '.join(unknown)}")
+
+
+def _typed(settings: Mapping[str, Any]) -> FinetuneConfig:
+    try:
+        import msgspec
+    except ModuleNotFoundError as error:
+        raise ImportError('configure: it needs msgspec: pip install "zojax[demo]".') from error
+    return msgspec.convert(settings, FinetuneConfig, dec_hook=_path)
 
 
 def _names(kind: Any) -> set[str]:

@@ -10,11 +10,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from zojax.training._config import AdapterConfig, DataConfig, FinetuneConfig, HyperParameters
+from zojax.training._config import FinetuneConfig
+from zojax.training._options import from_json
 
 _CONFIG, _METRICS, _RESULTS = "config.json", "metrics.jsonl", "results.json"
 TUNED, BEST, CURVE = "model", "best", "curve.png"
-_PARTS = {"data": DataConfig, "tuned": AdapterConfig, "hyper": HyperParameters}
 _PACKAGES = ("zojax", "jax", "jaxlib", "optax", "flax", "transformers", "numpy")
 
 
@@ -84,33 +84,23 @@ def load_config(folder: str | Path) -> FinetuneConfig:
 
     Raises:
       FileNotFoundError: There is no config.json.
-      ValueError: It has settings that this version does not know.
+      ValueError: It is no JSON, or has settings that this version does not know, or of the wrong
+        kind.
     """
     path = Path(folder) / _CONFIG
     if not path.is_file():
         raise FileNotFoundError(
             f"load_config: there is no {path}. Give the folder of a run, as finetune printed it."
         )
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    del settings["versions"]
     try:
-        parts = {
-            name: part(**{k: _from_json(k, v) for k, v in settings.pop(name).items()})
-            for name, part in _PARTS.items()
-        }
-        return FinetuneConfig(**parts, **{k: _from_json(k, v) for k, v in settings.items()})
-    except (TypeError, KeyError) as error:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        del settings["versions"]
+    except (ValueError, RecursionError, TypeError, KeyError) as error:
         raise ValueError(
-            f"load_config: {path} does not fit this version of zojax ({error})."
+            f"load_config: {path} must be a run's settings, as finetune writes them, got something "
+            f"else ({error!r})."
         ) from error
-
-
-def _from_json(name: str, value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(value)
-    if isinstance(value, str) and name in {"train", "dev", "test", "output"}:
-        return Path(value)
-    return value
+    return from_json(settings, str(path))
 
 
 def _versions() -> dict[str, str]:
