@@ -21,6 +21,20 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Replay:
+    """Rebuild the model that a run had after a step from its base model and its log alone."""
+
+    base: tyro.conf.Positional[str]
+    """What the run tuned: opt-mini, a folder in transformers' layout, or a hub name."""
+    log: tyro.conf.Positional[Path]
+    """The run's trajectory.log, or its folder."""
+    output: Path
+    """A new folder, for the model or the adapter."""
+    until: int | None = None
+    """The step; without it, the last one."""
+
+
+@dataclass(frozen=True)
 class PlanArguments:
     """Say what a step needs on a device that is not there: memory, operations, time at best."""
 
@@ -72,7 +86,7 @@ class GalleryArguments:
 
 def parse(
     arguments: Sequence[str],
-) -> FinetuneConfig | Evaluate | PlanArguments | GalleryArguments:
+) -> FinetuneConfig | Evaluate | Replay | PlanArguments | GalleryArguments:
     """Read the arguments; exits by itself for ``--help`` and for what it does not know."""
     commands: Any = (
         Annotated[
@@ -80,6 +94,7 @@ def parse(
             tyro.conf.subcommand("finetune", description=_finetune_description()),
         ]
         | Annotated[Evaluate, tyro.conf.subcommand("eval")]
+        | Annotated[Replay, tyro.conf.subcommand("replay")]
         | Annotated[PlanArguments, tyro.conf.subcommand("plan")]
         | Annotated[
             GalleryArguments,

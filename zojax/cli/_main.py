@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from zojax.training import FinetuneConfig, NonFiniteLossError, evaluate_run, finetune
+from zojax.training import FinetuneConfig, NonFiniteLossError, evaluate_run, finetune, replay_run
 
 _USER_ERRORS = (ImportError, OSError, ValueError, NonFiniteLossError)
 
@@ -20,7 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
       arguments: Without the program's name; those of this process when None.
 
     Returns:
-      The exit status: 0, 1 for an error that the message explains, 130 after Ctrl-C.
+      The exit status: 0, 1 for an error that the message explains, 130 after Ctrl-C, 143 after
+      SIGTERM.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments == ["--version"]:
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        from zojax.cli._arguments import GalleryArguments, PlanArguments, parse
+        from zojax.cli._arguments import GalleryArguments, PlanArguments, Replay, parse
     except ModuleNotFoundError as error:
         raise ImportError('the command line needs tyro: pip install "zojax[demo]".') from error
     from zojax.cli._console import make_console
@@ -56,9 +57,20 @@ def _run(arguments: list[str]) -> int:
         run_gallery(command, shlex.join(["zojax", *arguments]))
         return 0
     console = make_console()
+    if isinstance(command, Replay):
+        console.replayed(
+            replay_run(
+                command.base,
+                command.log,
+                command.output,
+                until=command.until,
+                observer=console,
+            )
+        )
+        return 0
     if not isinstance(command, FinetuneConfig):
         evaluate_run(command.run, console)
         return 0
     result = finetune(command, console)
     console.report(result)
-    return 130 if result.tuned is None else 0
+    return 128 + result.signal if result.signal else 0

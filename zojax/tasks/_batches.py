@@ -65,6 +65,7 @@ def training_batches(
     batch_size: int,
     seed: int,
     view: View = "training",
+    start: int = 0,
 ) -> Iterator[Batch]:
     """Yield batches without end: shuffled epochs of examples of like length.
 
@@ -77,11 +78,13 @@ def training_batches(
       batch_size: Examples of a batch, at most N.
       seed: Decides the order of every epoch.
       view: Which rows, see :meth:`PromptSet.batch`; a metric of choices needs ``"candidates"``.
+      start: Batches to leave out at the beginning.
 
     Raises:
       ValueError: ``batch_size`` is outside 1 … N.
     """
     members = _shuffled("training_batches", prompts.lengths, lengths, batch_size, seed)
+    members = itertools.islice(members, start, None)
     return (prompts.batch(m, length, batch_size, view) for length, m in members)
 
 
