@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from zojax.training import Observer, Result, Scores, Tick
+from zojax.training import Observer, Replayed, Result, Scores, Tick
 
 
 class Console(Observer):
@@ -40,6 +40,11 @@ class Console(Observer):
             f"{_rate(tick):.0f} forward passes/s  {_clock(left)} left"
         )
 
+    def replayed(self, found: Replayed) -> None:
+        """Print what a replay came to."""
+        self.line(f"replayed   {found.steps} steps in {_clock(found.seconds)}")
+        self.line(f"model      {found.folder}")
+
     def report(self, result: Result) -> None:
         """Print what a run came to."""
         self.line("")
@@ -47,11 +52,14 @@ class Console(Observer):
         if result.tuned is None or result.best is None:
             self.line(
                 f"interrupted after step {result.steps}: the model and the metrics so far are "
-                f"saved; `zojax eval {result.folder}` measures it."
+                f"saved; `zojax eval {result.folder}` measures it, and "
+                f"`zojax finetune --resume {result.folder}` goes on."
             )
         else:
             self.line(f"{_scores('tuned', result.tuned)}, step {result.steps}")
             self.line(f"{_scores('best', result.best)}, step {result.best_step} (chosen on dev)")
+        if result.skipped:
+            self.line(f"skipped    {result.skipped} steps whose loss or slopes were not finite")
         seconds = result.seconds
         self.line(
             f"time       {_clock(seconds['total'])}, of it {_clock(seconds['steps'])} in steps, "

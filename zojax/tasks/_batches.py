@@ -65,6 +65,7 @@ def training_batches(
     batch_size: int,
     seed: int,
     view: View = "training",
+    start: int = 0,
 ) -> Iterator[Batch]:
     """Yield batches without end: shuffled epochs of examples of like length.
 
@@ -78,6 +79,7 @@ def training_batches(
       seed: Decides the order of every epoch.
       view: Which rows, see :meth:`PromptSet.batch`; a metric of choices needs ``"candidates"``,
         one of written answers ``"prompt"``.
+      start: Batches to leave out at the beginning.
 
     Raises:
       ValueError: ``batch_size`` is outside 1 … N.
@@ -89,6 +91,7 @@ def training_batches(
             f"examples, got {batch_size}."
         )
     members = _epochs(_groups(row_lengths, lengths), batch_size, seed)
+    members = itertools.islice(members, start, None)
     return (prompts.batch(m, length, batch_size, view) for length, m in members)
 
 

@@ -150,6 +150,14 @@ class FinetuneConfig:
     """Steps between two measurements on dev."""
     log_every: int = 10
     """Steps whose mean loss makes a line of metrics.jsonl."""
+    non_finite: Literal["stop", "skip"] = "stop"
+    """What a loss or slope that is not finite does: end the run, or pass for a slope of 0."""
+    slopes: Literal["float32", "bfloat16"] = "float32"
+    """What slopes are rounded to before they are used and logged (zeroth-order)."""
+    keep: int = 1
+    """Checkpoints to keep, besides that of the best step; 0 for none."""
+    resume: Path | None = None
+    """Go on with the run in this folder, with its own settings."""
     seed: int = 0
     """Decides everything random: noise, batches, samples."""
     output: Path | None = None
@@ -186,6 +194,8 @@ class FinetuneConfig:
                 numbers = value if isinstance(value, tuple) else (value,)
                 if any(isinstance(each, float) and not math.isfinite(each) for each in numbers):
                     raise ValueError(f"finetune: {name} must be finite, got {value}.")
+        if self.keep < 0:
+            raise ValueError(f"finetune: keep must be >= 0, got {self.keep}.")
         if (self.data.train is None) != (self.data.test is None):
             raise ValueError(
                 f"finetune: train and test must be given together, got train={self.data.train}, "
