@@ -36,7 +36,11 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         self._folder, self._ocp = folder, ocp
-        self._writer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
+        # Folders are made at once: if that fails in the background, orbax waits for many minutes.
+        options = ocp.AsyncOptions(create_directories_asynchronously=False)
+        self._writer = ocp.AsyncCheckpointer(
+            ocp.CompositeCheckpointHandler(), async_options=options
+        )
         self._kept: set[int] | None = None
         for path in folder.iterdir() if folder.is_dir() else ():
             if not path.name.isdecimal():  # left by a process that was killed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,14 +19,6 @@ from zojax.training._optimizer import Optimizer
 from zojax.training._run_folder import CHECKPOINTS, LOG, RunFolder
 from zojax.training._tuned import Tuned
 from zojax.trajectory import Header, Log, LogWriter, Replayer, read_log
-
-
-class Syncs(Protocol):
-    """What may still have to reach the disk."""
-
-    def sync(self) -> None:
-        """Wait until it has."""
-        ...
 
 
 @dataclass
@@ -59,7 +51,12 @@ class Recovery:
       optimizer: Makes the steps.
       header: Of the run's log.
       run: The run's files.
+
+    Attributes:
+      log: Takes the records of the steps; None for first-order optimizers.
     """
+
+    log: LogWriter | None = None
 
     def __init__(
         self,
@@ -73,14 +70,14 @@ class Recovery:
         self._header, self._run = header, run
         self._checkpoints = Checkpoints(run.folder / CHECKPOINTS)
 
-    def save(self, state: State, log: Syncs | None = None) -> None:
-        """Begin to write a checkpoint, if the run has any; ``log`` is on the disk before it.
+    def save(self, state: State) -> None:
+        """Begin to write a checkpoint, if the run has any; the log is on the disk before it.
 
         Raises:
           OSError: The one before could not be written.
         """
-        if log is not None:
-            log.sync()
+        if self.log is not None:
+            self.log.sync()
         if self._config.keep == 0:
             return
         best = state.best
@@ -104,11 +101,11 @@ class Recovery:
     def close(self) -> None:
         """Finish what is being written, and write no more."""
         self._checkpoints.close()
+        if self.log is not None:
+            self.log.close()
 
-    def begin(
-        self, best: Best, measure_dev: Callable[[Params], Scores]
-    ) -> tuple[State, LogWriter | None]:
-        """Find where to begin: at the base model if the folder has nothing else.
+    def begin(self, best: Best, measure_dev: Callable[[Params], Scores]) -> State:
+        """Find where to begin, at the base model if the folder has nothing else; open the log.
 
         The last step of a run is always left to be taken again.
 
@@ -117,7 +114,7 @@ class Recovery:
           measure_dev: Measures parameters, where a checkpoint does not say what they came to.
 
         Returns:
-          Where to begin, and the log for the steps to come; None for first-order optimizers.
+          Where to begin.
 
         Raises:
           ValueError: The log or a checkpoint is damaged, of another run or another base model.
@@ -136,8 +133,10 @@ class Recovery:
         lines = self._run.read_metrics()
         state.seconds = lines[-1].get("seconds", 0.0) if lines else 0.0
         if log is not None:
-            return state, LogWriter.reopen(path, log)
-        return state, LogWriter(path, self._header) if logged else None
+            self.log = LogWriter.reopen(path, log)
+        elif logged:
+            self.log = LogWriter(path, self._header)
+        return state
 
     def _read_log(self) -> Log:
         path = self._run.folder / LOG

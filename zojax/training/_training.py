@@ -84,12 +84,12 @@ class Training:
         """
         config, data, optimizer = self._config, self._data, self._optimizer
         batch_size = min(config.batch_size, len(data.train))
-        start, log = recovery.begin(best, self.measure)
+        start = recovery.begin(best, self.measure)
         head = (start.params,) if optimizer.in_place else (start.params, start.optimizer)
         shapes = [data.train.abstract_batch(n, batch_size, data.view) for n in data.lengths]
         self._compiled.prepare(*((*head, batch) for batch in shapes))
         self._observer.started(config.steps)
-        reader = Reader(log, config.non_finite, start.step, start.skipped)
+        reader = Reader(recovery.log, config.non_finite, start.step, start.skipped)
         with interrupt_flag() as interrupted:
             ticks = train(
                 self._step,
@@ -127,7 +127,7 @@ class Training:
         where = State(tick.step, tick.params, tick.state, best, reader.skipped, tick.seconds)
         regular = self._measured(tick.step)
         if tick.last and not regular:  # a signal: first of all, what it takes to go on
-            recovery.save(where, reader)
+            recovery.save(where)
         if tick.last or regular:
             tick = tick._replace(dev=self.measure(tick.params))
         metrics: dict[str, Any] = {
@@ -144,5 +144,5 @@ class Training:
             # What a signal has measured is no candidate: a run that is not stopped has not got it.
             best.offer(tick.step, tick.dev, self._tuned.moving(tick.params))
             if tick.step < self._config.steps:
-                recovery.save(where, reader)
+                recovery.save(where)
         self._observer.ticked(tick)
