@@ -80,7 +80,7 @@ def shown(
     decode = load(config.model).tokenizer.decode
     rows = [
         (batch.input_ids[i], int(batch.attention_mask[i].sum()))
-        for batch in test
+        for batch in test.batches
         for i in np.flatnonzero(batch.weights)
     ]
     texts = [decode(ids[1:length]).split("\n\n") for ids, length in rows]
@@ -132,7 +132,7 @@ def test_batches_have_no_more_tokens_than_in_other_runs(
     real = _measured.evaluate
 
     def evaluate(totals: Any, params: Any, batches: Any) -> Scores:
-        shapes.extend(batch.input_ids.shape for batch in batches)
+        shapes.extend(batch.input_ids.shape for batch in batches.batches)
         return real(totals, params, batches)
 
     monkeypatch.setattr(_measured, "evaluate", evaluate)

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from compiled_once import compiled_once
 
-from zojax.cli import main
+from zojax.baselines import Measured
+from zojax.cli import _baseline, main
+from zojax.training import FinetuneConfig, Observer, Scores
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
@@ -57,6 +59,31 @@ def test_table_and_json_agree(
     for name in chosen:
         assert f"{name} {found['chosen'][name]:g}" in table
     assert f"{found['forward_passes']} rows read" in table
+
+
+def test_every_option_arrives(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    configs: list[FinetuneConfig] = []
+
+    def zero_shot(config: FinetuneConfig, observer: Observer) -> Measured:
+        configs.append(config)
+        return Measured(Scores(0.5, 0.25, 8), Scores(0.125, 0.75, 16), 1.5, 24)
+
+    monkeypatch.setattr(_baseline, "zero_shot", zero_shot)
+    options = ["--from-pt", "--dtype=bfloat16", "--eval-batch-size=3", "--seed=4", "--bare"]
+    assert main(["baseline", "zero-shot", *arguments, *options]) == 0
+    (config,) = configs
+    assert arguments[0] == f"--model={config.model}"
+    assert (config.from_pt, config.dtype) == (True, "bfloat16")
+    assert (config.eval_batch_size, config.seed) == (3, 4)
+    assert (config.data.bare, config.data.max_length) == (True, 16)
+    assert capsys.readouterr().out.splitlines() == [
+        "zero-shot      accuracy     loss  examples",
+        "dev               50.0%   0.2500         8",
+        "test              12.5%   0.7500        16",
+        "cost          24 rows read, 1.5 s",
+    ]
 
 
 def test_demonstrations_are_for_in_context_alone(

@@ -33,6 +33,13 @@ def test_train_and_test_go_together():
         FinetuneConfig(data=DataConfig(dev=Path("a.csv")))
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "forward_gradient_sgd"])
+def test_a_metric_has_no_derivative_to_follow(optimizer: str):
+    for objective in ("accuracy", "f1"):
+        with pytest.raises(ValueError, match=f"objective must be loss for {optimizer}"):
+            FinetuneConfig(optimizer=optimizer, objective=objective)
+
+
 @pytest.mark.parametrize("optimizer", DEFAULTS)
 def test_defaults_fill_what_is_not_given(optimizer: str):
     hyper = resolve(
@@ -50,6 +57,7 @@ def test_foreign_settings_are_refused():
 
 def test_a_configuration_comes_back_from_its_folder(tmp_path: Path):
     config = FinetuneConfig(
+        objective="accuracy",
         output=tmp_path,
         data=DataConfig(train=Path("/a.csv"), test=Path("/b.csv"), label_words=("no", "so so")),
         tuned=AdapterConfig("lora", rank=4, targets=("q_proj", "fc1")),

@@ -8,9 +8,9 @@ import numpy as np
 
 from zojax import tasks
 from zojax.baselines._measured import Measured, load_untuned, measure
-from zojax.tasks import PromptSet, bucket_lengths, evaluation_batches, objective
+from zojax.tasks import PromptSet, objective
 from zojax.training import FinetuneConfig, Observer
-from zojax.training._data import load_prompts
+from zojax.training._data import load_prompts, to_measure
 
 
 def in_context(
@@ -60,13 +60,14 @@ def in_context(
         f"measuring {config.model} with {chosen['mean']:g} of {chosen['drawn']} demonstrations, "
         f"{chosen['fewest']} at least"
     )
-    lengths = bucket_lengths(np.concatenate([dev.lengths, test.lengths]), config.data.num_buckets)
-    size = max(1, config.eval_batch_size * tokens.max_length // lengths[-1])
+    longest = max(dev.lengths.max(), test.lengths.max())
+    size = max(1, config.eval_batch_size * tokens.max_length // int(longest))
+    on_dev, on_test = to_measure([dev, test], model.max_length, config.data.num_buckets, size)
     found = measure(
         model,
         objective(model, shown),
-        list(evaluation_batches(dev, lengths, size)),
-        list(evaluation_batches(test, lengths, size)),
+        on_dev,
+        on_test,
         observer,
         begin=begin,
         chosen=chosen,

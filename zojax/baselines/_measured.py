@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from zojax.models import LanguageModel, load
 from zojax.tasks import Batch, Objective
 from zojax.training import FinetuneConfig, Observer, Scores
-from zojax.training._evaluation import evaluate
-from zojax.training._step import CompiledByShape
+from zojax.training._evaluation import CompiledTotals, evaluate
+from zojax.training._evaluation import Measured as ToMeasure
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Measured:
       test: Scores on the test examples.
       seconds: From the call to the result, with loading and compiling.
       forward_passes: Rows that the model read, a forward pass each: an example, or an example with
-        one of its candidates. All of them count, those on dev and test too; a fine-tuning run
-        counts forward passes of a batch, in training alone.
+        one of its candidates; the tokens that it writes do not count. All examples do, those on dev
+        and test too; a fine-tuning run counts forward passes of a batch, in training alone.
       chosen: What the baseline settled on, by name.
     """
 
@@ -37,8 +37,8 @@ class Measured:
     def to_dict(self) -> dict[str, Any]:
         """The same as plain dicts and numbers, for JSON."""
         return {
-            "dev": self.dev._asdict(),
-            "test": self.test._asdict(),
+            "dev": self.dev.as_dict(),
+            "test": self.test.as_dict(),
             "seconds": round(self.seconds, 2),
             "forward_passes": self.forward_passes,
             "chosen": dict(self.chosen),
@@ -63,8 +63,8 @@ def load_untuned(name: str, config: FinetuneConfig, observer: Observer) -> Langu
 def measure(
     model: LanguageModel,
     task: Objective,
-    dev: Sequence[Batch],
-    test: Sequence[Batch],
+    dev: ToMeasure,
+    test: ToMeasure,
     observer: Observer,
     *,
     begin: float,
@@ -75,18 +75,18 @@ def measure(
     Args:
       model: The model.
       task: Scores a batch.
-      dev: Batches of all dev examples.
-      test: Batches of all test examples.
+      dev: All dev examples.
+      test: All test examples.
       observer: Hears what begins.
       begin: When the baseline was called, by ``time.perf_counter``.
       chosen: What the baseline settled on.
     """
-    totals = CompiledByShape(task.totals, "the forward pass", observer.status)
+    totals = CompiledTotals(task, observer.status)
     return Measured(
         dev=evaluate(totals, model.params, dev),
         test=evaluate(totals, model.params, test),
         seconds=time.perf_counter() - begin,
-        forward_passes=sum(map(_rows, [*dev, *test])),
+        forward_passes=sum(map(_rows, [*dev.batches, *test.batches])),
         chosen=chosen,
     )
 

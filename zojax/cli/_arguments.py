@@ -45,6 +45,20 @@ class BaselineArguments:
 
 
 @dataclass(frozen=True)
+class Replay:
+    """Rebuild the model that a run had after a step from its base model and its log alone."""
+
+    base: tyro.conf.Positional[str]
+    """What the run tuned: opt-mini, a folder in transformers' layout, or a hub name."""
+    log: tyro.conf.Positional[Path]
+    """The run's trajectory.log, or its folder."""
+    output: Path
+    """A new folder, for the model or the adapter."""
+    until: int | None = None
+    """The step; without it, the last one."""
+
+
+@dataclass(frozen=True)
 class PlanArguments:
     """Say what a step needs on a device that is not there: memory, operations, time at best."""
 
@@ -111,6 +125,7 @@ class CompareArguments:
 Command: TypeAlias = (
     FinetuneConfig
     | Evaluate
+    | Replay
     | BaselineArguments
     | CompareArguments
     | PlanArguments
@@ -128,6 +143,7 @@ def parse(arguments: Sequence[str]) -> Command:
         | Annotated[Evaluate, tyro.conf.subcommand("eval")]
         | Annotated[BaselineArguments, tyro.conf.subcommand("baseline")]
         | Annotated[CompareArguments, tyro.conf.subcommand("compare")]
+        | Annotated[Replay, tyro.conf.subcommand("replay")]
         | Annotated[PlanArguments, tyro.conf.subcommand("plan")]
         | Annotated[
             GalleryArguments,

@@ -44,9 +44,9 @@ def _measured(arguments: BaselineArguments, config: FinetuneConfig, observer: Ob
 
 
 def _table(method: str, found: Measured) -> str:
-    lines = [f"{method:<14}{'accuracy':>9}{'loss':>9}{'examples':>10}"]
+    lines = [f"{method:<14}{found.test.metric_name:>9}{'loss':>9}{'examples':>10}"]
     for name, scores in (("dev", found.dev), ("test", found.test)):
-        lines.append(f"{name:<14}{scores.accuracy:>9.1%}{scores.loss:>9.4f}{scores.examples:>10}")
+        lines.append(f"{name:<14}{scores.metric:>9.1%}{scores.loss:>9.4f}{scores.examples:>10}")
     if found.chosen:
         chosen = ", ".join(f"{name} {value:g}" for name, value in found.chosen.items())
         lines.append(f"{'chosen':<14}{chosen}")

@@ -62,11 +62,13 @@ class Lines(StudyObserver):
         self._made += 1
         name = " / ".join(run.cell.name.values())
         point = ", ".join(f"{key} {value}" for key, value in run.point.items())
-        score = "broke down" if "failed" in record else f"test {record['test']:.1%}"
+        scores = f"dev {record['dev']:.1%}"
+        if run.stage == "report":
+            scores += f", test {record['test']:.1%}"
         self.line(
             f"[{self._done}/{self._runs}, {self._left()} left] {name}: "
             f"{'tuning' if run.stage == 'tune' else f'seed {run.seed}'}"
-            f"{f', {point}' if point else ''}: dev {record['dev']:.1%}, {score}"
+            f"{f', {point}' if point else ''}: {'broke down' if 'failed' in record else scores}"
         )
 
     def _left(self) -> str:

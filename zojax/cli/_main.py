@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from zojax.training import NonFiniteLossError, evaluate_run, finetune
+from zojax.training import NonFiniteLossError, evaluate_run, finetune, replay_run
 
 _USER_ERRORS = (ImportError, OSError, ValueError, NonFiniteLossError)
 
@@ -20,7 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
       arguments: Without the program's name; those of this process when None.
 
     Returns:
-      The exit status: 0, 1 for an error that the message explains, 130 after Ctrl-C.
+      The exit status: 0, 1 for an error that the message explains, 130 after Ctrl-C, 143 after
+      SIGTERM.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments == ["--version"]:
@@ -59,11 +60,14 @@ def _run(arguments: list[str]) -> int:
             run_plan(command)
         case args.GalleryArguments() as command:
             run_gallery(command, shlex.join(["zojax", *arguments]))
+        case args.Replay(base, log, output, until):
+            console = make_console()
+            console.replayed(replay_run(base, log, output, until=until, observer=console))
         case args.Evaluate(run):
             evaluate_run(run, make_console())
         case config:
             console = make_console()
             result = finetune(config, console)
             console.report(result)
-            return 130 if result.tuned is None else 0
+            return 128 + result.signal if result.signal else 0
     return 0

@@ -100,8 +100,8 @@ class Run:
             measured = _BASELINES[baseline](self.config)
             return about | {
                 "steps": 0,
-                "dev": measured.dev.accuracy,
-                "test": measured.test.accuracy,
+                "dev": measured.dev.metric,
+                "test": measured.test.metric,
                 "seconds": round(measured.seconds, 1),
                 "chosen": measured.chosen,
             }
@@ -150,22 +150,27 @@ def _tuned(config: FinetuneConfig, report: Literal["best", "last"]) -> Record:
     measured = [line for line in map(json.loads, lines) if "dev_accuracy" in line]
     passes = passes_of_a_step(config)
     curve = [
-        [line["step"] * passes, round(line.get("seconds", 0.0), 2), line["dev_accuracy"]]
+        [line["step"] * passes, round(line.get("seconds", 0.0), 2), _metric(line)]
         for line in measured
     ]
     chosen = max(measured, key=_quality) if report == "best" else measured[-1]
     return {
         "steps": result.steps,
         "forward_passes": result.steps * passes,
-        "dev": chosen["dev_accuracy"],
+        "dev": _metric(chosen),
         "dev_loss": chosen["dev_loss"],
-        "zero_shot": result.zero_shot.accuracy,
-        "test": scores.accuracy,
+        "zero_shot": result.zero_shot.metric,
+        "test": scores.metric,
         "best_step": result.best_step,
         "seconds": round(result.seconds["total"], 1),
         "curve": curve,
     }
 
 
+def _metric(line: Record) -> float:
+    """What the task is judged by: F1 where answers are written, else accuracy."""
+    return line.get("dev_f1", line["dev_accuracy"])
+
+
 def _quality(line: Record) -> tuple[float, float]:
-    return line["dev_accuracy"], -line["dev_loss"]
+    return _metric(line), -line["dev_loss"]
