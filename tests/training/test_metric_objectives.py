@@ -61,7 +61,7 @@ def test_f1_of_what_the_model_writes(tiny_opt: Path, tmp_path: Path):
     (tmp_path / "task.toml").write_text(TASK)
     task = load_task(str(tmp_path / "task.toml"))
     model = zojax.models.load(tiny_opt)
-    # The long text is cut, and leaves just room for an answer: 48 tokens are all that the model has.
+    # The long text is cut, and leaves just room for an answer in the 48 tokens of the model.
     inputs = [*TEXTS, LONG]
     tokens = tokenize(task, model.tokenizer, 48)
     prompts = PromptSet.of([Example(text, answers=("x",)) for text in inputs], tokens)
