@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 OptimizerName = Literal[
     "zo_adamu",
@@ -25,6 +25,9 @@ OptimizerName = Literal[
 
 
 AdapterName = Literal["none", "lora", "prefix", "virtual_tokens", "head"]
+ModelDtype = Literal["float32", "bfloat16", "float16"]
+NonFinite = Literal["stop", "skip"]
+LogDtype = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ class FinetuneConfig:
     """opt-mini (inside this package), a folder in transformers' layout, or a hub name."""
     from_pt: bool = False
     """Read PyTorch weights (needs torch)."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: ModelDtype = "float32"
     """Of the parameters and of the computation."""
     optimizer: OptimizerName = "zo_adamu"
     """adam and sgd are first-order peers; the others need forward passes alone."""
@@ -141,9 +144,9 @@ class FinetuneConfig:
     """Steps between two measurements on dev."""
     log_every: int = 10
     """Steps whose mean loss makes a line of metrics.jsonl."""
-    non_finite: Literal["stop", "skip"] = "stop"
+    non_finite: NonFinite = "stop"
     """What a loss or slope that is not finite does: end the run, or pass for a slope of 0."""
-    slopes: Literal["float32", "bfloat16"] = "float32"
+    slopes: LogDtype = "float32"
     """What slopes are rounded to before they are used and logged (zeroth-order)."""
     keep: int = 1
     """Checkpoints to keep, besides that of the best step; 0 for none."""
@@ -170,6 +173,17 @@ class FinetuneConfig:
         for name in counts:
             if getattr(self.data, name) is not None:
                 _at_least_one(name, getattr(self.data, name))
+        chosen = {
+            "optimizer": (self.optimizer, OptimizerName),
+            "dtype": (self.dtype, ModelDtype),
+            "non_finite": (self.non_finite, NonFinite),
+            "slopes": (self.slopes, LogDtype),
+            "adapter": (self.tuned.adapter, AdapterName),
+        }
+        for name, (value, choices) in chosen.items():
+            if value not in get_args(choices):  # a file may say anything
+                names = ", ".join(get_args(choices))
+                raise ValueError(f"finetune: {name} must be one of {names}, got {value!r}.")
         if self.keep < 0:
             raise ValueError(f"finetune: keep must be >= 0, got {self.keep}.")
         if (self.data.train is None) != (self.data.test is None):
