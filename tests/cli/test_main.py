@@ -157,8 +157,8 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch):
     console = make_console()
     assert isinstance(console, BarConsole)
     console.started(10)
-    console.ticked(Tick(4, 0.5, 8, 2.0, Scores(0.75, 0.4, 8), {}))
-    console.ticked(Tick(5, 0.25, 10, 2.0, None, {}))
+    console.ticked(Tick(4, 0.5, 8, 2.0, Scores(0.75, 0.4, 8), {}, None, False))
+    console.ticked(Tick(5, 0.25, 10, 2.0, None, {}, None, False))
     console.stopped()
     drawn = terminal.getvalue()
     assert "5/10" in drawn

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ import numpy as np
 import optax
 import pytest
 from optimizers import OPTIMIZERS
-from test_log import HEADER
 
 import zojax
 from zojax.trajectory import (
     Field,
+    Header,
     Log,
     LogWriter,
     Recorder,
@@ -175,9 +174,7 @@ def run(
     tx = zojax.mezo(1e-2, 1e-2, 5)
     base = parameters("float32")
     key, impl = key_parts(jax.random.key(5))
-    header = dataclasses.replace(
-        HEADER, key=key, key_impl=impl, base=fingerprint(base), fields=(Field("slopes", 1),)
-    )
+    header = Header("mezo", {}, key, impl, fingerprint(base), 5, (Field("slopes", 1),))
     _, _, scalars = trained(tx, base, "float32")
     writer, replayer = LogWriter(path, header), Replayer(tx)
     params, state = jax.tree.map(jnp.copy, base), tx.init(base)

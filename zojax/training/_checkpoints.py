@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import importlib.util
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -196,4 +198,7 @@ def _remove(path: Path) -> None:
 
 def _failed(error: Exception, steps: list[int]) -> OSError:
     whole = f"the last whole one is that of step {steps[-1]}" if steps else "there is none yet"
-    return OSError(f"finetune: a checkpoint could not be written ({error}); {whole}.")
+    # tensorstore adds its whole specification.
+    full = os.strerror(errno.ENOSPC)
+    reason = full if full in str(error) else str(error).split(" [")[0]
+    return OSError(f"finetune: a checkpoint could not be written ({reason}); {whole}.")

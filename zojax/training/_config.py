@@ -9,7 +9,7 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 OptimizerName = Literal[
     "zo_adamu",
@@ -27,6 +27,9 @@ OptimizerName = Literal[
 
 
 AdapterName = Literal["none", "lora", "prefix", "virtual_tokens", "head"]
+ModelDtype = Literal["float32", "bfloat16", "float16"]
+NonFinite = Literal["stop", "skip"]
+LogDtype = Literal["float32", "bfloat16"]
 
 ObjectiveName = Literal["loss", "accuracy", "f1"]
 # They follow derivatives, and a metric's is zero wherever it has one.
@@ -133,7 +136,7 @@ class FinetuneConfig:
     """opt-mini or roberta-mini (inside this package), a folder, a hub name."""
     from_pt: bool = False
     """Read PyTorch weights (needs torch)."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: ModelDtype = "float32"
     """Of the parameters and of the computation."""
     optimizer: OptimizerName = "zo_adamu"
     """adam and sgd are first-order peers; the others need forward passes alone."""
@@ -150,9 +153,9 @@ class FinetuneConfig:
     """Steps between two measurements on dev."""
     log_every: int = 10
     """Steps whose mean loss makes a line of metrics.jsonl."""
-    non_finite: Literal["stop", "skip"] = "stop"
+    non_finite: NonFinite = "stop"
     """What a loss or slope that is not finite does: end the run, or pass for a slope of 0."""
-    slopes: Literal["float32", "bfloat16"] = "float32"
+    slopes: LogDtype = "float32"
     """What slopes are rounded to before they are used and logged (zeroth-order)."""
     keep: int = 1
     """Checkpoints to keep, besides that of the best step; 0 for none."""
@@ -179,6 +182,18 @@ class FinetuneConfig:
         for name in counts:
             if getattr(self.data, name) is not None:
                 _at_least_one(name, getattr(self.data, name))
+        chosen = {
+            "optimizer": (self.optimizer, OptimizerName),
+            "objective": (self.objective, ObjectiveName),
+            "dtype": (self.dtype, ModelDtype),
+            "non_finite": (self.non_finite, NonFinite),
+            "slopes": (self.slopes, LogDtype),
+            "adapter": (self.tuned.adapter, AdapterName),
+        }
+        for name, (value, choices) in chosen.items():
+            if value not in get_args(choices):  # a file may say anything
+                names = ", ".join(get_args(choices))
+                raise ValueError(f"finetune: {name} must be one of {names}, got {value!r}.")
         if self.objective != "loss" and self.optimizer in _NEED_DERIVATIVES:
             raise ValueError(
                 f"finetune: objective must be loss for {self.optimizer}, which follows a "

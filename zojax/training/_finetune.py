@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +106,7 @@ def finetune(config: FinetuneConfig, observer: Observer | None = None) -> Result
     optimizer = make_optimizer(config, tuned.moving(params))
     optimizer = optimizer._replace(tx=tuned.only(optimizer.tx))
     header = header_of(config, optimizer, tuned.base(params))
-    with FolderLock(folder):
+    with FolderLock(folder), _way_out(folder):
         output_folder(config)  # another run may have been there since
         run = RunFolder(folder, config, resume=resume)
         loaded = time.perf_counter()
@@ -181,17 +183,26 @@ def _train(
         run.write_results({"failed": str(error), "best_step": best.step})
         _draw(config, run)
         raise
-    except OSError as error:
-        error.add_note(
-            f"What the run had come to is in {run.folder}; when there is room, "
-            f"`zojax finetune --resume {run.folder}` goes on from there."
-        )
-        raise
     finally:
         observer.stopped()
         recovery.close()
     _draw(config, run)
     return ending
+
+
+@contextlib.contextmanager
+def _way_out(folder: Path) -> Generator[None]:
+    """Say of what could not be written that the run can go on."""
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        error.add_note(
+            f"What the run had come to is in {folder}; when it can be written again, "
+            f"`zojax finetune --resume {folder}` goes on from there."
+        )
+        raise
 
 
 def _draw(config: FinetuneConfig, run: RunFolder) -> None:
