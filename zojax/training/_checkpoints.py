@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import importlib.util
+import json
 import os
 import shutil
 from collections.abc import Iterable
@@ -28,7 +29,8 @@ def require_orbax() -> None:
 class Checkpoints:
     """Trees of arrays in folders by their step, written by orbax in the background.
 
-    A folder gets its name when all of it is on the disk. A SHA-256 of the arrays goes along.
+    A folder gets its name when all of it is on the disk. A SHA-256 of the arrays and the
+    note goes along.
 
     Args:
       folder: Of all checkpoints of a run.
@@ -73,7 +75,7 @@ class Checkpoints:
         args = self._ocp.args.Composite(
             **{
                 _ARRAYS: self._ocp.args.PyTreeSave({k: x for k, x in arrays.items() if x.size}),
-                _NOTE: self._ocp.args.JsonSave({**note, "sha256": _sha256(arrays)}),
+                _NOTE: self._ocp.args.JsonSave({**note, "sha256": _sha256(arrays, note)}),
             }
         )
         try:
@@ -125,7 +127,8 @@ class Checkpoints:
             note, arrays = found[_NOTE], dict(found[_ARRAYS])
             empty = {name: np.zeros(x.shape, x.dtype) for name, x in wanted.items() if not x.size}
             arrays |= empty
-            whole = note["sha256"] == _sha256(arrays) and all(
+            sha256 = note.pop("sha256")
+            whole = sha256 == _sha256(arrays, note) and all(
                 (arrays[name].shape, arrays[name].dtype) == (x.shape, x.dtype)
                 for name, x in wanted.items()
             )
@@ -178,8 +181,8 @@ def _typed(array: np.ndarray, like: Any) -> Any:
     return jax.random.wrap_key_data(jnp.array(array), impl=jax.random.key_impl(like))
 
 
-def _sha256(arrays: dict[str, np.ndarray]) -> str:
-    total = hashlib.sha256()
+def _sha256(arrays: dict[str, np.ndarray], note: dict[str, Any]) -> str:
+    total = hashlib.sha256(json.dumps(note, sort_keys=True).encode())
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         total.update(f"{name} {array.shape} {array.dtype}".encode())

@@ -182,18 +182,7 @@ class FinetuneConfig:
         for name in counts:
             if getattr(self.data, name) is not None:
                 _at_least_one(name, getattr(self.data, name))
-        chosen = {
-            "optimizer": (self.optimizer, OptimizerName),
-            "objective": (self.objective, ObjectiveName),
-            "dtype": (self.dtype, ModelDtype),
-            "non_finite": (self.non_finite, NonFinite),
-            "slopes": (self.slopes, LogDtype),
-            "adapter": (self.tuned.adapter, AdapterName),
-        }
-        for name, (value, choices) in chosen.items():
-            if value not in get_args(choices):  # a file may say anything
-                names = ", ".join(get_args(choices))
-                raise ValueError(f"finetune: {name} must be one of {names}, got {value!r}.")
+        _check_choices(self)
         if self.objective != "loss" and self.optimizer in _NEED_DERIVATIVES:
             raise ValueError(
                 f"finetune: objective must be loss for {self.optimizer}, which follows a "
@@ -223,3 +212,18 @@ class FinetuneConfig:
 def _at_least_one(name: str, value: int) -> None:
     if value < 1:
         raise ValueError(f"finetune: {name} must be >= 1, got {value}.")
+
+
+def _check_choices(config: FinetuneConfig) -> None:
+    chosen = {
+        "optimizer": (config.optimizer, OptimizerName),
+        "objective": (config.objective, ObjectiveName),
+        "dtype": (config.dtype, ModelDtype),
+        "non_finite": (config.non_finite, NonFinite),
+        "slopes": (config.slopes, LogDtype),
+        "adapter": (config.tuned.adapter, AdapterName),
+    }
+    for name, (value, choices) in chosen.items():
+        if value not in get_args(choices):  # a file may say anything
+            names = ", ".join(get_args(choices))
+            raise ValueError(f"finetune: {name} must be one of {names}, got {value!r}.")

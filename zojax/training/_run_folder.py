@@ -83,8 +83,11 @@ class RunFolder:
             return []
         lines: list[dict[str, Any]] = []
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            with contextlib.suppress(ValueError):  # a crash may have torn the last one
-                lines.append(json.loads(line))
+            # A crash may have torn the last one; another that is no record says nothing either.
+            with contextlib.suppress(ValueError, RecursionError):
+                metrics = json.loads(line)
+                if isinstance(metrics, dict) and _are_metrics(metrics):
+                    lines.append(metrics)
         return lines
 
     def cut_metrics(self, step: int) -> None:
@@ -135,13 +138,36 @@ def to_resume(config: FinetuneConfig) -> FinetuneConfig:
             "besides. Leave them out, or begin another run."
         )
     saved = load_config(folder)
-    results = folder / _RESULTS
-    if results.is_file() and json.loads(results.read_text(encoding="utf-8")).get("complete"):
+    if _is_complete(folder / _RESULTS):
         raise ValueError(
             f"finetune: resume must be a run that is not at its end, got {folder}, which has taken "
             f"all of its {saved.steps} steps."
         )
     return dataclasses.replace(saved, output=folder, resume=folder, overwrite=False)
+
+
+def _is_complete(results: Path) -> bool:
+    """Whether a run's results say that it has taken all of its steps."""
+    if not results.is_file():
+        return False
+    try:
+        return bool(json.loads(results.read_text(encoding="utf-8")).get("complete"))
+    except (ValueError, RecursionError, AttributeError) as error:
+        raise ValueError(
+            f"finetune: resume: {results} must be a run's results, got something else ({error!r}). "
+            "Remove it: the run writes it again."
+        ) from error
+
+
+def _are_metrics(line: dict[str, Any]) -> bool:
+    numbers = [value for value in line.values() if value is not None]
+    sound = all(type(value) is float or _is_count(value) for value in numbers)
+    return sound and _is_count(line.get("step"))
+
+
+def _is_count(value: Any) -> bool:
+    """Whether it is an int that a picture can hold."""
+    return type(value) is int and abs(value) < 1 << 62
 
 
 def as_json(config: FinetuneConfig) -> dict[str, Any]:
