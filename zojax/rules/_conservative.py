@@ -10,7 +10,7 @@ from jax import lax
 from zojax import _check
 from zojax._types import Array, Evaluation, Params, ValueFn
 from zojax.rules._given import GivenNoise
-from zojax.streaming import EVALUATIONS, loss_at
+from zojax.streaming import EVALUATIONS, loss_at, map_points
 
 
 class ConservativeState(NamedTuple):
@@ -79,7 +79,7 @@ def conservative(*, evaluation: Evaluation = "streamed") -> optax.GradientTransf
         if evaluation == "in_place":
             losses = jnp.stack([loss(step, sign) for sign in signs])
         else:
-            losses = lax.map(lambda sign: loss(step, sign), signs)
+            losses = map_points(lambda sign: loss(step, sign), signs)
         best = jnp.argmin(jnp.where(jnp.isnan(losses), jnp.inf, losses))
         sign = signs[best]
         tried = jax.tree.map(lambda update: update * sign.astype(update.dtype), updates)

@@ -11,7 +11,7 @@ from zojax import _check
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
 from zojax.directions import Direction, Draws, Gaussian
 from zojax.rules._given import GivenNoise
-from zojax.streaming import EVALUATIONS, loss_at
+from zojax.streaming import EVALUATIONS, loss_at, map_points
 
 # Where optax's rules keep their first moment.
 MOMENTA = ("mu", "trace")
@@ -115,7 +115,7 @@ def on_perturbation(
         if evaluation == "in_place":
             losses = jnp.stack([loss(noises, scale), loss(noises, -scale)])
         else:
-            losses = lax.map(lambda s: loss(noises, s), jnp.stack([scale, -scale]))
+            losses = map_points(lambda s: loss(noises, s), jnp.stack([scale, -scale]))
         slope = (losses[0] - losses[1]) / (2.0 * scale)
         estimate = [
             (slope * d).astype(leaf.dtype) if moves else jnp.zeros_like(leaf)

@@ -1,0 +1,107 @@
+"""Several processes that train together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+# jax reads the first by itself; the others go with it, as its jobs' scripts call them.
+COORDINATOR, NUM_PROCESSES, PROCESS_ID = (
+    "JAX_COORDINATOR_ADDRESS",
+    "JAX_NUM_PROCESSES",
+    "JAX_PROCESS_ID",
+)
+# How long processes wait at the end for the others: process 0 may be writing a model.
+_SHUTDOWN_SECONDS = 24 * 3600
+
+
+def join(
+    coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None
+) -> bool:
+    """Join the other processes of a job, if there are to be any, by ``jax.distributed``.
+
+    Called before anything that makes JAX look for its devices. Afterwards ``jax.devices()`` are
+    those of all processes.
+
+    Args:
+      coordinator: ``"host:port"``, where process 0 listens and all others find it; ``"auto"`` leaves
+        all three to JAX, which knows Slurm, Open MPI, Kubernetes and Cloud TPU. Without it, the
+        environment variable ``JAX_COORDINATOR_ADDRESS``; without that, there is one process.
+      num_processes: How many; without it, ``JAX_NUM_PROCESSES``.
+      process_id: Which one this is, from 0; without it, ``JAX_PROCESS_ID``.
+
+    Returns:
+      Whether there are several processes.
+
+    Raises:
+      ValueError: Some of the three are missing or do not fit together.
+    """
+    coordinator = coordinator or os.environ.get(COORDINATOR)
+    if coordinator is None:
+        if num_processes is not None or process_id is not None:
+            raise ValueError(
+                f"join: num_processes and process_id need a coordinator, got {num_processes} and "
+                f"{process_id} without. Give its host:port, or set {COORDINATOR}."
+            )
+        return False
+    # It would take SIGTERM for itself; a run that is told to end ends by its own handler.
+    jax.config.update("jax_enable_preemption_service", False)  # noqa: FBT003
+    if coordinator == "auto":
+        jax.distributed.initialize(shutdown_timeout_seconds=_SHUTDOWN_SECONDS)
+        return jax.process_count() > 1
+    count = _from("num_processes", num_processes, NUM_PROCESSES)
+    number = _from("process_id", process_id, PROCESS_ID)
+    if ":" not in coordinator or not 0 <= number < count:
+        raise ValueError(
+            f"join: coordinator must be host:port and process_id within 0 … num_processes - 1, "
+            f"got {coordinator!r}, process_id {number} and num_processes {count}."
+        )
+    jax.distributed.initialize(
+        coordinator, count, number, shutdown_timeout_seconds=_SHUTDOWN_SECONDS
+    )
+    return count > 1
+
+
+def _from(name: str, value: int | None, variable: str) -> int:
+    if value is not None:
+        return value
+    text = os.environ.get(variable, "")
+    if not text.isdecimal():
+        raise ValueError(
+            f"join: with a coordinator, {name} must be given, or {variable} be a number; got "
+            f"{text!r}."
+        )
+    return int(text)
+
+
+class Agreed:
+    """A flag that all processes raise at the same call, once one of them has raised it.
+
+    A process that ends a loop alone leaves the others waiting in their next collective.
+
+    Args:
+      flag: This process's own.
+      mesh: Devices of all processes, along one axis.
+
+    Cost: 4 bytes of each device cross the wire at each call, which returns what the processes had
+      said at the call before: nothing waits for the step that has just begun.
+    """
+
+    def __init__(self, flag: Callable[[], bool], mesh: Mesh) -> None:
+        (axis,) = mesh.axis_names
+        self._flag, self._size = flag, mesh.size
+        self._sharding = NamedSharding(mesh, PartitionSpec(axis))
+        self._any = jax.jit(jnp.max, out_shardings=NamedSharding(mesh, PartitionSpec()))
+        self._said: jax.Array | None = None
+
+    def __call__(self) -> bool:
+        """Tell the others, and return whether any of them had raised it at the last call."""
+        said, mine = self._said, np.full(self._size, self._flag(), np.int32)
+        values = jax.make_array_from_callback(mine.shape, self._sharding, lambda i: mine[i])
+        self._said = self._any(values)
+        return said is not None and bool(said)

@@ -1,0 +1,80 @@
+"""How a run is spread over devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from zojax.parallel._processes import Agreed
+from zojax.parallel._put import pad_batch, replicate, shard_batch
+from zojax.parallel._queries import query_parallel
+
+Parallel: TypeAlias = Literal["data", "query"]
+Step = TypeVar("Step", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Spread:
+    """All devices of all processes, along one axis, or one device as ever.
+
+    Attributes:
+      mesh: The devices; None for one.
+      parallel: What they share: the examples of a batch, or the queries and signs of a step.
+    """
+
+    mesh: Mesh | None = None
+    parallel: Parallel = "data"
+
+    @classmethod
+    def of(cls, parallel: Parallel | None) -> Spread:
+        """Spread over what there is, where ``parallel`` asks for it or processes are several."""
+        if parallel is None and jax.process_count() == 1:
+            return cls()
+        parallel = parallel or "data"
+        mesh = jax.make_mesh((jax.device_count(),), (parallel,), (AxisType.Auto,))
+        return cls(mesh, parallel)
+
+    @property
+    def devices(self) -> int:
+        """How many devices share the work."""
+        return 1 if self.mesh is None else self.mesh.size
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes files and shows progress: process 0 alone does."""
+        return jax.process_index() == 0
+
+    @property
+    def everywhere(self) -> NamedSharding | None:
+        """The sharding of what every device holds whole."""
+        return self.mesh and NamedSharding(self.mesh, PartitionSpec())
+
+    def replicated(self, tree: Any) -> Any:
+        """Put a tree on every device."""
+        return tree if self.mesh is None else replicate(tree, self.mesh)
+
+    def step(self, step: Step) -> Step:
+        """Share a step's queries, if that is what is shared."""
+        if self.mesh is None or self.parallel == "data":
+            return step
+        return query_parallel(step, self.mesh, self.parallel)
+
+    def training_batch(self, batch: Any) -> Any:
+        """Put a training batch on the devices: its rows shared out, or all of it on each."""
+        return self.replicated(batch) if self.parallel == "query" else self.shared_rows(batch)
+
+    def shared_rows(self, batch: Any) -> Any:
+        """Share a batch's examples out over the devices; what is filled up weighs 0."""
+        if self.mesh is None:
+            return batch
+        return shard_batch(pad_batch(batch, self.mesh.size), self.mesh, self.parallel)
+
+    def agreed(self, flag: Callable[[], bool]) -> Callable[[], bool]:
+        """Turn this process's flag into one that all processes see at the same call."""
+        if self.mesh is None or jax.process_count() == 1:
+            return flag
+        return Agreed(flag, self.mesh)
