@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from zojax.parallel import Parallel
+
 OptimizerName = Literal[
     "zo_adamu",
     "mezo",
@@ -133,6 +135,9 @@ class FinetuneConfig:
     """adam and sgd are first-order peers; the others need forward passes alone."""
     steps: int = 1000
     """Updates."""
+    parallel: Parallel | None = None
+    """What all devices share: a batch's examples (data), or queries and signs (query). Without it
+    one device is used, or with several processes data."""
     batch_size: int = 16
     """Training examples of a step, at most as many as there are."""
     eval_batch_size: int = 64

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
-
+from zojax.parallel import Spread
 from zojax.training._config import FinetuneConfig
-from zojax.training._curve import draw_curve, require_matplotlib
+from zojax.training._curve import require_matplotlib
 from zojax.training._data import load_data
 from zojax.training._evaluation import Scores, evaluate
 from zojax.training._loop import NonFiniteLossError
@@ -19,7 +18,6 @@ from zojax.training._observer import Observer
 from zojax.training._optimizer import make_optimizer, resolve
 from zojax.training._run_folder import (
     BEST,
-    CURVE,
     TUNED,
     RunFolder,
     load_config,
@@ -78,18 +76,27 @@ def finetune(config: FinetuneConfig, observer: Observer | None = None) -> Result
     observer = observer or Observer()
     config = _absolute(resolve(config))
     require_matplotlib()
-    folder = output_folder(config)
+    spread = Spread.of(config.parallel)
+    folder = output_folder(config) if spread.writes else Path()
 
     observer.status(f"loading {config.model}")
     tuned = load_to_tune(config)
+    tuned = tuned.at(spread.replicated(tuned.model.params))
     params = tuned.model.params
     data = load_data(config, tuned.model)
     optimizer = make_optimizer(config, tuned.moving(params))
     optimizer = optimizer._replace(tx=tuned.only(optimizer.tx))
-    run = RunFolder(folder, config)
+    spread.require(
+        batch_size=min(config.batch_size, len(data.train)),
+        losses=optimizer.forward_passes if optimizer.zeroth_order else 0,
+        in_place=optimizer.in_place,
+    )
+    run = RunFolder(folder, config, writes=spread.writes)
     loaded = time.perf_counter()
 
-    totals = CompiledByShape(data.task.totals, "the forward pass", observer.status)
+    totals = CompiledByShape(
+        data.task.totals, "the forward pass", observer.status, place=spread.shared_rows
+    )
     observer.status(f"measuring {config.model} before the first step")
     zero_shot = evaluate(totals, params, data.test)
     observer.measured("zero-shot", zero_shot)
@@ -97,34 +104,34 @@ def finetune(config: FinetuneConfig, observer: Observer | None = None) -> Result
     run.log(step=0, dev_accuracy=dev.accuracy, dev_loss=dev.loss)
     best = Best(0, dev, to_host(tuned.moving(params)))
 
-    training = Training(config, tuned, data, optimizer, totals, observer)
+    training = Training(config, tuned, data, optimizer, totals, observer, spread)
     try:
         last, interrupted = training.run(run, best)
     except NonFiniteLossError as error:
         if best.step:
             # The loop has taken the memory of the parameters that an adapter stands beside.
             tuned = tuned if tuned.adapter is None else load_to_tune(config)
-            tuned.save(tuned.whole(best.params, tuned.model.params), folder / BEST)
+            run.save(tuned, tuned.whole(best.params, tuned.model.params), BEST)
             error.add_note(f"The best parameters before it, of step {best.step}, are in {folder}.")
         run.write_results({"failed": str(error), "best_step": best.step})
         raise
     finally:
         observer.stopped()
-        draw_curve(folder / CURVE, f"{config.optimizer} on {config.model}", run.read_metrics())
+        run.draw_curve(f"{config.optimizer} on {config.model}")
 
     observer.status("saving the model")
-    tuned.save(last.params, folder / TUNED)
+    run.save(tuned, spread.local(last.params), TUNED)
     best_params = tuned.whole(best.params, last.params)
     best_is_new = best.step not in (0, last.step)
     if best_is_new:
-        tuned.save(best_params, folder / BEST)
+        run.save(tuned, spread.local(best_params), BEST)
     tuned_scores = best_scores = None
     if not interrupted:
         observer.status("measuring the tuned model")
         tuned_scores = evaluate(totals, last.params, data.test)
         best_scores = zero_shot if best.step == 0 else tuned_scores
         if best_is_new:
-            best_scores = evaluate(totals, jax.device_put(best_params), data.test)
+            best_scores = evaluate(totals, spread.replicated(best_params), data.test)
     result = Result(
         folder=folder,
         model_folder=folder / TUNED,

@@ -10,7 +10,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from zojax.models._language_model import Params
 from zojax.training._config import AdapterConfig, DataConfig, FinetuneConfig, HyperParameters
+from zojax.training._curve import draw_curve
+from zojax.training._tuned import Tuned
 
 _CONFIG, _METRICS, _RESULTS = "config.json", "metrics.jsonl", "results.json"
 TUNED, BEST, CURVE = "model", "best", "curve.png"
@@ -47,26 +50,42 @@ class RunFolder:
     Args:
       folder: Made where it is missing; an older run's files in it are removed, no others.
       config: Written at once.
+      writes: Whether this process is the one that writes; otherwise nothing is done.
     """
 
-    def __init__(self, folder: Path, config: FinetuneConfig) -> None:
+    def __init__(self, folder: Path, config: FinetuneConfig, *, writes: bool = True) -> None:
+        self.folder, self._writes = folder, writes
+        if not writes:
+            return
         folder.mkdir(parents=True, exist_ok=True)
         for name in (_CONFIG, _METRICS, _RESULTS, CURVE):
             (folder / name).unlink(missing_ok=True)
         for name in (TUNED, BEST):
             shutil.rmtree(folder / name, ignore_errors=True)
-        self.folder = folder
         settings = {**dataclasses.asdict(config), "versions": _versions()}
         _write_json(folder / _CONFIG, settings)
 
     def log(self, **metrics: Any) -> None:
         """Add a line to metrics.jsonl."""
+        if not self._writes:
+            return
         with (self.folder / _METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(metrics) + "\n")
 
     def write_results(self, results: dict[str, Any]) -> None:
         """Write results.json."""
-        _write_json(self.folder / _RESULTS, results)
+        if self._writes:
+            _write_json(self.folder / _RESULTS, results)
+
+    def save(self, tuned: Tuned, params: Params, part: str) -> None:
+        """Write a model into a folder of its own."""
+        if self._writes:
+            tuned.save(params, self.folder / part)
+
+    def draw_curve(self, title: str) -> None:
+        """Draw what :meth:`log` wrote."""
+        if self._writes:
+            draw_curve(self.folder / CURVE, title, self.read_metrics())
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Read what :meth:`log` wrote."""

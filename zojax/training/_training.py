@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from zojax.models._language_model import Params
+from zojax.parallel import Spread
 from zojax.tasks import training_batches
 from zojax.training._config import FinetuneConfig
 from zojax.training._data import Data
@@ -46,6 +47,7 @@ class Training:
       optimizer: Makes the steps.
       totals: Measures a batch.
       observer: Hears every tick.
+      spread: The devices.
     """
 
     def __init__(
@@ -56,17 +58,26 @@ class Training:
         optimizer: Optimizer,
         totals: CompiledByShape,
         observer: Observer,
+        spread: Spread,
     ) -> None:
         self._config, self._tuned, self._data = config, tuned, data
         self._optimizer, self._totals, self._observer = optimizer, totals, observer
+        self._spread = spread
         # In place, the step perturbs outside jit: the loss alone is compiled.
         if optimizer.in_place:
-            self._compiled = CompiledByShape(data.task.loss, "the forward pass", observer.status)
+            self._compiled = CompiledByShape(
+                data.task.loss, "the forward pass", observer.status, place=spread.training_batch
+            )
             self._step = make_step(optimizer, self._compiled)
         else:
-            step = make_step(optimizer, data.task.loss)
+            step = spread.step(make_step(optimizer, data.task.loss))
             self._compiled = CompiledByShape(
-                step, f"{config.optimizer}'s step", observer.status, donate_argnums=(0, 1)
+                step,
+                f"{config.optimizer}'s step",
+                observer.status,
+                donate_argnums=(0, 1),
+                place=spread.training_batch,
+                out_shardings=spread.everywhere,
             )
             self._step = self._compiled
 
@@ -80,7 +91,7 @@ class Training:
         config, data, optimizer = self._config, self._data, self._optimizer
         batch_size = min(config.batch_size, len(data.train))
         params = self._tuned.model.params
-        state = jax.jit(optimizer.tx.init)(params)
+        state = jax.jit(optimizer.tx.init, out_shardings=self._spread.everywhere)(params)
         head = (params,) if optimizer.in_place else (params, state)
         shapes = [data.train.abstract_batch(length, batch_size) for length in data.lengths]
         self._compiled.prepare(*((*head, batch) for batch in shapes))
@@ -96,7 +107,7 @@ class Training:
                 log_every=config.log_every,
                 eval_every=config.eval_every,
                 evaluate_dev=lambda params: evaluate(self._totals, params, data.dev),
-                stop=interrupted,
+                stop=self._spread.agreed(interrupted),
             )
             tick = next(ticks)
             self._record(tick, run, best)
