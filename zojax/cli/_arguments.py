@@ -1,7 +1,7 @@
 """The command line's arguments, made from the configuration's classes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +10,31 @@ import tyro
 from zojax import gallery
 from zojax.training import FinetuneConfig
 from zojax.training._optimizer import DEFAULTS
+
+
+@dataclass(frozen=True)
+class ProcessArguments:
+    """Several processes, on this host or on many; see also --parallel."""
+
+    processes: int = 1
+    """Start so many on this host, which share each step."""
+    coordinator: str | None = None
+    """For processes on several hosts, each started by itself: the host:port of process 0, or auto
+    under Slurm, Open MPI, Kubernetes or Cloud TPU. Without it, JAX_COORDINATOR_ADDRESS."""
+    num_processes: int | None = None
+    """How many there are, with --coordinator. Without it, JAX_NUM_PROCESSES."""
+    process_id: int | None = None
+    """Which one this is, from 0, with --coordinator. Without it, JAX_PROCESS_ID."""
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """What ``zojax finetune`` takes; the command's help is :func:`_finetune_description`."""
+
+    config: FinetuneConfig = field(default_factory=FinetuneConfig)
+    """The run."""
+    job: ProcessArguments = field(default_factory=ProcessArguments)
+    """Who runs it."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +97,11 @@ class GalleryArguments:
 
 def parse(
     arguments: Sequence[str],
-) -> FinetuneConfig | Evaluate | PlanArguments | GalleryArguments:
+) -> Finetune | Evaluate | PlanArguments | GalleryArguments:
     """Read the arguments; exits by itself for ``--help`` and for what it does not know."""
     commands: Any = (
         Annotated[
-            FinetuneConfig,
+            Finetune,
             tyro.conf.subcommand("finetune", description=_finetune_description()),
         ]
         | Annotated[Evaluate, tyro.conf.subcommand("eval")]

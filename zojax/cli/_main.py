@@ -5,10 +5,18 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import metadata
+from typing import TYPE_CHECKING
 
-from zojax.training import FinetuneConfig, NonFiniteLossError, evaluate_run, finetune
+import jax
+
+from zojax import parallel
+from zojax.training import NonFiniteLossError, evaluate_run, finetune
+
+if TYPE_CHECKING:
+    from zojax.cli._arguments import Finetune
 
 _USER_ERRORS = (ImportError, OSError, ValueError, NonFiniteLossError)
 
@@ -30,18 +38,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(arguments or ["--help"])
     except KeyboardInterrupt:
         print("zojax: interrupted; nothing more is saved", file=sys.stderr)
-        return 130
+        status = parallel.INTERRUPTED
     except _USER_ERRORS as error:
         if os.environ.get("ZOJAX_TRACEBACK"):
-            raise
+            if not jax.distributed.is_initialized():
+                raise
+            traceback.print_exc()
         print("\n".join([f"zojax: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
         print("(ZOJAX_TRACEBACK=1 shows where)", file=sys.stderr)
-        return 1
+        status = 1
+    except Exception:
+        if not jax.distributed.is_initialized():
+            raise
+        traceback.print_exc()
+        status = 1
+    if jax.distributed.is_initialized():
+        parallel.abandon(status)
+    return status
 
 
 def _run(arguments: list[str]) -> int:
     try:
-        from zojax.cli._arguments import GalleryArguments, PlanArguments, parse
+        from zojax.cli._arguments import Finetune, GalleryArguments, PlanArguments, parse
     except ModuleNotFoundError as error:
         raise ImportError('the command line needs tyro: pip install "zojax[demo]".') from error
     from zojax.cli._console import make_console
@@ -55,10 +73,29 @@ def _run(arguments: list[str]) -> int:
     if isinstance(command, GalleryArguments):
         run_gallery(command, shlex.join(["zojax", *arguments]))
         return 0
-    console = make_console()
-    if not isinstance(command, FinetuneConfig):
-        evaluate_run(command.run, console)
+    if not isinstance(command, Finetune):
+        evaluate_run(command.run, make_console())
         return 0
-    result = finetune(command, console)
-    console.report(result)
-    return 130 if result.tuned is None else 0
+    return _finetune(command, arguments)
+
+
+def _finetune(command: Finetune, arguments: list[str]) -> int:
+    from zojax.cli._console import make_console
+
+    job = command.job
+    if job.processes != 1:
+        if job.coordinator is not None:
+            raise ValueError(
+                "finetune: processes, all on this host, must not be given with coordinator, whose "
+                "processes are started one by one."
+            )
+        again = [sys.executable, "-P", "-m", "zojax", *arguments, "--processes=1"]
+        return parallel.launch(again, job.processes)
+    parallel.join(job.coordinator, job.num_processes, job.process_id)
+    if jax.process_index() > 0:
+        result = finetune(command.config)
+    else:
+        console = make_console()
+        result = finetune(command.config, console)
+        console.report(result)
+    return parallel.INTERRUPTED if result.tuned is None else 0

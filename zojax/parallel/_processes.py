@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -29,9 +31,9 @@ def join(
     those of all processes.
 
     Args:
-      coordinator: ``"host:port"``, where process 0 listens and all others find it; ``"auto"`` leaves
-        all three to JAX, which knows Slurm, Open MPI, Kubernetes and Cloud TPU. Without it, the
-        environment variable ``JAX_COORDINATOR_ADDRESS``; without that, there is one process.
+      coordinator: ``"host:port"``, where process 0 listens and all others find it; ``"auto"``
+        leaves all three to JAX, which knows Slurm, Open MPI, Kubernetes and Cloud TPU. Without it,
+        the environment variable ``JAX_COORDINATOR_ADDRESS``; without that, there is one process.
       num_processes: How many; without it, ``JAX_NUM_PROCESSES``.
       process_id: Which one this is, from 0; without it, ``JAX_PROCESS_ID``.
 
@@ -50,7 +52,7 @@ def join(
             )
         return False
     # It would take SIGTERM for itself; a run that is told to end ends by its own handler.
-    jax.config.update("jax_enable_preemption_service", False)  # noqa: FBT003
+    jax.config.update("jax_enable_preemption_service", False)
     if coordinator == "auto":
         jax.distributed.initialize(shutdown_timeout_seconds=_SHUTDOWN_SECONDS)
         return jax.process_count() > 1
@@ -65,6 +67,16 @@ def join(
         coordinator, count, number, shutdown_timeout_seconds=_SHUTDOWN_SECONDS
     )
     return count > 1
+
+
+def abandon(status: int) -> NoReturn:
+    """End this process of several at once, without the usual wait for the others at the end.
+
+    They may be waiting for this one in a collective, which ends when its connections do.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _from(name: str, value: int | None, variable: str) -> int:

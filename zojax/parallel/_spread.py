@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from zojax.parallel._processes import Agreed
@@ -39,11 +40,6 @@ class Spread:
         return cls(mesh, parallel)
 
     @property
-    def devices(self) -> int:
-        """How many devices share the work."""
-        return 1 if self.mesh is None else self.mesh.size
-
-    @property
     def writes(self) -> bool:
         """Whether this process writes files and shows progress: process 0 alone does."""
         return jax.process_index() == 0
@@ -55,7 +51,37 @@ class Spread:
 
     def replicated(self, tree: Any) -> Any:
         """Put a tree on every device."""
-        return tree if self.mesh is None else replicate(tree, self.mesh)
+        return jax.device_put(tree) if self.mesh is None else replicate(tree, self.mesh)
+
+    def local(self, tree: Any) -> Any:
+        """Copy what every device holds whole to the host, where one process can read it alone."""
+        return tree if self.mesh is None else jax.tree.map(np.asarray, tree)
+
+    def require(self, *, batch_size: int, losses: int, in_place: bool) -> None:
+        """Refuse work that cannot be shared out.
+
+        Args:
+          batch_size: Examples of a training batch.
+          losses: What a step asks for, 0 for a first-order step.
+          in_place: Whether the step leaves JAX.
+
+        Raises:
+          ValueError: There are more devices than examples, or than losses, to share.
+        """
+        if self.mesh is None:
+            return
+        if self.parallel == "data" and batch_size < self.mesh.size:
+            raise ValueError(
+                f"finetune: parallel data needs an example for each of the {self.mesh.size} "
+                f"devices, got batches of {batch_size}. Raise batch_size, or use fewer devices."
+            )
+        if self.parallel == "query" and (in_place or losses < self.mesh.size):
+            got = "one that leaves JAX, in_place" if in_place else f"{losses}"
+            raise ValueError(
+                f"finetune: parallel query needs a loss for each of the {self.mesh.size} devices "
+                f"in a step inside JAX, got {got}. Raise num_queries, use fewer devices, or "
+                "parallel data."
+            )
 
     def step(self, step: Step) -> Step:
         """Share a step's queries, if that is what is shared."""

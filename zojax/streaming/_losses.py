@@ -11,8 +11,8 @@ from jax.core import Tracer
 from zojax._types import Array, Evaluation, Params, ValueFn
 from zojax.directions import Draws, LeafNoise, alone, is_vector
 from zojax.streaming._interpret import interpret
-from zojax.streaming._points import map_points
 from zojax.streaming._perturbed import Perturbed, perturb
+from zojax.streaming._points import map_points
 from zojax.streaming._tiles import large_bytes
 
 Noises: TypeAlias = Sequence[LeafNoise | None]
