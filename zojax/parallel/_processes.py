@@ -10,7 +10,9 @@ from typing import NoReturn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from zojax.parallel._put import shard_batch
 
 # jax reads the first by itself; the others go with it, as its jobs' scripts call them.
 COORDINATOR, NUM_PROCESSES, PROCESS_ID = (
@@ -55,7 +57,7 @@ def join(
     jax.config.update("jax_enable_preemption_service", False)
     if coordinator == "auto":
         jax.distributed.initialize(shutdown_timeout_seconds=_SHUTDOWN_SECONDS)
-        return jax.process_count() > 1
+        return _connected()
     count = _from("num_processes", num_processes, NUM_PROCESSES)
     number = _from("process_id", process_id, PROCESS_ID)
     if ":" not in coordinator or not 0 <= number < count:
@@ -66,7 +68,20 @@ def join(
     jax.distributed.initialize(
         coordinator, count, number, shutdown_timeout_seconds=_SHUTDOWN_SECONDS
     )
-    return count > 1
+    return _connected()
+
+
+def _connected() -> bool:
+    """Open the processes' connections; tell whether there are several."""
+    if jax.process_count() == 1:
+        return False
+    # On CPU they are opened by the first collective, which gives up after half a minute where a
+    # process is late: later on one may be, for it compiles or reads a model more slowly.
+    mesh = jax.make_mesh((jax.device_count(),), ("all",), (AxisType.Auto,))
+    ones = shard_batch(np.ones(mesh.size, np.int32), mesh, "all")
+    total = jax.jit(jnp.sum, out_shardings=NamedSharding(mesh, PartitionSpec()))(ones)
+    total.block_until_ready()
+    return True
 
 
 def abandon(status: int) -> NoReturn:
