@@ -30,8 +30,9 @@ def test_processes_train_to_the_parameters_of_one(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    # A device each, not the tests' eight.
+    # A device each, not the tests' eight; and no torch, whose import takes transformers seconds.
     monkeypatch.delenv("XLA_FLAGS")
+    monkeypatch.setenv("USE_TORCH", "0")
     command = [sys.executable, str(Path(opt_mini_job.__file__)), str(tmp_path)]
     assert parallel.launch(command, processes) == 0
     reports: list[dict[str, Any]] = [
