@@ -61,16 +61,16 @@ def test_ctrl_c_ends_all_processes_at_the_same_step(arguments: list[str], tmp_pa
     run = tmp_path / "run"
     arguments += ["--steps=1000000", "--eval-every=20", f"--output={run}", "--processes=2"]
     command = [sys.executable, "-P", "-m", "zojax", *arguments]
-    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    try:
-        assert parent.stdout is not None
-        while not parent.stdout.readline().startswith("step 20/"):
-            assert parent.poll() is None
-        parent.send_signal(signal.SIGINT)
-        said = parent.stdout.read()
-        assert parent.wait(60) == 130
-    finally:
-        parent.terminate()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        try:
+            assert parent.stdout is not None
+            while not parent.stdout.readline().startswith("step 20/"):
+                assert parent.poll() is None
+            parent.send_signal(signal.SIGINT)
+            said = parent.stdout.read()
+            assert parent.wait(60) == 130
+        finally:
+            parent.terminate()
     stopped = re.search(r"interrupted after step (\d+)", said)
     assert stopped is not None
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
