@@ -11,7 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from zojax import parallel
+from zojax.parallel import join
+from zojax.parallel._spread import Spread
 from zojax.training import DataConfig, FinetuneConfig, HyperParameters
 from zojax.training._data import load_data
 from zojax.training._optimizer import make_optimizer, resolve
@@ -28,7 +29,7 @@ CONFIG = FinetuneConfig(
 STEPS = 3
 
 
-def train(spread: parallel.Spread) -> tuple[list[np.ndarray], list[float]]:
+def train(spread: Spread) -> tuple[list[np.ndarray], list[float]]:
     """Parameters after the steps, and the steps' losses."""
     from zojax.tasks import training_batches
 
@@ -56,18 +57,18 @@ def train(spread: parallel.Spread) -> tuple[list[np.ndarray], list[float]]:
 
 def main(folder: Path) -> None:
     """Train in both ways; write parameters, losses, and what this process alone can tell."""
-    parallel.join()
+    join()
     number = jax.process_index()
     report: dict[str, Any] = {"processes": jax.process_count()}
     for how in ("query", "data"):
-        spread = parallel.Spread.of(how)
+        spread = Spread.of(how)
         leaves, losses = train(spread)
         digest = hashlib.sha256(b"".join(np.ascontiguousarray(x).tobytes() for x in leaves))
         report[how] = {"losses": losses, "parameters": digest.hexdigest()}
         if number == 0:
             np.savez(folder / f"{how}.npz", *leaves)
     calls = iter(range(5))
-    flag = parallel.Spread.of("data").agreed(lambda: next(calls) == 2 and number == 1)
+    flag = Spread.of("data").agreed(lambda: next(calls) == 2 and number == 1)
     report["agreed"] = [flag() for _ in range(5)]
     (folder / f"{number}.json").write_text(json.dumps(report))
 

@@ -12,6 +12,7 @@ import opt_mini_job
 import pytest
 
 from zojax import parallel
+from zojax.parallel._spread import Spread
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def alone() -> tuple[list[np.ndarray], list[float]]:
     from jax import numpy_dtype_promotion
 
     with numpy_dtype_promotion("standard"):
-        return opt_mini_job.train(parallel.Spread())
+        return opt_mini_job.train(Spread())
 
 
 @pytest.mark.parametrize("processes", [2, 4])

@@ -32,7 +32,9 @@ def test_each_device_gets_its_rows(mesh: Mesh):
     ):
         np.testing.assert_array_equal(shard.data, rows)
     np.testing.assert_array_equal(placed["b"], batch["b"])
-    everywhere = parallel.replicate(batch, mesh)
+    everywhere = parallel.replicate({**batch, "key": jax.random.key(3)}, mesh)
+    assert everywhere["key"] == jax.random.key(3)
+    assert len(everywhere["key"].sharding.device_set) == 4
     for shard in everywhere["a"].addressable_shards:
         np.testing.assert_array_equal(shard.data, batch["a"])
 

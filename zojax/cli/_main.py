@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import jax
 
-from zojax import parallel
+from zojax.parallel import join, launch
+from zojax.parallel._launch import INTERRUPTED
+from zojax.parallel._processes import abandon
 from zojax.training import NonFiniteLossError, evaluate_run, finetune
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(arguments or ["--help"])
     except KeyboardInterrupt:
         print("zojax: interrupted; nothing more is saved", file=sys.stderr)
-        status = parallel.INTERRUPTED
+        status = INTERRUPTED
     except _USER_ERRORS as error:
         if os.environ.get("ZOJAX_TRACEBACK"):
             if not jax.distributed.is_initialized():
@@ -53,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         status = 1
     if jax.distributed.is_initialized():
-        parallel.abandon(status)
+        abandon(status)
     return status
 
 
@@ -90,12 +92,12 @@ def _finetune(command: Finetune, arguments: list[str]) -> int:
                 "processes are started one by one."
             )
         again = [sys.executable, "-P", "-m", "zojax", *arguments, "--processes=1"]
-        return parallel.launch(again, job.processes)
-    parallel.join(job.coordinator, job.num_processes, job.process_id)
+        return launch(again, job.processes)
+    join(job.coordinator, job.num_processes, job.process_id)
     if jax.process_index() > 0:
         result = finetune(command.config)
     else:
         console = make_console()
         result = finetune(command.config, console)
         console.report(result)
-    return parallel.INTERRUPTED if result.tuned is None else 0
+    return INTERRUPTED if result.tuned is None else 0

@@ -4,22 +4,14 @@ Batches are shared out by putting them on a mesh (:func:`shard_batch`), queries 
 (:func:`query_parallel`); either way nothing but losses crosses the wire.
 """
 
-from zojax.parallel._launch import INTERRUPTED as INTERRUPTED
 from zojax.parallel._launch import launch as launch
-from zojax.parallel._processes import abandon as abandon
 from zojax.parallel._processes import join as join
 from zojax.parallel._put import pad_batch as pad_batch
 from zojax.parallel._put import replicate as replicate
 from zojax.parallel._put import shard_batch as shard_batch
 from zojax.parallel._queries import query_parallel as query_parallel
-from zojax.parallel._spread import Parallel as Parallel
-from zojax.parallel._spread import Spread as Spread
 
 __all__ = [
-    "INTERRUPTED",
-    "Parallel",
-    "Spread",
-    "abandon",
     "join",
     "launch",
     "pad_batch",

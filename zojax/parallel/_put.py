@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -13,7 +14,8 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     """Put a copy of ``tree`` on every device of ``mesh``.
 
     Args:
-      tree: Arrays, of the host or of one device; the same ones in every process.
+      tree: Arrays and keys, of the host or of one device, or replicated ones; the same in every
+        process.
       mesh: The devices, of this process or of several.
 
     Returns:
@@ -79,6 +81,9 @@ def _put(tree: Any, sharding: NamedSharding) -> Any:
     def put(leaf: Any) -> Any:
         if isinstance(leaf, jax.ShapeDtypeStruct):
             return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            data = put(jax.random.key_data(leaf))
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
         # device_put would compare the values between processes, which is communication.
         values = np.asarray(leaf)
         return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])

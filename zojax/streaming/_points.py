@@ -11,8 +11,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from zojax._types import Array
-
 # Of the mesh, while a step is traced that shares its points.
 _axis: ContextVar[str | None] = ContextVar("axis", default=None)
 
@@ -51,24 +49,5 @@ def map_points(function: Callable[[Any], Any], points: Any, *, batched: bool = F
     # Devices that are left over compute the last point, so that all take as many turns.
     own = jnp.minimum(lax.axis_index(axis) * turns + jnp.arange(turns), count - 1)
     mine = jax.tree.map(lambda x: x[own], points)
-    results = jax.vmap(function)(mine) if batched else _one_by_one(function, mine, turns)
+    results = jax.vmap(function)(mine) if batched else lax.map(function, mine)
     return jax.tree.map(lambda x: lax.all_gather(x, axis, tiled=True)[:count], results)
-
-
-def _one_by_one(function: Callable[[Any], Any], points: Any, turns: int) -> Any:
-    """``lax.map``, whose loop stays one for a single point too.
-
-    XLA would dissolve that, and the loss would be compiled into other code than in the loop of a
-    device that computes all points; its bits then differ.
-    """
-
-    def point(turn: int | Array) -> Any:
-        return jax.tree.map(lambda x: x[turn], points)
-
-    def fill(turn: Array, results: Any) -> Any:
-        values = function(point(turn))
-        return jax.tree.map(lambda all_, one: all_.at[turn].set(one), results, values)
-
-    shapes = jax.eval_shape(function, point(0))
-    results = jax.tree.map(lambda x: jnp.zeros((turns, *x.shape), x.dtype), shapes)
-    return lax.fori_loop(0, lax.optimization_barrier(turns), fill, results)

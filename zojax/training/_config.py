@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from zojax.parallel import Parallel
+from zojax.parallel._spread import Parallel
 
 OptimizerName = Literal[
     "zo_adamu",

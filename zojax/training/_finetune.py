@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zojax.parallel import Spread
+from zojax.parallel._spread import Spread
 from zojax.training._config import FinetuneConfig
 from zojax.training._curve import require_matplotlib
 from zojax.training._data import load_data

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from zojax.models._language_model import Params
-from zojax.parallel import Spread
+from zojax.parallel._spread import Spread
 from zojax.tasks import training_batches
 from zojax.training._config import FinetuneConfig
 from zojax.training._data import Data
