@@ -73,7 +73,9 @@ def test_one_that_does_not_hear_is_killed(monkeypatch: pytest.MonkeyPatch):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(100)
     """
+    start = time.monotonic()
     assert launch(python(code), 2) == 4
+    assert time.monotonic() - start < 30
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -85,7 +87,7 @@ def test_a_signal_reaches_every_process_once(number: signal.Signals, status: int
             time.sleep(0.5)
             sys.exit({status})
         signal.signal({int(number)}, hear)
-        open({str(tmp_path)!r} + f"/ready{{me}}", "w").close()
+        open({str(tmp_path)!r} + f"/ready{{me}}", "w").write(str(os.getpgid(0)))
         time.sleep(100)
     """
     code = "import sys; from zojax.parallel import launch; sys.exit(launch(sys.argv[1:], 2))"
@@ -95,6 +97,10 @@ def test_a_signal_reaches_every_process_once(number: signal.Signals, status: int
         while len(list(tmp_path.glob("ready*"))) < 2:
             assert parent.poll() is None
             time.sleep(0.05)
+        # In the parent's group a terminal's signal would reach them besides ours.
+        time.sleep(0.1)
+        groups = {path.read_text() for path in tmp_path.glob("ready*")}
+        assert str(parent.pid) not in groups
         os.killpg(parent.pid, number)
         assert parent.wait(60) == status
     finally:

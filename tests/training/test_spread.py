@@ -59,6 +59,7 @@ def test_eight_devices_tune_to_the_model_of_one(
         np.testing.assert_allclose(got, expected, rtol=0, atol=atol)
         assert np.abs(expected - before).max() > 1e-4
     assert run.tuned is not None
+    assert alone.tuned is not None
     assert run.tuned.accuracy == alone.tuned.accuracy
     np.testing.assert_allclose(run.tuned.loss, alone.tuned.loss, rtol=1e-5)
 
