@@ -68,7 +68,7 @@ def main(folder: Path) -> None:
         if number == 0:
             np.savez(folder / f"{how}.npz", *leaves)
     calls = iter(range(5))
-    flag = Spread.of("data").agreed(lambda: next(calls) == 2 and number == 1)
+    flag = Spread.of("data").agreed(lambda: 15 if next(calls) == 2 and number == 1 else 0)
     report["agreed"] = [flag() for _ in range(5)]
     (folder / f"{number}.json").write_text(json.dumps(report))
 

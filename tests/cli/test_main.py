@@ -165,5 +165,13 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch):
     assert "loss 0.2500  accuracy 75.0%  5 passes/s" in drawn
 
 
-def test_no_terminal_gets_lines():
-    assert type(make_console()) is Console
+def test_no_terminal_gets_lines(capsys: pytest.CaptureFixture[str]):
+    console = make_console()
+    assert type(console) is Console
+    written = Scores(0.25, 0.4, 8, f1=0.75, exact_match=0.5)
+    console.measured("zero-shot", written)
+    console.started(10)
+    console.ticked(Tick(4, 0.5, 8, 2.0, written, {}))
+    test, dev = capsys.readouterr().out.splitlines()
+    assert test == "zero-shot  F1 75.0%, exact match 50.0% of 8 test examples"
+    assert "dev F1 75.0%" in dev

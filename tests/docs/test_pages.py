@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import types
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 import pytest
 from flax import linen as nn
 
@@ -56,6 +58,11 @@ def test_the_quickstart_runs_as_printed():
     run_page("docs/quickstart.md")
 
 
+@pytest.mark.usefixtures("standard_promotion")
+def test_the_baselines_page_runs_as_printed():
+    assert run_page("docs/baselines.md")["found"].test.examples == 32
+
+
 def test_the_finetune_page_runs_as_printed():
     assert run_page("docs/finetune.md")["config"].optimizer == "mezo"
 
@@ -76,6 +83,13 @@ def test_the_tasks_page_runs_as_printed(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("standard_promotion")
 def test_the_adapters_page_runs_as_printed():
     run_page("docs/adapters.md")
+
+
+@pytest.mark.usefixtures("standard_promotion")
+def test_the_objectives_page_runs_as_printed(capsys):
+    given = run_page("docs/objectives.md")
+    assert optax.tree_utils.tree_get(given["state"], "value") < -5
+    assert len(ast.literal_eval(capsys.readouterr().out)) == 2
 
 
 def test_the_planning_page_runs_as_printed(capsys):

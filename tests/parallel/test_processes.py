@@ -41,8 +41,8 @@ def test_processes_train_to_the_parameters_of_one(
     ]
     assert all(report == reports[0] for report in reports)
     assert reports[0]["processes"] == processes
-    # The process that raised its flag at the third call is heard by all at the fourth.
-    assert reports[0]["agreed"] == [False, False, False, True, False]
+    # What one process says at the third call is heard by all at the fourth.
+    assert reports[0]["agreed"] == [0, 0, 0, 15, 0]
 
     leaves, losses = alone
     assert reports[0]["query"]["losses"] == losses

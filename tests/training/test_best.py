@@ -20,6 +20,14 @@ def test_more_accurate_parameters_win_and_less_loss_breaks_ties():
     assert kept == [(0, 0.0), (0, 0.0), (3, 3.0), (4, 4.0), (4, 4.0)]
 
 
+def test_written_answers_are_judged_by_their_f1():
+    best = Best(0, Scores(0.9, 0.1, 10, f1=0.2, exact_match=0.1), {"x": np.zeros(1)})
+    best.offer(1, Scores(0.0, 0.9, 10, f1=0.3, exact_match=0.0), {"x": np.ones(1)})
+    assert best.step == 1
+    best.offer(2, Scores(1.0, 0.0, 10, f1=0.25, exact_match=0.2), {"x": np.ones(1)})
+    assert best.step == 1
+
+
 def test_the_next_step_still_takes_the_memory_of_what_was_kept():
     params = {"x": jnp.arange(1000.0) + 1.0}
     place = params["x"].unsafe_buffer_pointer()

@@ -68,11 +68,14 @@ def test_eight_devices_tune_to_the_model_of_one(
     ("changes", "message"),
     [
         (dict(parallel="data", batch_size=7), "an example for each of the 8 devices, got batches"),
-        (dict(parallel="query", hyper=HyperParameters()), "a loss for each of the 8 .* got 2"),
-        (dict(parallel="query", optimizer="sgd", hyper=HyperParameters()), "got 0"),
+        (
+            dict(parallel="query", hyper=HyperParameters()),
+            "a loss for each of the 8 .* got steps of 2",
+        ),
+        (dict(parallel="query", optimizer="sgd", hyper=HyperParameters()), "got steps of 0"),
         (
             dict(parallel="query", hyper=HyperParameters(num_queries=4, evaluation="in_place")),
-            "got one that leaves JAX, in_place",
+            "must be for a step inside JAX",
         ),
     ],
 )

@@ -8,6 +8,7 @@ import optax
 from jax import lax
 
 from zojax import _check
+from zojax._meter import Measured, Meter, measured
 from zojax._types import (
     Array,
     Difference,
@@ -115,13 +116,18 @@ def spsa(
         params: Any = None,
         *,
         value_fn: ValueFn | None = None,
+        meter: Meter | None = None,
         **extra_args: Any,
     ) -> tuple[Any, SpsaState]:
         del updates, extra_args
         _check.parameters("spsa", params)
-        loss = loss_at("spsa", value_fn, params, evaluation)
         draws = Draws.at_step(direction, state.key, state.count, num_queries, params)
-        slopes, value = slopes_of(loss, draws, _check.at(eps, state.count), evaluation, batched)
+
+        def measure() -> Measured:
+            loss = loss_at("spsa", value_fn, params, evaluation)
+            return slopes_of(loss, draws, _check.at(eps, state.count), evaluation, batched)
+
+        slopes, value = measured(meter, "slopes", num_queries, measure)
         slopes = jnp.sign(slopes) if slope_sign else slopes
         estimate = gradient(draws.after(slopes), slopes, params)
         return estimate, SpsaState(_check.next_count(state.count), state.key, value)

@@ -17,7 +17,6 @@ from typing import IO
 
 from zojax.parallel._processes import COORDINATOR, NUM_PROCESSES, PROCESS_ID
 
-INTERRUPTED = 130
 _GRACE_SECONDS = 10.0
 
 
@@ -140,7 +139,8 @@ class _Job:
 
 
 def _by_signal(status: int) -> bool:
-    return status == INTERRUPTED or -status in (signal.SIGINT, signal.SIGTERM)
+    signals = (signal.SIGINT, signal.SIGTERM)
+    return -status in signals or status - 128 in signals
 
 
 def _status(code: int) -> int:

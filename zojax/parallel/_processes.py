@@ -107,28 +107,28 @@ def _from(name: str, value: int | None, variable: str) -> int:
 
 
 class Agreed:
-    """A flag that all processes raise at the same call, once one of them has raised it.
+    """A number that all processes hear at the same call, once one of them has said it.
 
     A process that ends a loop alone leaves the others waiting in their next collective.
 
     Args:
-      flag: This process's own.
+      flag: This process's own, 0 for nothing; a signal's number, say. The largest is heard.
       mesh: Devices of all processes, along one axis.
 
     Cost: 4 bytes of each device cross the wire at each call, which returns what the processes had
       said at the call before: nothing waits for the step that has just begun.
     """
 
-    def __init__(self, flag: Callable[[], bool], mesh: Mesh) -> None:
+    def __init__(self, flag: Callable[[], int], mesh: Mesh) -> None:
         (axis,) = mesh.axis_names
         self._flag, self._size = flag, mesh.size
         self._sharding = NamedSharding(mesh, PartitionSpec(axis))
-        self._any = jax.jit(jnp.max, out_shardings=NamedSharding(mesh, PartitionSpec()))
+        self._largest = jax.jit(jnp.max, out_shardings=NamedSharding(mesh, PartitionSpec()))
         self._said: jax.Array | None = None
 
-    def __call__(self) -> bool:
-        """Tell the others, and return whether any of them had raised it at the last call."""
+    def __call__(self) -> int:
+        """Tell the others, and return what any of them had said at the last call."""
         said, mine = self._said, np.full(self._size, self._flag(), np.int32)
         values = jax.make_array_from_callback(mine.shape, self._sharding, lambda i: mine[i])
-        self._said = self._any(values)
-        return said is not None and bool(said)
+        self._said = self._largest(values)
+        return 0 if said is None else int(said)

@@ -57,30 +57,34 @@ class Spread:
         """Copy what every device holds whole to the host, where one process can read it alone."""
         return tree if self.mesh is None else jax.tree.map(np.asarray, tree)
 
-    def require(self, *, batch_size: int, losses: int, in_place: bool) -> None:
+    def require(self, *, batch_size: int, losses: int, in_jax: bool) -> None:
         """Refuse work that cannot be shared out.
 
         Args:
           batch_size: Examples of a training batch.
           losses: What a step asks for, 0 for a first-order step.
-          in_place: Whether the step leaves JAX.
+          in_jax: Whether the step calls no Python function.
 
         Raises:
-          ValueError: There are more devices than examples, or than losses, to share.
+          ValueError: There are more devices than examples, or than losses, to share; or the step
+            leaves JAX.
         """
         if self.mesh is None:
             return
+        if not in_jax:
+            raise ValueError(
+                f"finetune: parallel {self.parallel} must be for a step inside JAX, got "
+                'evaluation="in_place" or objective="f1", which leave it. Use one device.'
+            )
         if self.parallel == "data" and batch_size < self.mesh.size:
             raise ValueError(
                 f"finetune: parallel data needs an example for each of the {self.mesh.size} "
                 f"devices, got batches of {batch_size}. Raise batch_size, or use fewer devices."
             )
-        if self.parallel == "query" and (in_place or losses < self.mesh.size):
-            got = "one that leaves JAX, in_place" if in_place else f"{losses}"
+        if self.parallel == "query" and losses < self.mesh.size:
             raise ValueError(
-                f"finetune: parallel query needs a loss for each of the {self.mesh.size} devices "
-                f"in a step inside JAX, got {got}. Raise num_queries, use fewer devices, or "
-                "parallel data."
+                f"finetune: parallel query needs a loss for each of the {self.mesh.size} devices, "
+                f"got steps of {losses}. Raise num_queries, use fewer devices, or parallel data."
             )
 
     def step(self, step: Step) -> Step:
@@ -99,8 +103,8 @@ class Spread:
             return batch
         return shard_batch(pad_batch(batch, self.mesh.size), self.mesh, self.parallel)
 
-    def agreed(self, flag: Callable[[], bool]) -> Callable[[], bool]:
-        """Turn this process's flag into one that all processes see at the same call."""
+    def agreed(self, flag: Callable[[], int]) -> Callable[[], int]:
+        """Turn this process's flag, 0 or more, into one that all processes see at the same call."""
         if self.mesh is None or jax.process_count() == 1:
             return flag
         return Agreed(flag, self.mesh)

@@ -5,6 +5,8 @@ The command line is made from these classes: an attribute is an option, its text
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -27,6 +29,10 @@ OptimizerName = Literal[
 
 
 AdapterName = Literal["none", "lora", "prefix", "virtual_tokens", "head"]
+
+ObjectiveName = Literal["loss", "accuracy", "f1"]
+# They follow derivatives, and a metric's is zero wherever it has one.
+_NEED_DERIVATIVES = ("adam", "sgd", "forward_gradient_sgd")
 
 
 @dataclass(frozen=True)
@@ -126,13 +132,16 @@ class FinetuneConfig:
     """Fine-tune a language model on labelled texts, by forward passes alone."""
 
     model: str = "opt-mini"
-    """opt-mini (inside this package), a folder in transformers' layout, or a hub name."""
+    """opt-mini or roberta-mini (inside this package), a folder, a hub name."""
     from_pt: bool = False
     """Read PyTorch weights (needs torch)."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the parameters and of the computation."""
     optimizer: OptimizerName = "zo_adamu"
     """adam and sgd are first-order peers; the others need forward passes alone."""
+    objective: ObjectiveName = "loss"
+    """What steps lower: the loss, or minus a metric of the batch (zeroth-order, by differences):
+    accuracy of a task that chooses, f1 of the text that a model writes."""
     steps: int = 1000
     """Updates."""
     parallel: Parallel | None = None
@@ -146,6 +155,14 @@ class FinetuneConfig:
     """Steps between two measurements on dev."""
     log_every: int = 10
     """Steps whose mean loss makes a line of metrics.jsonl."""
+    non_finite: Literal["stop", "skip"] = "stop"
+    """What a loss or slope that is not finite does: end the run, or pass for a slope of 0."""
+    slopes: Literal["float32", "bfloat16"] = "float32"
+    """What slopes are rounded to before they are used and logged (zeroth-order)."""
+    keep: int = 1
+    """Checkpoints to keep, besides that of the best step; 0 for none."""
+    resume: Path | None = None
+    """Go on with the run in this folder, with its own settings."""
     seed: int = 0
     """Decides everything random: noise, batches, samples."""
     output: Path | None = None
@@ -167,6 +184,23 @@ class FinetuneConfig:
         for name in counts:
             if getattr(self.data, name) is not None:
                 _at_least_one(name, getattr(self.data, name))
+        if self.objective != "loss" and self.optimizer in _NEED_DERIVATIVES:
+            raise ValueError(
+                f"finetune: objective must be loss for {self.optimizer}, which follows a "
+                f"derivative, got {self.objective}: a metric's derivative is zero wherever it has "
+                "one. Take an optimizer of loss differences, such as mezo."
+            )
+        if not 0 <= self.seed < 1 << 32:
+            raise ValueError(
+                f"finetune: seed must lie within 0 … {(1 << 32) - 1}, got {self.seed}."
+            )
+        for group in (self.tuned, self.hyper):
+            for name, value in dataclasses.asdict(group).items():
+                numbers = value if isinstance(value, tuple) else (value,)
+                if any(isinstance(each, float) and not math.isfinite(each) for each in numbers):
+                    raise ValueError(f"finetune: {name} must be finite, got {value}.")
+        if self.keep < 0:
+            raise ValueError(f"finetune: keep must be >= 0, got {self.keep}.")
         if (self.data.train is None) != (self.data.test is None):
             raise ValueError(
                 f"finetune: train and test must be given together, got train={self.data.train}, "

@@ -47,6 +47,10 @@ class Tuned:
         """The part of ``params`` that training changes."""
         return params if self.adapter is None else params["adapter"]
 
+    def base(self, params: Params) -> Params:
+        """The part of ``params`` that was loaded: all but an adapter."""
+        return params if self.adapter is None else params["model"]
+
     def whole(self, moving: Params, params: Params) -> Params:
         """``params`` with another ``moving`` part."""
         return moving if self.adapter is None else {**params, "adapter": moving}
