@@ -13,6 +13,31 @@ from zojax.training._optimizer import DEFAULTS
 
 
 @dataclass(frozen=True)
+class ProcessArguments:
+    """Several processes, on this host or on many; see also --parallel."""
+
+    processes: int = 1
+    """Start so many on this host, which share each step."""
+    coordinator: str | None = None
+    """For processes on several hosts, each started by itself: the host:port of process 0, or auto
+    under Slurm, Open MPI, Kubernetes or Cloud TPU. Without it, JAX_COORDINATOR_ADDRESS."""
+    num_processes: int | None = None
+    """How many there are, with --coordinator. Without it, JAX_NUM_PROCESSES."""
+    process_id: int | None = None
+    """Which one this is, from 0, with --coordinator. Without it, JAX_PROCESS_ID."""
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """What ``zojax finetune`` takes; the command's help is :func:`_finetune_description`."""
+
+    config: FinetuneConfig = field(default_factory=FinetuneConfig)
+    """The run."""
+    job: ProcessArguments = field(default_factory=ProcessArguments)
+    """Who runs it."""
+
+
+@dataclass(frozen=True)
 class Evaluate:
     """Measure a run's saved models on its test examples again."""
 
@@ -123,7 +148,7 @@ class CompareArguments:
 
 
 Command: TypeAlias = (
-    FinetuneConfig
+    Finetune
     | Evaluate
     | Replay
     | BaselineArguments
@@ -137,7 +162,7 @@ def parse(arguments: Sequence[str]) -> Command:
     """Read the arguments; exits by itself for ``--help`` and for what it does not know."""
     commands: Any = (
         Annotated[
-            FinetuneConfig,
+            Finetune,
             tyro.conf.subcommand("finetune", description=_finetune_description()),
         ]
         | Annotated[Evaluate, tyro.conf.subcommand("eval")]

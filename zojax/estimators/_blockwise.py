@@ -13,7 +13,7 @@ from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
 from zojax.directions import Direction, Draws, Gaussian, LeafNoise, ScaledNoise
 from zojax.selection import Blocks, find_blocks
-from zojax.streaming import EVALUATIONS, loss_at
+from zojax.streaming import EVALUATIONS, loss_at, map_points
 
 
 class BlockwiseState(NamedTuple):
@@ -130,7 +130,7 @@ def blockwise(
                 if evaluation == "in_place":
                     losses = jnp.stack([loss_of(block, sign, slopes) for sign in signs])
                 else:
-                    losses = lax.map(lambda sign: loss_of(block, sign, slopes), signs)
+                    losses = map_points(lambda sign: loss_of(block, sign, slopes), signs)
                 slope = (losses[0] - losses[1]) / (2.0 * scale)
                 return slopes.at[block].set(slope), total + jnp.sum(losses)
 

@@ -12,7 +12,7 @@ from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
 from zojax.directions import Direction, Draws, Gaussian
 from zojax.rules._given import GivenNoise
-from zojax.streaming import EVALUATIONS, loss_at
+from zojax.streaming import EVALUATIONS, loss_at, map_points
 
 # Where optax's rules keep their first moment.
 MOMENTA = ("mu", "trace")
@@ -119,7 +119,7 @@ def on_perturbation(
             if evaluation == "in_place":
                 losses = jnp.stack([loss(noises, scale), loss(noises, -scale)])
             else:
-                losses = lax.map(lambda s: loss(noises, s), jnp.stack([scale, -scale]))
+                losses = map_points(lambda s: loss(noises, s), jnp.stack([scale, -scale]))
             return ((losses[0] - losses[1]) / (2.0 * scale))[None], jnp.mean(losses)
 
         [slope], value = measured(meter, "slopes", 1, measure)

@@ -34,21 +34,34 @@ class Checkpoints:
 
     Args:
       folder: Of all checkpoints of a run.
+      writes: Whether this process, of several, is the one that writes.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, writes: bool = True) -> None:
         import orbax.checkpoint as ocp
 
         self._folder, self._ocp = folder, ocp
+        # Orbax would wait for the other processes, each of which holds all arrays and reads alone.
+        me = jax.process_index()
+        several = jax.process_count() > 1
+        self._alone = ocp.options.MultiprocessingOptions(
+            primary_host=me,
+            active_processes={me} if several else None,
+            barrier_sync_key_prefix=f"process {me}" if several else None,
+        )
         # Folders are made at once: if that fails in the background, orbax waits for many minutes.
         options = ocp.AsyncOptions(create_directories_asynchronously=False)
         self._writer = ocp.AsyncCheckpointer(
-            ocp.CompositeCheckpointHandler(), async_options=options
+            self._handler(), async_options=options, multiprocessing_options=self._alone
         )
         self._kept: set[int] | None = None
-        for path in folder.iterdir() if folder.is_dir() else ():
+        for path in folder.iterdir() if writes and folder.is_dir() else ():
             if not path.name.isdecimal():  # left by a process that was killed
                 _remove(path)
+
+    def _handler(self) -> Any:
+        options = self._ocp.CompositeOptions(multiprocessing_options=self._alone)
+        return self._ocp.CompositeCheckpointHandler(composite_options=options)
 
     def steps(self) -> list[int]:
         """Those that are there, ascending."""
@@ -122,7 +135,9 @@ class Checkpoints:
             }
         )
         try:
-            with self._ocp.Checkpointer(self._ocp.CompositeCheckpointHandler()) as reader:
+            with self._ocp.Checkpointer(
+                self._handler(), multiprocessing_options=self._alone
+            ) as reader:
                 found = reader.restore(path, args=args)
             note, arrays = found[_NOTE], dict(found[_ARRAYS])
             empty = {name: np.zeros(x.shape, x.dtype) for name, x in wanted.items() if not x.size}

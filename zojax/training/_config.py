@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from zojax.parallel._spread import Parallel
+
 OptimizerName = Literal[
     "zo_adamu",
     "mezo",
@@ -145,6 +147,9 @@ class FinetuneConfig:
     accuracy of a task that chooses, f1 of the text that a model writes."""
     steps: int = 1000
     """Updates."""
+    parallel: Parallel | None = None
+    """What all devices share: a batch's examples (data), or queries and signs (query). Without it
+    one device is used, or with several processes data."""
     batch_size: int = 16
     """Training examples of a step, at most as many as there are."""
     eval_batch_size: int = 64

@@ -11,9 +11,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from zojax.training._config import FinetuneConfig
+from zojax.models._language_model import Params
+from zojax.training._config import FinetuneConfig, ObjectiveName
+from zojax.training._curve import draw_curve
 from zojax.training._lock import LOCK
 from zojax.training._options import from_json
+from zojax.training._tuned import Tuned
 
 CONFIG, _METRICS, _RESULTS = "config.json", "metrics.jsonl", "results.json"
 TUNED, BEST, CURVE = "model", "best", "curve.png"
@@ -51,11 +54,16 @@ class RunFolder:
       folder: Made where it is missing; an older run's files in it are removed, no others.
       config: Written at once.
       resume: Keep what the run needs to go on.
+      writes: Whether this process is the one that writes; otherwise the folder is only read.
     """
 
-    def __init__(self, folder: Path, config: FinetuneConfig, *, resume: bool = False) -> None:
+    def __init__(
+        self, folder: Path, config: FinetuneConfig, *, resume: bool = False, writes: bool = True
+    ) -> None:
+        self.folder, self.writes = folder, writes
+        if not writes:
+            return
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
         files, folders = (_RESULTS, CURVE), (TUNED, BEST)
         if not resume:
             # The configuration first: without it, what is left is no run.
@@ -69,12 +77,25 @@ class RunFolder:
 
     def log(self, **metrics: Any) -> None:
         """Add a line to metrics.jsonl."""
+        if not self.writes:
+            return
         with (self.folder / _METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(metrics) + "\n")
 
     def write_results(self, results: dict[str, Any]) -> None:
         """Write results.json."""
-        _write_json(self.folder / _RESULTS, results)
+        if self.writes:
+            _write_json(self.folder / _RESULTS, results)
+
+    def save(self, tuned: Tuned, params: Params, part: str) -> None:
+        """Write a model into a folder of its own."""
+        if self.writes:
+            tuned.save(params, self.folder / part)
+
+    def draw_curve(self, title: str, objective: ObjectiveName) -> None:
+        """Draw what :meth:`log` wrote."""
+        if self.writes:
+            draw_curve(self.folder / CURVE, title, self.read_metrics(), objective)
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Read what :meth:`log` wrote."""
@@ -94,7 +115,8 @@ class RunFolder:
         """Forget the lines after ``step``, and one that a crash has torn."""
         lines = [line for line in self.read_metrics() if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in lines)
-        _replace(self.folder / _METRICS, text)
+        if self.writes:
+            _replace(self.folder / _METRICS, text)
 
 
 def load_config(folder: str | Path) -> FinetuneConfig:

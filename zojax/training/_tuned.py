@@ -39,6 +39,10 @@ class Tuned:
     adapter: Adapter | None
     name: str
 
+    def at(self, params: Params) -> Tuned:
+        """The same model with other parameters, or the same ones elsewhere."""
+        return dataclasses.replace(self, model=dataclasses.replace(self.model, params=params))
+
     def moving(self, params: Params) -> Params:
         """The part of ``params`` that training changes."""
         return params if self.adapter is None else params["adapter"]
