@@ -95,6 +95,9 @@ class PlanArguments:
     """a100-40gb, a100-80gb, h100-80gb, h200-141gb, v100-32gb, tpu-v5e, tpu-v5p or tpu-v6e."""
     devices: int = 1
     """How many; the parameters are sharded over them, tensor-parallel."""
+    mesh: str | None = None
+    """Axes and their sizes instead: data=2,model=4. Matrices are cut over model, the batch over
+    data, the batch and all parameters over fsdp."""
     batch: int | None = None
     """Sequences of a step, over all devices: 16, or 1 with --largest."""
     length: int | None = None

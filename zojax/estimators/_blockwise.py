@@ -11,7 +11,7 @@ from jax import lax
 from zojax import _check
 from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
-from zojax.directions import Direction, Draws, Gaussian, LeafNoise, ScaledNoise
+from zojax.directions import Direction, Draws, Gaussian, LeafNoise, ScaledNoise, drawn
 from zojax.selection import Blocks, find_blocks
 from zojax.streaming import EVALUATIONS, loss_at, map_points
 
@@ -167,6 +167,6 @@ def _estimate(draws: Draws, slopes: Array, params: Params) -> Params:
         if noise is None:
             return jnp.zeros_like(leaf)
         noise, [slope] = noise.tied([slope])
-        return (slope * noise.draw(leaf.shape)).astype(leaf.dtype)
+        return (slope * drawn(noise, leaf)).astype(leaf.dtype)
 
     return jax.tree.unflatten(tree, list(map(estimate, leaves, draws.query(0), slopes)))

@@ -8,11 +8,13 @@ import jax.numpy as jnp
 from jax import lax
 from jax.core import Tracer
 
+from zojax._mesh import mesh_of
 from zojax._types import Array, Evaluation, Params, ValueFn
-from zojax.directions import Draws, LeafNoise, alone, is_vector
+from zojax.directions import Draws, LeafNoise, alone, drawn, is_vector
 from zojax.streaming._interpret import interpret
 from zojax.streaming._perturbed import Perturbed, perturb
 from zojax.streaming._points import map_points
+from zojax.streaming._ties import Ties
 from zojax.streaming._tiles import large_bytes
 
 Noises: TypeAlias = Sequence[LeafNoise | None]
@@ -59,7 +61,9 @@ def _streamed(where: str, value_fn: ValueFn, params: Params) -> Loss:
         return _scalar(where, value_fn(jax.tree.unflatten(tree, leaves)))
 
     jaxpr = jax.make_jaxpr(flat_value_fn)(*leaves)
-    large = large_bytes(leaves)
+    mesh = mesh_of(leaves)
+    # Over several devices each holds only a part already, and slices would be communication.
+    large = large_bytes(leaves) if mesh is None else None
 
     def loss(noises: Noises, scale: Array | float) -> Array:
         scale = jnp.asarray(scale, jnp.float32)
@@ -69,7 +73,7 @@ def _streamed(where: str, value_fn: ValueFn, params: Params) -> Loss:
         ]
         for i, vector in _perturbed_vectors(leaves, noises, scale).items():
             inputs[i] = vector
-        return interpret(jaxpr, inputs)[0]
+        return interpret(jaxpr, inputs, Ties(shared=mesh is not None))[0]
 
     return loss
 
@@ -87,7 +91,7 @@ def _perturbed_vectors(leaves: Sequence[Array], noises: Noises, scale: Array) ->
         return {
             i: perturb(
                 leaves[i],
-                noise.in_turn(turn).draw(leaves[i].shape),
+                drawn(noise.in_turn(turn), leaves[i]),
                 scale + turn.astype(scale.dtype),
             )
             for i, noise in moving.items()
@@ -172,7 +176,7 @@ def losses_at(
 @jax.jit
 def _perturbed(leaves: list[Array], noises: Noises, scale: Array) -> list[Array]:
     return [
-        leaf if noise is None else perturb(leaf, noise.draw(leaf.shape), scale)
+        leaf if noise is None else perturb(leaf, drawn(noise, leaf), scale)
         for leaf, noise in zip(leaves, noises, strict=True)
     ]
 
