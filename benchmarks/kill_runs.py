@@ -231,8 +231,10 @@ def _step(folder: Path) -> int:
 
 
 def digest(folder: Path) -> str:
-    """Of the tuned parameters, bit by bit."""
-    return hashlib.sha256((folder / "model" / "model.safetensors").read_bytes()).hexdigest()
+    """Of the tuned and the best parameters, bit by bit."""
+    parts = [folder / name / "model.safetensors" for name in ("model", "best")]
+    content = b"".join(path.read_bytes() for path in parts if path.is_file())
+    return hashlib.sha256(content).hexdigest()
 
 
 def record(runs: Counter[str], same: Counter[str], moments: list[Moment]) -> None:
@@ -240,7 +242,7 @@ def record(runs: Counter[str], same: Counter[str], moments: list[Moment]) -> Non
         {
             "optimizer": optimizer,
             "runs killed and resumed": runs[optimizer],
-            "final parameters bit-identical": same[optimizer],
+            "final and best parameters bit-identical": same[optimizer],
         }
         for optimizer in runs
     ]
