@@ -29,9 +29,9 @@ from typing import Any, NamedTuple
 
 import _record
 
-STEPS = 2000
-# A checkpoint every 100 steps, far more often than a run would want.
-SETTINGS = ["--steps", str(STEPS), "--eval-every", "100", "--log-every", "7", "--batch-size", "8"]
+STEPS = 600
+# A checkpoint every 50 steps, far more often than a run would want.
+SETTINGS = ["--steps", str(STEPS), "--eval-every", "50", "--log-every", "7", "--batch-size", "8"]
 OPTIMIZERS = ("mezo", "zo_adamu", "adam")
 # Imported once by a server that every run is a fork of: imports would be most of a run.
 PRELOAD = [
@@ -188,13 +188,13 @@ def _for_a_time(process: BaseProcess, folder: Path, rng: random.Random) -> None:
 def _for_a_record(process: BaseProcess, folder: Path, rng: random.Random) -> None:
     log = folder / "trajectory.log"
     _waits(process, lambda: _trains(folder))
-    size = rng.randrange(1000, 6 * STEPS)
+    size = rng.randrange(1500, 6 * STEPS)
     _waits(process, lambda: log.is_file() and log.stat().st_size >= size)
 
 
 def _for_a_checkpoint(process: BaseProcess, folder: Path, rng: random.Random) -> None:
     """One that is being written has another name."""
-    seen, count = set[str](), rng.randrange(1, 15)
+    seen, count = set[str](), rng.randrange(1, 11)
 
     def done() -> bool:
         seen.update(path.name for path in _listed(folder / "checkpoints") if "tmp" in path.name)
@@ -231,8 +231,10 @@ def _step(folder: Path) -> int:
 
 
 def digest(folder: Path) -> str:
-    """Of the tuned parameters, bit by bit."""
-    return hashlib.sha256((folder / "model" / "model.safetensors").read_bytes()).hexdigest()
+    """Of the tuned and the best parameters, bit by bit."""
+    parts = [folder / name / "model.safetensors" for name in ("model", "best")]
+    content = b"".join(path.read_bytes() for path in parts if path.is_file())
+    return hashlib.sha256(content).hexdigest()
 
 
 def record(runs: Counter[str], same: Counter[str], moments: list[Moment]) -> None:
@@ -240,7 +242,7 @@ def record(runs: Counter[str], same: Counter[str], moments: list[Moment]) -> Non
         {
             "optimizer": optimizer,
             "runs killed and resumed": runs[optimizer],
-            "final parameters bit-identical": same[optimizer],
+            "final and best parameters bit-identical": same[optimizer],
         }
         for optimizer in runs
     ]

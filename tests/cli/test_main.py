@@ -71,13 +71,25 @@ def test_unknown_options_are_refused(capsys: pytest.CaptureFixture[str]):
 
 @pytest.mark.parametrize(
     ("command", "expected"),
-    [([], "eval"), (["finetune", "--help"], "--num-queries"), (["eval", "--help"], "folder")],
+    [
+        ([], "eval"),
+        (["finetune", "--help"], "--num-queries"),
+        (["eval", "--help"], "folder"),
+        (["replay", "--help"], "--until"),
+    ],
 )
 def test_help(command: list[str], expected: str, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as stop:
         main(command)
     assert stop.value.code == 0
     assert expected in capsys.readouterr().out
+
+
+def test_replay_needs_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    output = tmp_path / "model"
+    assert main(["replay", "opt-mini", str(tmp_path / "none.log"), f"--output={output}"]) == 1
+    assert "there is no trajectory log" in capsys.readouterr().err
+    assert not output.exists()
 
 
 def test_version(capsys: pytest.CaptureFixture[str]):

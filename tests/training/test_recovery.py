@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import zojax.models
+from zojax.cli import main
 from zojax.training import (
     AdapterConfig,
     FinetuneConfig,
@@ -281,12 +282,18 @@ def test_steps_that_are_not_finite_are_skipped_and_counted(
         assert np.isfinite(leaf).all()
 
 
-def test_an_adapter_is_replayed_beside_its_model(base: FinetuneConfig, tmp_path: Path):
+def test_an_adapter_is_replayed_beside_its_model(
+    base: FinetuneConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     config = dataclasses.replace(
         base, tuned=AdapterConfig("prefix", length=2), output=tmp_path / "run"
     )
     result = finetune(config)
     found = replay_run(config.model, result.folder, tmp_path / "again")
+    command = ["replay", config.model, str(result.folder)]
+    assert main([*command, f"--output={tmp_path}/one", "--until=1"]) == 0
+    assert "replayed   1 steps in" in capsys.readouterr().out
+    assert weights(tmp_path / "one") != weights(found.folder)
     again, tuned = (load_saved(config, f).params for f in (found.folder, result.model_folder))
     jax.tree.map(np.testing.assert_array_equal, again, tuned)
     with pytest.raises(FileExistsError, match="output must be a new or empty folder"):

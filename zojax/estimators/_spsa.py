@@ -69,7 +69,7 @@ def spsa(
       ``None``. Wrappers that look at gradients (``optax.apply_if_finite``, ``optax.MultiSteps``)
       go around what follows it in the chain. ``update`` needs ``params`` and
       ``value_fn(params) -> float []``. Its updates have the parameters' dtypes; integer leaves
-      stay.
+      stay. With ``meter``, a :class:`zojax.trajectory.Recorder`, the slopes are noted for a log.
 
     Cost: 2q forward passes (q + 1 with the forward difference); no memory beyond a forward pass
       when streamed and fused into the step, one copy of the parameters otherwise. ``batched``: one
