@@ -136,7 +136,7 @@ def _verdicts(folder: Path) -> DataConfig:
     """Rotten Tomatoes with a word in the place of each class."""
     task = folder / "verdicts.toml"
     task.write_text(VERDICT_TASK, encoding="utf-8")
-    files = {split: folder / f"{split}.jsonl" for split in ("train", "dev", "test")}
+    files: dict[str, Any] = {split: folder / f"{split}.jsonl" for split in ("train", "dev", "test")}
     for split, examples in rotten_tomatoes().items():
         rows = [
             {"text": example.text, "answers": [VERDICTS[example.label]]} for example in examples

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -108,7 +109,7 @@ def test_no_token_is_computed_when_all_rows_have_ended(load: Any, quick: Any):
         jax.debug.callback(lambda: passes.append(ids.shape[1]))
         return model.hidden(params, ids, *others)
 
-    counted = LanguageModel(**{**vars(model), "hidden": hidden})
+    counted = dataclasses.replace(model, hidden=hidden)
     first = np.asarray(quick(write(counted, []))(model.params))[:, 0]
     jax.effects_barrier()
     assert sorted(passes) == [1] * (NEW - 1) + [7]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zojax.training import Scores
-from zojax.training._training import Best, to_host
+from zojax.training._best import Best, to_host
 
 
 def test_more_accurate_parameters_win_and_less_loss_breaks_ties():

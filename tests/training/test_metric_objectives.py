@@ -18,7 +18,8 @@ from zojax.training import DataConfig, FinetuneConfig, HyperParameters, Result, 
 # optax's own rules promote integer counts with floats.
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
-TEXTS = ["a film", "a story. a film", "It was", "It was a film", "a", "story", "a story", "film a"]
+TEXTS = ["a film", "a story. a film", "It was", "It was a film", "a", "story", "a story"]
+LONG = " ".join(["a film"] * 40)
 TASK = """
 name = "answers"
 kind = "generation"
@@ -27,7 +28,7 @@ max_new_tokens = 6
 """
 
 
-def run(folder: Path, model: Path, rows: Path, objective: str, **settings: Any) -> Result:
+def run(folder: Path, model: Path, rows: Path, objective: Any, **settings: Any) -> Result:
     """A run whose batches are all its rows, and whose dev and test are those rows too."""
     hyper = HyperParameters(learning_rate=1e-3, eps=1e-6)
     data = DataConfig(train=rows, dev=rows, test=rows, num_buckets=1, **settings)
@@ -60,16 +61,19 @@ def test_f1_of_what_the_model_writes(tiny_opt: Path, tmp_path: Path):
     (tmp_path / "task.toml").write_text(TASK)
     task = load_task(str(tmp_path / "task.toml"))
     model = zojax.models.load(tiny_opt)
-    tokens = tokenize(task, model.tokenizer, 40)
-    prompts = PromptSet.of([Example(text, answers=("x",)) for text in TEXTS], tokens)
-    batch = prompts.batch(np.arange(8), 16, 8, "prompt")
+    # The long text is cut, and leaves just room for an answer in the 48 tokens of the model.
+    inputs = [*TEXTS, LONG]
+    tokens = tokenize(task, model.tokenizer, 48)
+    prompts = PromptSet.of([Example(text, answers=("x",)) for text in inputs], tokens)
+    assert prompts.prompt_lengths.max() == 42
+    batch = prompts.batch(np.arange(8), 42, 8, "prompt")
     write = jax.jit(Generation(model, tokens).write)
     written = texts(model.tokenizer, write(model.params, batch))
     # A quarter of the answers is what the model writes, a quarter has a word more.
-    answers = ["zebra", "{}", "zebra", "{} zebra"] * 2
+    answers = ["{}", "zebra", "{} zebra", "zebra"] * 2
     rows = [
         {"text": text, "answers": [answer.format(own)]}
-        for text, own, answer in zip(TEXTS, written, answers, strict=True)
+        for text, own, answer in zip(inputs, written, answers, strict=True)
     ]
     result = run(
         tmp_path / "run",
@@ -77,7 +81,7 @@ def test_f1_of_what_the_model_writes(tiny_opt: Path, tmp_path: Path):
         write_rows(tmp_path / "rows.jsonl", rows),
         "f1",
         task=str(tmp_path / "task.toml"),
-        max_length=40,
+        max_length=48,
     )
     before, first, *_ = metrics(result)
     assert before["dev_exact_match"] == 0.25
@@ -106,7 +110,7 @@ def test_accuracy_of_what_the_model_chooses(kind: str, tiny_opt: Path, tmp_path:
     result = run(tmp_path / "run", tiny_opt, path, "accuracy", **settings)
     before, first, *_ = metrics(result)
     assert 0 < before["dev_accuracy"] < 1
-    assert first["loss"] == -before["dev_accuracy"]
+    np.testing.assert_allclose(first["loss"], -before["dev_accuracy"], rtol=1e-6)
     assert "dev_f1" not in before
     scores = json.loads((result.folder / "results.json").read_text())["test"]["zero_shot"]
     assert set(scores) == {"accuracy", "loss", "examples"}

@@ -65,7 +65,7 @@ def parameters(dtype: str) -> dict[str, Any]:
 def loss(params: Any, batch: Any) -> Any:
     x = jnp.tanh(batch @ params["matrix"])[:, :5].astype(jnp.float32)
     sizes = [jnp.sum(jnp.square(leaf.astype(jnp.float32))) for leaf in params["nested"]]
-    return jnp.sum(jnp.square(x)) + sum(sizes)
+    return (jnp.sum(jnp.square(x)) + sum(sizes)) / 1000
 
 
 def trained(tx: Any, params: Any, dtype: str, log_dtype: str = "float32") -> tuple[Any, Any, Any]:
@@ -166,9 +166,12 @@ def test_what_is_not_finite_reaches_neither_parameters_nor_moments(name: str, ba
     jax.tree.map(np.testing.assert_array_equal, moved, params)
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> tuple[Any, Any, list[Any], Path]:
+@pytest.fixture(scope="module")
+def run(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Any, Any, list[Any], Path]:
     """An optimizer, its base parameters, those after every step, and the log."""
+    path = tmp_path_factory.mktemp("run") / "run.log"
     tx = zojax.mezo(1e-2, 1e-2, 5)
     base = parameters("float32")
     key, impl = key_parts(jax.random.key(5))
@@ -176,15 +179,15 @@ def run(tmp_path: Path) -> tuple[Any, Any, list[Any], Path]:
         HEADER, key=key, key_impl=impl, base=fingerprint(base), fields=(Field("slopes", 1),)
     )
     _, _, scalars = trained(tx, base, "float32")
-    writer = LogWriter(tmp_path / "run.log", header)
+    writer, replayer = LogWriter(path, header), Replayer(tx)
+    params, state = jax.tree.map(jnp.copy, base), tx.init(base)
     steps = [base]
     for row in scalars:
         writer.append(row)
-        start = jax.tree.map(jnp.copy, base)
-        rows = scalars[: writer.steps]
-        steps.append(Replayer(tx).take(start, tx.init(base), rows)[0])
+        params, state = replayer.take(params, state, row[None])
+        steps.append(jax.tree.map(np.array, params))
     writer.close()
-    return tx, base, steps, tmp_path / "run.log"
+    return tx, base, steps, path
 
 
 def test_until_picks_the_step(run: Any):

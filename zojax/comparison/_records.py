@@ -26,7 +26,7 @@ class Records:
         whole, _, torn = content.rpartition(b"\n")
         for number, line in enumerate(whole.split(b"\n") if whole else (), 1):
             try:
-                record = json.loads(line)
+                record = json.loads(line.decode())
                 _check(record)
                 self._by_key[record["key"]] = record
             except (ValueError, TypeError, KeyError, RecursionError) as error:

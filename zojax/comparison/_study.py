@@ -171,7 +171,7 @@ def load_study(path: str | Path) -> Study:
     if not path.is_file():
         raise FileNotFoundError(f"load_study: there is no file {path}.")
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+        entries = tomllib.loads(path.read_bytes().decode())
     except (ValueError, RecursionError) as error:  # not UTF-8, a number too long, nested too deep
         raise ValueError(f"load_study: {path} is not TOML ({error}).") from error
     try:

@@ -26,7 +26,7 @@ def task_from_toml(path: str | Path) -> Task:
     if not path.is_file():
         raise FileNotFoundError(f"task_from_toml: there is no file {path}.")
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+        entries = tomllib.loads(path.read_bytes().decode())
     except (ValueError, RecursionError) as error:  # not UTF-8, a number too long, nested too deep
         raise ValueError(f"task_from_toml: {path} is not TOML ({error}).") from error
     if entries.keys() - _EXPECTED.keys():

@@ -67,7 +67,10 @@ class CompiledTotals:
     """
 
     def __init__(
-        self, task: Objective, announce: Callable[[str], None], spread: Spread = Spread()
+        self,
+        task: Objective,
+        announce: Callable[[str], None],
+        spread: Spread = Spread(),  # noqa: B008 (frozen)
     ) -> None:
         where: Any = {"place": spread.shared_rows, "out_shardings": spread.everywhere}
         self._totals = CompiledByShape(task.totals, "the forward pass", announce, **where)

@@ -52,8 +52,3 @@ class Reader:
             self._log.append(scalars)
         self.step += 1
         return loss
-
-    def sync(self) -> None:
-        """Wait until the disk has the log."""
-        if self._log is not None:
-            self._log.sync()

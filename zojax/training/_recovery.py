@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,14 +20,6 @@ from zojax.training._optimizer import Optimizer
 from zojax.training._run_folder import CHECKPOINTS, LOG, RunFolder
 from zojax.training._tuned import Tuned
 from zojax.trajectory import Header, Log, LogWriter, Replayer, read_log
-
-
-class Syncs(Protocol):
-    """What may still have to reach the disk."""
-
-    def sync(self) -> None:
-        """Wait until it has."""
-        ...
 
 
 @dataclass
@@ -61,7 +53,13 @@ class Recovery:
       header: Of the run's log.
       run: The run's files.
       spread: The devices.
+
+    Attributes:
+      log: Takes the records of the steps; None for first-order optimizers, and in processes that do
+        not write.
     """
+
+    log: LogWriter | None = None
 
     def __init__(
         self,
@@ -76,14 +74,14 @@ class Recovery:
         self._header, self._run, self._spread = header, run, spread
         self._checkpoints = Checkpoints(run.folder / CHECKPOINTS, writes=run.writes)
 
-    def save(self, state: State, log: Syncs | None = None) -> None:
-        """Begin to write a checkpoint, if the run has any; ``log`` is on the disk before it.
+    def save(self, state: State) -> None:
+        """Begin to write a checkpoint, if the run has any; the log is on the disk before it.
 
         Raises:
           OSError: The one before could not be written.
         """
-        if log is not None:
-            log.sync()
+        if self.log is not None:
+            self.log.sync()
         if self._config.keep == 0 or not self._run.writes:
             return
         best = state.best
@@ -107,11 +105,11 @@ class Recovery:
     def close(self) -> None:
         """Finish what is being written, and write no more."""
         self._checkpoints.close()
+        if self.log is not None:
+            self.log.close()
 
-    def begin(
-        self, best: Best, measure_dev: Callable[[Params], Scores]
-    ) -> tuple[State, LogWriter | None]:
-        """Find where to begin: at the base model if the folder has nothing else.
+    def begin(self, best: Best, measure_dev: Callable[[Params], Scores]) -> State:
+        """Find where to begin, at the base model if the folder has nothing else; open the log.
 
         The last step of a run is always left to be taken again.
 
@@ -120,7 +118,7 @@ class Recovery:
           measure_dev: Measures parameters, where a checkpoint does not say what they came to.
 
         Returns:
-          Where to begin, and the log for the steps to come; None for first-order optimizers.
+          Where to begin.
 
         Raises:
           ValueError: The log or a checkpoint is damaged, of another run or another base model.
@@ -134,18 +132,16 @@ class Recovery:
         log = self._read_log() if logged and (saved or path.exists()) else None
         if saved:
             self._from_checkpoint(state, saved[-1], log)
-            found = self._spread.replicated((state.params, state.optimizer))
-            state.params, state.optimizer = found
         if log is not None:
             self._from_log(state, log, measure_dev)
         self._run.cut_metrics(state.step)
         lines = self._run.read_metrics()
         state.seconds = lines[-1].get("seconds", 0.0) if lines else 0.0
-        if not self._run.writes:
-            return state, None
-        if log is not None:
-            return state, LogWriter.reopen(path, log)
-        return state, LogWriter(path, self._header) if logged else None
+        if log is not None and self._run.writes:
+            self.log = LogWriter.reopen(path, log)
+        elif logged and self._run.writes:
+            self.log = LogWriter(path, self._header)
+        return state
 
     def _read_log(self) -> Log:
         path = self._run.folder / LOG
@@ -174,6 +170,7 @@ class Recovery:
             state.best.become(best, dev, moving)
         elif best:
             state.best.become(best, dev, self._checkpoints.restore(best, like)[0][0])
+        moving, state.optimizer = self._spread.replicated((moving, state.optimizer))
         state.params = self._tuned.whole(moving, state.params)
 
     def _from_log(self, state: State, log: Log, measure_dev: Callable[[Params], Scores]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zojax.models._language_model import Params
-from zojax.training._config import FinetuneConfig
+from zojax.training._config import FinetuneConfig, ObjectiveName
 from zojax.training._curve import draw_curve
 from zojax.training._lock import LOCK
 from zojax.training._options import from_json
@@ -92,7 +92,7 @@ class RunFolder:
         if self.writes:
             tuned.save(params, self.folder / part)
 
-    def draw_curve(self, title: str, objective: str) -> None:
+    def draw_curve(self, title: str, objective: ObjectiveName) -> None:
         """Draw what :meth:`log` wrote."""
         if self.writes:
             draw_curve(self.folder / CURVE, title, self.read_metrics(), objective)
