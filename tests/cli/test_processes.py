@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,10 +52,17 @@ def test_processes_that_share_queries_write_the_model_of_one(
     losses = [[json.loads(line).get("loss") for line in each] for each in lines]
     assert losses[0] == losses[1]
 
-    # There is a run now: both processes refuse, or find nothing to do.
+    # There is a run now.
     assert main([*both, "--processes=2"]) == 1
-    error = capfd.readouterr().err
-    assert error.count("zojax: finetune: there is a run in") == 1
+    assert capfd.readouterr().err.count("zojax: finetune: there is a run in") == 1
+
+    # As if it had been killed after its last record: from the checkpoint, the log, and one step.
+    (shared / "results.json").unlink()
+    shutil.rmtree(shared / "model")
+    assert main(["finetune", f"--resume={shared}", "--processes=2"]) == 0
+    resumed = load_file(shared / "model" / "model.safetensors")
+    for name, leaf in models[0].items():
+        np.testing.assert_array_equal(resumed[name], leaf)
 
 
 def test_ctrl_c_ends_all_processes_at_the_same_step(arguments: list[str], tmp_path: Path):

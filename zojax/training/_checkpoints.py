@@ -41,16 +41,15 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         self._folder, self._ocp = folder, ocp
-        # Orbax would wait for the other processes, each of which holds all arrays and reads alone.
-        me = jax.process_index()
-        several = jax.process_count() > 1
+        # Folders are made at once: if that fails in the background, orbax waits for many minutes.
+        options = ocp.AsyncOptions(create_directories_asynchronously=False)
+        # Each process holds all arrays and acts alone; orbax would wait for the others.
+        me, several = jax.process_index(), jax.process_count() > 1
         self._alone = ocp.options.MultiprocessingOptions(
             primary_host=me,
             active_processes={me} if several else None,
             barrier_sync_key_prefix=f"process {me}" if several else None,
         )
-        # Folders are made at once: if that fails in the background, orbax waits for many minutes.
-        options = ocp.AsyncOptions(create_directories_asynchronously=False)
         self._writer = ocp.AsyncCheckpointer(
             self._handler(), async_options=options, multiprocessing_options=self._alone
         )

@@ -55,7 +55,8 @@ class Recovery:
       spread: The devices.
 
     Attributes:
-      log: Takes the records of the steps; None for first-order optimizers.
+      log: Takes the records of the steps; None for first-order optimizers, and in processes that do
+        not write.
     """
 
     log: LogWriter | None = None
@@ -131,18 +132,14 @@ class Recovery:
         log = self._read_log() if logged and (saved or path.exists()) else None
         if saved:
             self._from_checkpoint(state, saved[-1], log)
-            found = self._spread.replicated((state.params, state.optimizer))
-            state.params, state.optimizer = found
         if log is not None:
             self._from_log(state, log, measure_dev)
         self._run.cut_metrics(state.step)
         lines = self._run.read_metrics()
         state.seconds = lines[-1].get("seconds", 0.0) if lines else 0.0
-        if not self._run.writes:
-            return state
-        if log is not None:
+        if log is not None and self._run.writes:
             self.log = LogWriter.reopen(path, log)
-        elif logged:
+        elif logged and self._run.writes:
             self.log = LogWriter(path, self._header)
         return state
 
@@ -173,6 +170,7 @@ class Recovery:
             state.best.become(best, dev, moving)
         elif best:
             state.best.become(best, dev, self._checkpoints.restore(best, like)[0][0])
+        moving, state.optimizer = self._spread.replicated((moving, state.optimizer))
         state.params = self._tuned.whole(moving, state.params)
 
     def _from_log(self, state: State, log: Log, measure_dev: Callable[[Params], Scores]) -> None:

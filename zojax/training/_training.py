@@ -60,9 +60,7 @@ class Training:
         self._spread = spread
         # In place, the step perturbs outside jit: the loss alone is compiled.
         if optimizer.in_place:
-            self._compiled = CompiledByShape(
-                data.loss, "the forward pass", observer.status, place=spread.training_batch
-            )
+            self._compiled = CompiledByShape(data.loss, "the forward pass", observer.status)
             self._step = make_step(optimizer, self._compiled, config.slopes)
         else:
             step = spread.step(make_step(optimizer, data.loss, config.slopes))
