@@ -183,7 +183,7 @@ def test_no_terminal_gets_lines(capsys: pytest.CaptureFixture[str]):
     written = Scores(0.25, 0.4, 8, f1=0.75, exact_match=0.5)
     console.measured("zero-shot", written)
     console.started(10)
-    console.ticked(Tick(4, 0.5, 8, 2.0, written, {}))
+    console.ticked(Tick(4, 0.5, 8, 2.0, written, {}, None, False))
     test, dev = capsys.readouterr().out.splitlines()
     assert test == "zero-shot  F1 75.0%, exact match 50.0% of 8 test examples"
     assert "dev F1 75.0%" in dev
