@@ -7,12 +7,14 @@ import zipfile
 from pathlib import Path
 
 MAX_BYTES = 25 * 10**6
-MODEL = "zojax/models/opt_mini/"
+MODELS = ("zojax/models/opt_mini/", "zojax/models/roberta_mini/")
 REQUIRED = (
     "zojax/py.typed",
-    f"{MODEL}README.md",
-    f"{MODEL}config.json",
-    f"{MODEL}tokenizer.json",
+    *(
+        f"{model}{file}"
+        for model in MODELS
+        for file in ("README.md", "config.json", "tokenizer.json")
+    ),
 )
 
 
@@ -21,10 +23,8 @@ def problems(wheel: Path) -> list[str]:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     found = [f"{name} is missing" for name in REQUIRED if name not in names]
-    if not any(
-        name.startswith(MODEL) and name.endswith((".safetensors", ".msgpack")) for name in names
-    ):
-        found.append(f"{MODEL} holds no weights")
+    weights = tuple(name for name in names if name.endswith((".safetensors", ".msgpack")))
+    found += [f"{m} holds no weights" for m in MODELS if not any(n.startswith(m) for n in weights)]
     foreign = [n for n in names if n.startswith("tests/") or n.endswith((".png", ".gif"))]
     found += [f"{name} does not belong in it" for name in foreign]
     size = wheel.stat().st_size

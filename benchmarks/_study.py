@@ -52,15 +52,18 @@ def _measured(config: FinetuneConfig) -> dict[str, Any]:
         metrics = (result.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     if result.tuned is None or result.best is None:
         raise KeyboardInterrupt
-    last = json.loads(metrics[-1])
+    lines = [json.loads(line) for line in metrics]
+    last = lines[-1]
+    measured = [line for line in lines if "dev_accuracy" in line]
     return {
         "forward_passes": last["forward_passes"],
-        "zero_shot": result.zero_shot.accuracy,
-        "dev": last["dev_accuracy"],
+        "zero_shot": result.zero_shot.metric,
+        "dev": last.get("dev_f1", last["dev_accuracy"]),
         "dev_loss": last["dev_loss"],
-        "tuned": result.tuned.accuracy,
-        "best": result.best.accuracy,
+        "tuned": result.tuned.metric,
+        "best": result.best.metric,
         "best_step": result.best_step,
+        "dev_curve": [[line["step"], line["dev_accuracy"]] for line in measured],
         "seconds": round(result.seconds["total"], 1),
         "seconds_in_steps": round(result.seconds["steps"], 1),
     }

@@ -18,14 +18,20 @@ def mesh_of(tree: Any) -> AbstractMesh | None:
     """The mesh of several devices that the arrays of a tree are on; None for a single device.
 
     Inside ``jit`` it is known where the arguments were arrays on a mesh, and under
-    ``jax.set_mesh``.
+    ``jax.set_mesh``. Inside ``jax.shard_map`` a device sees its own arrays alone, so that axes
+    which are manual there do not count.
     """
     for leaf in jax.tree.leaves(tree):
         mesh = jax.typeof(leaf).sharding.mesh
-        if mesh.size > 1:
+        if _is_spread(mesh):
             return mesh
     mesh = jax.sharding.get_abstract_mesh()
-    return mesh if mesh.size > 1 else None
+    return mesh if _is_spread(mesh) else None
+
+
+def _is_spread(mesh: AbstractMesh) -> bool:
+    axes = zip(mesh.axis_sizes, mesh.axis_types, strict=True)
+    return any(size > 1 and kind != AxisType.Manual for size, kind in axes)
 
 
 def whole(x: Array, mesh: AbstractMesh | None) -> Array:

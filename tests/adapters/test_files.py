@@ -21,7 +21,7 @@ from zojax.adapters import (
     merge,
     save_adapter,
 )
-from zojax.adapters._files import fingerprint
+from zojax.adapters._files import _sha256, fingerprint
 
 ADAPTERS = [
     LoRA(rank=2, alpha=3.0, targets=("k_proj", "fc1")),
@@ -45,7 +45,8 @@ def saved(load, tmp_path: Path) -> Path:
 
 def edit(folder: Path, **changes) -> None:
     path = folder / "adapter.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    content = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({**content, "sha256": _sha256(content)}))
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: type(a).__name__)
@@ -148,6 +149,14 @@ def test_damaged_files(saved: Path, load):
 def test_settings_that_do_not_fit(changes, message: str, saved: Path, load):
     edit(saved, **changes)
     with pytest.raises(ValueError, match=message):
+        load_adapter(load("opt"), saved)
+
+
+def test_an_edited_setting_is_found(saved: Path, load):
+    """Neither the shapes nor the weights' hash would tell that alpha is another."""
+    path = saved / "adapter.json"
+    path.write_text(path.read_text().replace('"alpha": 3.0', '"alpha": 30.0'))
+    with pytest.raises(ValueError, match=r"adapter\.json must be as it was saved"):
         load_adapter(load("opt"), saved)
 
 

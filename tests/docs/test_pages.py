@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import types
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 import pytest
 from flax import linen as nn
 
@@ -56,6 +58,11 @@ def test_the_quickstart_runs_as_printed():
     run_page("docs/quickstart.md")
 
 
+@pytest.mark.usefixtures("standard_promotion")
+def test_the_baselines_page_runs_as_printed():
+    assert run_page("docs/baselines.md")["found"].test.examples == 32
+
+
 def test_the_finetune_page_runs_as_printed():
     assert run_page("docs/finetune.md")["config"].optimizer == "mezo"
 
@@ -86,10 +93,21 @@ def test_the_scaling_page_runs_as_printed():
     assert kernel.sharding.spec == jax.sharding.PartitionSpec(None, "model")
 
 
+@pytest.mark.usefixtures("standard_promotion")
+def test_the_objectives_page_runs_as_printed(capsys):
+    given = run_page("docs/objectives.md")
+    assert optax.tree_utils.tree_get(given["state"], "value") < -5
+    assert len(ast.literal_eval(capsys.readouterr().out)) == 2
+
+
 def test_the_planning_page_runs_as_printed(capsys):
     pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
     run_page("docs/planning.md")
     assert "GiB" in capsys.readouterr().out
+
+
+def test_the_parallel_page_runs_as_printed():
+    run_page("docs/parallel.md")
 
 
 def test_the_examples_for_contributors_run_as_printed():

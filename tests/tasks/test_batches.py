@@ -20,6 +20,7 @@ from zojax.tasks import (
     tokenize,
     training_batches,
 )
+from zojax.tasks._prompt_set import View
 
 
 class WordCounter:
@@ -85,6 +86,7 @@ def test_a_batch_is_padded_on_the_right_and_filled_up():
     assert batch.labels.tolist() == [1, 0, 1, 1]
     assert batch.right.tolist() == [[False, True], [True, False], [False, True], [False, True]]
     assert batch.weights.tolist() == [1, 1, 0, 0]
+    assert batch.members.tolist() == [1, 2, 1, 1]
 
 
 def test_label_words_of_several_tokens_take_a_row_each():
@@ -172,18 +174,30 @@ def test_prompts_to_write_answers_to():
         assert batch.positions.shape == (2, 1)
         assert batch.weights.sum() == len(examples)
     assert {e for d in batches for e in d.examples} == set(data.examples)
-    endless = decoding_batches(data, (8, 24), 2, seed=0)
-    seen = Counter(e for d in itertools.islice(endless, 6) for e in d.examples)
+
+
+def test_training_on_prompts_alone():
+    """Of their own lengths, without end, and with the places of their examples."""
+    data = answers()
+    endless = training_batches(data, (8, 24), 2, seed=0, view="prompt")
+    batches = list(itertools.islice(endless, 6))
+    assert {batch.input_ids.shape for batch in batches} == {(2, 8), (2, 24)}
+    for batch in batches:
+        rows = zip(batch.input_ids, batch.attention_mask, batch.members, strict=True)
+        for row, mask, place in rows:
+            length = int(data.examples[place].text.split()[0])
+            assert row[:length].tolist() == [100 + length] * length
+            assert mask.sum() == length
+    seen = Counter(place for batch in batches for place in batch.members.tolist())
     assert set(seen.values()) <= {1, 2, 3}  # 3 epochs of 2 batches, one example left out of each
-    with pytest.raises(ValueError, match="decoding_batches: batch_size must lie within 1 … 5"):
-        next(decoding_batches(data, (8, 24), 6, seed=0))
 
 
+@pytest.mark.parametrize("view", ["training", "candidates", "prompt"])
 @pytest.mark.parametrize("data", [prompts([3, 9]), options(), answers()], ids=lambda d: "")
-def test_the_abstract_batch_is_like_those_of_training(data: PromptSet):
-    length = int(data.lengths.max())
-    abstract = data.abstract_batch(length, 2)
-    batch = next(training_batches(data, (length,), 2, seed=0))
+def test_the_abstract_batch_is_like_those_of_training(data: PromptSet, view: View):
+    length = int(data.lengths_of(view).max())
+    abstract = data.abstract_batch(length, 2, view)
+    batch = next(training_batches(data, (length,), 2, seed=0, view=view))
     for expected, x in zip(abstract, batch, strict=True):
         assert (expected.shape, expected.dtype) == (x.shape, x.dtype)
 

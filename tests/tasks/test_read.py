@@ -105,6 +105,17 @@ def test_nested_columns_in_a_cell(tmp_path: Path):
         ("a.jsonl", '{"text": "x", "label": true}\n', "line 1: label must .* got True"),
         ("a.jsonl", '{"text": "x", "label": -1}\n', "line 1: label must .* got -1"),
         ("a.jsonl", '{"text": 3, "label": 1}\n', "line 1: text must be a non-empty string, got 3"),
+        ("a.jsonl", '{"text": "\\ud800", "label": 1}\n', "line 1: text must be a non-empty string"),
+        ("a.jsonl", '{"text": "x", "label": ' + 5000 * "1" + "}\n", "line 1: not JSON"),
+        ("a.jsonl", '{"text": ' + 10**5 * "[" + "\n", "line 1: not JSON"),
+        (
+            "a.jsonl",
+            '{"text": "x", "label": "' + 5000 * "1" + '"}\n',
+            "line 1: label must be one of",
+        ),
+        ("a.csv", 'text,label\nx,1\n"y,1\nz,1\n', r"a\.csv line 3: not CSV"),
+        ("a.csv", "text,label\n" + 2**18 * "x" + ",1\n", r"a\.csv line 2: not CSV \(field larger"),
+        ("a.csv", "text,label,text\nx,1,y\n", "columns must have distinct names, got text, label"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, name: str, content: str, message: str):
@@ -131,6 +142,13 @@ def test_wrong_choices_are_named(tmp_path: Path, row: str, message: str):
         read_examples(write(tmp_path, "a.jsonl", row), OPTIONS)
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_bytes_that_are_no_text(tmp_path: Path, name: str):
+    (tmp_path / name).write_bytes(b"\xff\xfetext")
+    with pytest.raises(ValueError, match=rf"read_examples: .*{name} must be text in UTF-8"):
+        read_examples(tmp_path / name, TEXT)
+
+
 def test_missing_file(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match="there is no file"):
         read_examples(tmp_path / "a.csv", TEXT)
@@ -152,7 +170,7 @@ def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         def to_pylist(self) -> list[dict[str, Any]]:
             return [{"text": "x", "label": 1}, {"text": "y", "label": 7}]
 
-    parquet = types.SimpleNamespace(read_table=lambda file: {path: Table()}[file])
+    parquet = types.SimpleNamespace(read_table=lambda file, **_: {path: Table()}[file])
     fake_module(monkeypatch, "pyarrow", parquet=parquet)
     with pytest.raises(ValueError, match=r"a\.parquet row 1: label must"):
         read_examples(path, TEXT)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerBase
 
-from zojax.tasks import Example, PromptTokens, Task, tokenize
+from zojax.tasks import Example, PromptTokens, Task, in_context, tokenize
 from zojax.tasks._pieces import Pieces
 
 TEXT = Task("text", "classification", "{text} It was {label}", ("terrible", "great"))
 FIRST = Task("first", "classification", "Film: {text} It was {label}", ("terrible", "great"))
 OPTIONS = Task("options", "multiple_choice", "{text} {label}")
+WRITING = Task("writing", "generation", "{text} {label}", max_new_tokens=4)
 
 
 def ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -180,3 +183,66 @@ def test_every_piece_is_tokenised_once(tokenizer: PreTrainedTokenizerBase):
     seen.clear()
     tokens.encode([Example(text) for text, _ in itertools.product("ab", range(50))])
     assert sorted(seen) == ["", " It was", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("task", "example", "message"),
+    [
+        (TEXT, Example("a", 2), "example 1: labels must lie within 0 … 1, its classes, got 2"),
+        (TEXT, Example("a", -1), "example 1: labels must lie within 0 … 1, its classes, got -1"),
+        (TEXT, Example({"body": "a"}), r"example 1: fields must have text, got \['body'\]"),
+        (OPTIONS, Example("a", choices=()), r"example 1: choices must have one at least, got \(\)"),
+        (
+            OPTIONS,
+            Example("a", 2, choices=("b", "c")),
+            "labels must lie within 0 … 1, its choices, got 2",
+        ),
+        (
+            OPTIONS,
+            Example("a", -1, choices=("b", "c")),
+            "labels must lie within 0 … 1, its choices, got -1",
+        ),
+        (
+            OPTIONS,
+            Example("a", 0, choices=("b", "c"), right=(0, 7)),
+            "labels must lie within 0 … 1, its choices, got 7",
+        ),
+        (
+            OPTIONS,
+            Example({"text": ("a", "b", "c")}, choices=("b", "c")),
+            r"text must be one text, or one for each of 2 choices, got \('a', 'b', 'c'\)",
+        ),
+        (WRITING, Example("a"), r"example 1: answers must have one at least, got \(\)"),
+    ],
+)
+def test_examples_that_do_not_fit_the_task(
+    task: Task, example: Example, message: str, tokenizer: PreTrainedTokenizerBase
+):
+    right = Example("a", choices=("b", "c"), answers=("d",))
+    tokens = tokenize(task, tokenizer, 48)
+    with pytest.raises(ValueError, match=message):
+        tokens.encode([right, example])
+    with pytest.raises(ValueError, match=message):
+        in_context(tokens, [right, example], 99).encode([right])
+
+
+@pytest.mark.parametrize("task", [TEXT, OPTIONS, WRITING], ids=lambda task: task.kind)
+def test_tokens_that_the_model_does_not_know(task: Task, tokenizer: PreTrainedTokenizerBase):
+    """Whatever JAX would clamp: of the text, of a candidate, of the words themselves."""
+    plain = Example("a", choices=("b", "c"), answers=("d",))
+    unknown = len(tokenizer)
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.add_tokens(["<new>"])
+    tokens = tokenize(task, tokenizer, 48, vocab_size=unknown)
+    tokens.encode([plain])
+    in_text = Example("a <new>", choices=("b", "c"), answers=("d",))
+    examples = [in_text]
+    if task.kind != "classification":
+        examples.append(Example("a", choices=("b <new>", "c"), answers=("d <new>",)))
+    for example in examples:
+        with pytest.raises(ValueError, match=rf"within 0 … {unknown - 1}, .* {unknown} in exampl"):
+            tokens.encode([plain, example])
+    if task.kind == "classification":
+        words = dataclasses.replace(task, label_words=("good", "<new>"))
+        with pytest.raises(ValueError, match=rf"got {unknown} in the label words"):
+            tokenize(words, tokenizer, 48, vocab_size=unknown)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zojax.training import Scores
-from zojax.training._training import Best, to_host
+from zojax.training._best import Best, to_host
 
 
 def test_more_accurate_parameters_win_and_less_loss_breaks_ties():
@@ -18,6 +18,14 @@ def test_more_accurate_parameters_win_and_less_loss_breaks_ties():
         best.offer(step, Scores(accuracy, loss, 10), {"x": jnp.full(1, float(step))})
         kept.append((best.step, float(best.params["x"][0])))
     assert kept == [(0, 0.0), (0, 0.0), (3, 3.0), (4, 4.0), (4, 4.0)]
+
+
+def test_written_answers_are_judged_by_their_f1():
+    best = Best(0, Scores(0.9, 0.1, 10, f1=0.2, exact_match=0.1), {"x": np.zeros(1)})
+    best.offer(1, Scores(0.0, 0.9, 10, f1=0.3, exact_match=0.0), {"x": np.ones(1)})
+    assert best.step == 1
+    best.offer(2, Scores(1.0, 0.0, 10, f1=0.25, exact_match=0.2), {"x": np.ones(1)})
+    assert best.step == 1
 
 
 def test_the_next_step_still_takes_the_memory_of_what_was_kept():

@@ -99,6 +99,7 @@ def test_a_run(
     result = finetune(config)
     assert result.steps == 2
     assert np.isfinite(result.tuned.loss)
+    assert (result.tuned.f1 is not None) == (load_task(task).kind == "generation")
     assert evaluate_run(result.folder)["tuned"] == result.tuned
     fresh = load_to_tune(config)
     saved = load_saved(config, result.model_folder).params
@@ -113,6 +114,12 @@ def test_what_cannot_work_says_why(folders: dict[str, Path], tmp_path: Path):
     for task in CAUSAL_TASKS:
         with pytest.raises(ValueError, match=f"Task {task}: .*[Tt]ake a causal model"):
             finetune(configuration(folders["roberta"], task, tmp_path / "run"))
+    for task, objective, reason in (
+        ("squad", "accuracy", "a task that chooses, got squad, a task of generation. Take f1"),
+        ("sst2", "f1", "a task that writes, got sst2, a task of classification. Take accuracy"),
+    ):
+        with pytest.raises(ValueError, match=f"objective {objective} must be for {reason}"):
+            finetune(configuration(folders["opt"], task, tmp_path / "run", objective=objective))
     config = configuration(
         folders["opt"], "sst2", tmp_path / "run", tuned=AdapterConfig("prefix", rank=4)
     )

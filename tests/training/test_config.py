@@ -33,6 +33,13 @@ def test_train_and_test_go_together():
         FinetuneConfig(data=DataConfig(dev=Path("a.csv")))
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "forward_gradient_sgd"])
+def test_a_metric_has_no_derivative_to_follow(optimizer: str):
+    for objective in ("accuracy", "f1"):
+        with pytest.raises(ValueError, match=f"objective must be loss for {optimizer}"):
+            FinetuneConfig(optimizer=optimizer, objective=objective)
+
+
 @pytest.mark.parametrize("optimizer", DEFAULTS)
 def test_defaults_fill_what_is_not_given(optimizer: str):
     hyper = resolve(
@@ -50,6 +57,7 @@ def test_foreign_settings_are_refused():
 
 def test_a_configuration_comes_back_from_its_folder(tmp_path: Path):
     config = FinetuneConfig(
+        objective="accuracy",
         output=tmp_path,
         data=DataConfig(train=Path("/a.csv"), test=Path("/b.csv"), label_words=("no", "so so")),
         tuned=AdapterConfig("lora", rank=4, targets=("q_proj", "fc1")),
@@ -68,6 +76,40 @@ def test_a_configuration_of_another_version_is_refused(tmp_path: Path):
         load_config(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"there is no .*config\.json"):
         load_config(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": "10"}, "Expected `int`, got `str` - at `\\$.steps`"),
+        ({"seed": True}, "Expected `int`, got `bool`"),
+        ({"output": 3}, "expected Path, got 3"),
+        ({"data": None}, "does not fit this version"),
+        ({"hyper": {"phases": [0.1]}}, "Expected `array` of length 2, got 1"),
+        ({"hyper": {"eps": float("nan")}}, "eps must be finite, got nan"),
+        ({"tuned": {"rank": 2.0}}, "Expected `int.*`, got `float`"),
+        ({"steps": 0}, "steps must be >= 1, got 0"),
+    ],
+)
+def test_settings_of_the_wrong_kind_are_refused(tmp_path: Path, changes: dict, message: str):
+    RunFolder(tmp_path, FinetuneConfig())
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(ValueError, match=rf"load_config: .*config\.json.*{message}"):
+        load_config(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "\xff", 10**5 * "["])
+def test_what_is_no_configuration_is_refused(tmp_path: Path, content: str):
+    (tmp_path / "config.json").write_text(content, encoding="latin-1")
+    with pytest.raises(ValueError, match=r"config\.json must be a run's settings"):
+        load_config(tmp_path)
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 32])
+def test_seeds_that_would_be_another(seed: int):
+    with pytest.raises(ValueError, match="finetune: seed must lie within 0 … 4294967295"):
+        FinetuneConfig(seed=seed)
 
 
 def test_a_run_is_replaced_only_when_asked(tmp_path: Path):

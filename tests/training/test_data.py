@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_models import write_tiny_model
+from transformers import AutoTokenizer
 
+import zojax.models
 from zojax.tasks import Example, load_splits, rotten_tomatoes
-from zojax.training import DataConfig
-from zojax.training._data import task_of
+from zojax.training import DataConfig, FinetuneConfig
+from zojax.training._data import load_data, task_of
 
 
 @pytest.fixture
@@ -77,3 +80,14 @@ def test_templates_and_words_take_the_place_of_the_tasks():
     assert task_of(config, "masked").prompt("masked") == ("{label}: {text}", ("bad", "good"))
     with pytest.raises(ValueError, match="template must end in"):
         task_of(config, "causal")
+
+
+def test_a_tokenizer_of_more_words_than_the_model_has(files: dict[str, Path], tiny_opt: Path):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_opt)
+    folder = write_tiny_model(
+        files["train"].parent / "model", "opt", tokenizer, vocab_size=len(tokenizer) - 40
+    )
+    data = DataConfig(train=files["train"], test=files["test"], label_words=("no", "yes"))
+    config = FinetuneConfig(model=str(folder), data=data)
+    with pytest.raises(ValueError, match=r"rows of the model's embedding, got \d+ in example 0"):
+        load_data(config, zojax.models.load(folder))

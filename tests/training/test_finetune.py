@@ -14,7 +14,6 @@ import pytest
 
 import zojax.models
 from zojax.training import (
-    DataConfig,
     FinetuneConfig,
     HyperParameters,
     NonFiniteLossError,
@@ -28,38 +27,6 @@ from zojax.training import (
 
 # optax's own rules promote integer counts with floats.
 pytestmark = pytest.mark.usefixtures("standard_promotion")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
-    """Texts whose first word tells the class."""
-    folder = tmp_path_factory.mktemp("data")
-    for name, count in (("train", 40), ("dev", 12), ("test", 16)):
-        rows = [
-            {"text": f"{('film', 'story')[i % 2]} a It {i}", "label": i % 2} for i in range(count)
-        ]
-        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    return DataConfig(
-        train=folder / "train.jsonl",
-        dev=folder / "dev.jsonl",
-        test=folder / "test.jsonl",
-        num_buckets=1,
-    )
-
-
-@pytest.fixture(scope="module")
-def base(tiny_opt: Path, data: DataConfig) -> FinetuneConfig:
-    return FinetuneConfig(
-        model=str(tiny_opt),
-        optimizer="mezo",
-        steps=6,
-        batch_size=8,
-        eval_batch_size=16,
-        eval_every=3,
-        log_every=2,
-        data=data,
-        hyper=HyperParameters(learning_rate=1e-3),
-    )
 
 
 def metrics(result: Result) -> list[dict[str, Any]]:
@@ -80,6 +47,8 @@ def test_a_run_folder_has_everything(mezo_run: Result, base: FinetuneConfig):
         "results.json",
         "curve.png",
         "model",
+        "trajectory.log",
+        "checkpoints",
     }
     assert load_config(folder).data == base.data
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")

@@ -10,38 +10,52 @@ import threading
 import numpy as np
 import pytest
 
-from zojax.training import NonFiniteLossError, Scores, Tick
+from zojax.training import NonFiniteLossError, Tick
 from zojax.training._interrupt import interrupt_flag
 from zojax.training._loop import train
+from zojax.training._reader import Reader
+from zojax.training._step import Outcome
 
 
-def ticks(losses: list[float], stop_at: int = 99) -> list[Tick]:
+def ticks(losses: list[float], stop_at: int = 99, start: int = 0) -> list[Tick]:
     """Run over ``losses``; the parameter counts the steps."""
     taken = 0
 
-    def step(params: int, state: None, batch: float) -> tuple[int, None, np.float32]:
+    def step(params: int, state: None, batch: float) -> tuple[int, None, Outcome]:
         nonlocal taken
         taken = params + 1
-        return taken, None, np.float32(batch)
+        return taken, None, Outcome(np.float32(batch), np.zeros(1, np.float32))
 
     loop = train(
         step,
-        0,
+        start,
         None,
         iter(losses),
-        steps=len(losses),
+        start=start,
+        steps=start + len(losses),
         forward_passes=2,
-        log_every=2,
-        eval_every=3,
-        evaluate_dev=lambda params: Scores(params / 10, 0.0, 5),
+        due=lambda step: step % 2 == 0 or step % 3 == 0,
+        read=lambda outcome: float(outcome.loss),
         stop=lambda: taken >= stop_at,
     )
     return list(loop)
 
 
 def test_ticks_come_when_due_with_the_mean_loss_since_the_last():
-    got = [(t.step, t.loss, t.dev and t.dev.accuracy, t.params) for t in ticks([1, 2, 3, 4, 5])]
-    assert got == [(2, 1.5, None, 2), (3, 3.0, 0.3, 3), (4, 4.0, None, 4), (5, 5.0, 0.5, 5)]
+    got = [(t.step, t.loss, t.last, t.params) for t in ticks([1, 2, 3, 4, 5])]
+    assert got == [(2, 1.5, False, 2), (3, 3.0, False, 3), (4, 4.0, False, 4), (5, 5.0, True, 5)]
+
+
+def test_the_mean_is_of_the_losses_that_are_finite():
+    got = [t.loss for t in ticks([1, np.nan, np.inf, 4])]
+    np.testing.assert_equal(got, [1.0, np.nan, 4.0])
+
+
+def test_the_steps_before_the_start_are_not_taken():
+    assert [(t.step, t.loss, t.params) for t in ticks([1, 2, 3], start=3)] == [
+        (4, 1.0, 4),
+        (6, 2.5, 6),
+    ]
 
 
 def test_forward_passes_and_seconds_add_up():
@@ -50,35 +64,75 @@ def test_forward_passes_and_seconds_add_up():
     assert all(a.seconds < b.seconds for a, b in itertools.pairwise(got))
 
 
-def test_stopping_measures_once_more():
+def test_stopping_is_the_last_tick():
     got = ticks([1.0] * 9, stop_at=5)
-    assert [t.step for t in got] == [2, 3, 4, 5]
-    assert got[-1].dev == Scores(0.5, 0.0, 5)
+    assert [(t.step, t.last) for t in got] == [(2, False), (3, False), (4, False), (5, True)]
+
+
+def test_every_step_is_read_in_order_and_at_most_one_step_late():
+    read: list[float] = []
+    late: list[int] = []
+
+    def step(params: int, state: None, batch: float) -> tuple[int, None, Outcome]:
+        late.append(params - len(read))
+        return params + 1, None, Outcome(np.float32(batch), np.zeros(1, np.float32))
+
+    def reader(outcome: Outcome) -> float:
+        read.append(float(outcome.loss))
+        return read[-1]
+
+    for _ in train(
+        step,
+        0,
+        None,
+        itertools.count(),
+        steps=7,
+        forward_passes=1,
+        due=lambda step: step == 4,
+        read=reader,
+        stop=lambda: False,
+    ):
+        pass
+    assert read == [0, 1, 2, 3, 4, 5, 6]
+    assert late == [0, 1, 1, 1, 0, 1, 1]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_loss_that_is_no_number_stops_the_loop(bad: float):
-    with pytest.raises(NonFiniteLossError, match=f"must be finite, got {bad} at step 4"):
-        ticks([1.0, 1.0, 1.0, bad, 1.0, 1.0])
+def test_a_loss_that_is_no_number_ends_the_run_or_is_counted(bad: float):
+    outcomes = [Outcome(np.float32(x), np.zeros(1, np.float32)) for x in (1.0, bad)]
+    stop = Reader(None, "stop", 2, 0)
+    assert stop(outcomes[0]) == 1.0
+    with pytest.raises(NonFiniteLossError, match=f"loss must be finite, got {bad} at step 4"):
+        stop(outcomes[1])
+    skip = Reader(None, "skip", 2, 5)
+    np.testing.assert_equal([skip(outcome) for outcome in outcomes], [1.0, bad])
+    assert (skip.step, skip.skipped) == (4, 6)
 
 
-def test_the_first_interrupt_is_a_flag_and_the_second_is_not():
+def test_slopes_that_are_no_numbers_end_the_run_too():
+    stop = Reader(None, "stop", 0, 0)
+    with pytest.raises(NonFiniteLossError, match=r"slopes or the gradient must be finite.*step 1"):
+        stop(Outcome(np.float32(1.0), np.full(1, np.nan, np.float32)))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_a_flag_and_the_second_is_not(number: signal.Signals):
     # A process in the background is born deaf to Ctrl-C, and the tests may be one.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(number, signal.default_int_handler)
     try:
-        with interrupt_flag() as pressed:
-            assert not pressed()
-            os.kill(os.getpid(), signal.SIGINT)
-            assert pressed()
+        with interrupt_flag() as heard:
+            assert heard() == 0
+            os.kill(os.getpid(), number)
+            assert heard() == number
             with pytest.raises(KeyboardInterrupt):
-                os.kill(os.getpid(), signal.SIGINT)
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+                os.kill(os.getpid(), number)
+        assert signal.getsignal(number) is signal.default_int_handler
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
 
 
 def test_other_threads_hear_no_interrupt():
-    heard: list[bool] = []
+    heard: list[int] = []
 
     def listen() -> None:
         with interrupt_flag() as pressed:
@@ -87,4 +141,4 @@ def test_other_threads_hear_no_interrupt():
     thread = threading.Thread(target=listen)
     thread.start()
     thread.join()
-    assert heard == [False]
+    assert heard == [0]

@@ -25,6 +25,7 @@ from zojax.models._language_model import Params
 WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"
 FORMAT = 1
 _CONTENT = ("format", "kind", "settings", "weights_sha256", "base")
+_CHECKSUM = "sha256"  # of the settings file itself
 _KINDS: dict[str, type[Adapter]] = {
     "lora": LoRA,
     "prefix": Prefix,
@@ -44,7 +45,8 @@ def save_adapter(
     """Write an adapter's values and settings, and which model they belong to; not the model.
 
     The folder gets ``adapter.safetensors`` and ``adapter.json``. The latter has a SHA-256 of the
-    base parameters, so that the adapter never runs on others unnoticed.
+    base parameters, so that the adapter never runs on others unnoticed, one of the values, and one
+    of itself.
 
     Args:
       adapter: What made ``params``.
@@ -88,6 +90,7 @@ def save_adapter(
             "sha256": fingerprint(params[MODEL]),
         },
     }
+    content[_CHECKSUM] = _sha256(content)
     folder.mkdir(parents=True, exist_ok=True)
     _replace(folder / WEIGHTS, weights)
     _replace(folder / SETTINGS, (json.dumps(content, indent=2) + "\n").encode())
@@ -143,13 +146,19 @@ def fingerprint(params: Params) -> str:
         return hashlib.sha256(b"".join(pool.map(digest, leaves))).hexdigest()
 
 
+def _sha256(content: dict[str, Any]) -> str:
+    """Of the settings: their numbers have no other witness, such as LoRA's alpha."""
+    text = json.dumps({name: content[name] for name in _CONTENT}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _read_settings(path: Path) -> dict[str, Any]:
+    altered = False
     try:
         content = json.loads(_read(path))
         if content["format"] == FORMAT:
-            # All that is read later on, so that only this place can miss it.
-            content = {name: content[name] for name in _CONTENT}
-    except (ValueError, KeyError, TypeError) as error:
+            altered = content[_CHECKSUM] != _sha256(content)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"load_adapter: {path} must be an adapter's settings, as save_adapter writes them, got "
             f"something else ({error!r})."
@@ -158,6 +167,11 @@ def _read_settings(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"load_adapter: the format of {path} must be {FORMAT}, got {content['format']!r}. It "
             "was written by another version of zojax: use that one."
+        )
+    if altered:
+        raise ValueError(
+            f"load_adapter: {path} must be as it was saved, got one of another SHA-256: it is "
+            "damaged, or has been edited. Copy it again."
         )
     return content
 

@@ -1,4 +1,4 @@
-"""The ``zojax`` command: ``finetune``, ``eval``, ``plan``, ``gallery``, ``--version``."""
+"""The ``zojax`` command: ``zojax --help`` lists what it does."""
 
 from zojax.cli._main import main as main
 

@@ -1,15 +1,40 @@
 """The command line's arguments, made from the configuration's classes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 import tyro
 
 from zojax import gallery
-from zojax.training import FinetuneConfig
+from zojax.training import DataConfig, FinetuneConfig
 from zojax.training._optimizer import DEFAULTS
+
+
+@dataclass(frozen=True)
+class ProcessArguments:
+    """Several processes, on this host or on many; see also --parallel."""
+
+    processes: int = 1
+    """Start so many on this host, which share each step."""
+    coordinator: str | None = None
+    """For processes on several hosts, each started by itself: the host:port of process 0, or auto
+    under Slurm, Open MPI, Kubernetes or Cloud TPU. Without it, JAX_COORDINATOR_ADDRESS."""
+    num_processes: int | None = None
+    """How many there are, with --coordinator. Without it, JAX_NUM_PROCESSES."""
+    process_id: int | None = None
+    """Which one this is, from 0, with --coordinator. Without it, JAX_PROCESS_ID."""
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """What ``zojax finetune`` takes; the command's help is :func:`_finetune_description`."""
+
+    config: FinetuneConfig = field(default_factory=FinetuneConfig)
+    """The run."""
+    job: ProcessArguments = field(default_factory=ProcessArguments)
+    """Who runs it."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +43,44 @@ class Evaluate:
 
     run: tyro.conf.Positional[str]
     """The folder of a run, as finetune printed it."""
+
+
+@dataclass(frozen=True)
+class BaselineArguments:
+    """Measure what a tuned model is compared with; the data are those of finetune."""
+
+    method: tyro.conf.Positional[Literal["zero-shot", "in-context", "linear-probe"]]
+    """The model as it is; with solved examples before each prompt; regression on its states."""
+    model: str = "opt-mini"
+    """As for finetune: a name, a folder in transformers' layout, or a hub name."""
+    from_pt: bool = False
+    """Read PyTorch weights (needs torch)."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the parameters and of the computation."""
+    eval_batch_size: int = 64
+    """Examples of a forward pass."""
+    seed: int = 0
+    """Decides the samples."""
+    demonstrations: int | None = None
+    """Most solved examples before a prompt: 32 without it (in-context)."""
+    json: bool = False
+    """Print one line of JSON instead of a table."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """The texts, and how they become prompts."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Rebuild the model that a run had after a step from its base model and its log alone."""
+
+    base: tyro.conf.Positional[str]
+    """What the run tuned: opt-mini, a folder in transformers' layout, or a hub name."""
+    log: tyro.conf.Positional[Path]
+    """The run's trajectory.log, or its folder."""
+    output: Path
+    """A new folder, for the model or the adapter."""
+    until: int | None = None
+    """The step; without it, the last one."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +136,42 @@ class GalleryArguments:
     """Replace the gallery in this folder."""
 
 
-def parse(
-    arguments: Sequence[str],
-) -> FinetuneConfig | Evaluate | PlanArguments | GalleryArguments:
+@dataclass(frozen=True)
+class CompareArguments:
+    """Measure methods against each other: models x tasks x methods x adapters, over seeds."""
+
+    study: tyro.conf.Positional[Path]
+    """A TOML file; docs/compare.md tells what stands in it."""
+    output: Path | None = None
+    """The study's folder, whose finished runs are kept: runs/<the file's name> where not given."""
+    jobs: int = 1
+    """Processes that make runs side by side, each with its share of the cores."""
+    check: bool = False
+    """Only see that every run can be made, and count them."""
+
+
+Command: TypeAlias = (
+    Finetune
+    | Evaluate
+    | Replay
+    | BaselineArguments
+    | CompareArguments
+    | PlanArguments
+    | GalleryArguments
+)
+
+
+def parse(arguments: Sequence[str]) -> Command:
     """Read the arguments; exits by itself for ``--help`` and for what it does not know."""
     commands: Any = (
         Annotated[
-            FinetuneConfig,
+            Finetune,
             tyro.conf.subcommand("finetune", description=_finetune_description()),
         ]
         | Annotated[Evaluate, tyro.conf.subcommand("eval")]
+        | Annotated[BaselineArguments, tyro.conf.subcommand("baseline")]
+        | Annotated[CompareArguments, tyro.conf.subcommand("compare")]
+        | Annotated[Replay, tyro.conf.subcommand("replay")]
         | Annotated[PlanArguments, tyro.conf.subcommand("plan")]
         | Annotated[
             GalleryArguments,

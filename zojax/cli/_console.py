@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from zojax.training import Observer, Result, Scores, Tick
+from zojax.training import Observer, Replayed, Result, Scores, Tick
 
 
 class Console(Observer):
@@ -23,7 +23,7 @@ class Console(Observer):
 
     def measured(self, name: str, scores: Scores) -> None:
         """Print test scores."""
-        self.line(_accuracy(name, scores))
+        self.line(_scores(name, scores))
 
     def started(self, steps: int) -> None:
         """Keep the number of steps."""
@@ -36,22 +36,30 @@ class Console(Observer):
         left = tick.seconds / tick.step * (self._steps - tick.step)
         self.line(
             f"step {tick.step}/{self._steps}  loss {tick.loss:.4f}  "
-            f"dev accuracy {tick.dev.accuracy:.1%}  {_rate(tick):.0f} forward passes/s  "
-            f"{_clock(left)} left"
+            f"dev {tick.dev.metric_name} {tick.dev.metric:.1%}  "
+            f"{_rate(tick):.0f} forward passes/s  {_clock(left)} left"
         )
+
+    def replayed(self, found: Replayed) -> None:
+        """Print what a replay came to."""
+        self.line(f"replayed   {found.steps} steps in {_clock(found.seconds)}")
+        self.line(f"model      {found.folder}")
 
     def report(self, result: Result) -> None:
         """Print what a run came to."""
         self.line("")
-        self.line(_accuracy("zero-shot", result.zero_shot))
+        self.line(_scores("zero-shot", result.zero_shot))
         if result.tuned is None or result.best is None:
             self.line(
                 f"interrupted after step {result.steps}: the model and the metrics so far are "
-                f"saved; `zojax eval {result.folder}` measures it."
+                f"saved; `zojax eval {result.folder}` measures it, and "
+                f"`zojax finetune --resume {result.folder}` goes on."
             )
         else:
-            self.line(f"{_accuracy('tuned', result.tuned)}, step {result.steps}")
-            self.line(f"{_accuracy('best', result.best)}, step {result.best_step} (chosen on dev)")
+            self.line(f"{_scores('tuned', result.tuned)}, step {result.steps}")
+            self.line(f"{_scores('best', result.best)}, step {result.best_step} (chosen on dev)")
+        if result.skipped:
+            self.line(f"skipped    {result.skipped} steps whose loss or slopes were not finite")
         seconds = result.seconds
         self.line(
             f"time       {_clock(seconds['total'])}, of it {_clock(seconds['steps'])} in steps, "
@@ -86,7 +94,7 @@ class BarConsole(Console):
             console=self._console,
         )
         self._task = self._progress.add_task("", total=None, start=False)
-        self._accuracy = "accuracy –"
+        self._metric = ""
 
     def line(self, text: str) -> None:
         """Print a line above the bar."""
@@ -102,11 +110,11 @@ class BarConsole(Console):
     def ticked(self, tick: Tick) -> None:
         """Move the bar."""
         if tick.dev is not None:
-            self._accuracy = f"accuracy {tick.dev.accuracy:.1%}"
+            self._metric = f"  {tick.dev.metric_name} {tick.dev.metric:.1%}"
         self._progress.update(
             self._task,
             completed=tick.step,
-            description=f"loss {tick.loss:.4f}  {self._accuracy}  {_rate(tick):.0f} passes/s",
+            description=f"loss {tick.loss:.4f}{self._metric}  {_rate(tick):.0f} passes/s",
         )
 
     def stopped(self) -> None:
@@ -119,8 +127,13 @@ def make_console() -> Console:
     return BarConsole() if sys.stdout.isatty() else Console()
 
 
-def _accuracy(name: str, scores: Scores) -> str:
-    return f"{name:<10} {scores.accuracy:.1%} of {scores.examples} test examples"
+def _scores(name: str, scores: Scores) -> str:
+    if scores.f1 is None:
+        return f"{name:<10} {scores.accuracy:.1%} of {scores.examples} test examples"
+    return (
+        f"{name:<10} F1 {scores.f1:.1%}, exact match {scores.exact_match:.1%} of {scores.examples} "
+        "test examples"
+    )
 
 
 def _rate(tick: Tick) -> float:

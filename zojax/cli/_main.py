@@ -5,10 +5,19 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import metadata
+from typing import TYPE_CHECKING
 
-from zojax.training import FinetuneConfig, NonFiniteLossError, evaluate_run, finetune
+import jax
+
+from zojax.parallel import join, launch
+from zojax.parallel._processes import abandon
+from zojax.training import NonFiniteLossError, evaluate_run, finetune, replay_run
+
+if TYPE_CHECKING:
+    from zojax.cli._arguments import Finetune
 
 _USER_ERRORS = (ImportError, OSError, ValueError, NonFiniteLossError)
 
@@ -20,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
       arguments: Without the program's name; those of this process when None.
 
     Returns:
-      The exit status: 0, 1 for an error that the message explains, 130 after Ctrl-C.
+      The exit status: 0, 1 for an error that the message explains, 130 after Ctrl-C, 143 after
+      SIGTERM.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments == ["--version"]:
@@ -30,35 +40,70 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(arguments or ["--help"])
     except KeyboardInterrupt:
         print("zojax: interrupted; nothing more is saved", file=sys.stderr)
-        return 130
-    except _USER_ERRORS as error:
-        if os.environ.get("ZOJAX_TRACEBACK"):
-            raise
-        print("\n".join([f"zojax: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
-        print("(ZOJAX_TRACEBACK=1 shows where)", file=sys.stderr)
-        return 1
+        status = 130
+    except Exception as error:
+        expected, alone = isinstance(error, _USER_ERRORS), not jax.distributed.is_initialized()
+        if not expected or os.environ.get("ZOJAX_TRACEBACK"):
+            if alone:
+                raise
+            traceback.print_exc()
+        if expected:
+            notes = getattr(error, "__notes__", ())
+            print("\n".join([f"zojax: {error}", *notes]), file=sys.stderr)
+            print("(ZOJAX_TRACEBACK=1 shows where)", file=sys.stderr)
+        status = 1
+    if jax.distributed.is_initialized():
+        abandon(status)
+    return status
 
 
 def _run(arguments: list[str]) -> int:
     try:
-        from zojax.cli._arguments import GalleryArguments, PlanArguments, parse
+        import zojax.cli._arguments as args
     except ModuleNotFoundError as error:
         raise ImportError('the command line needs tyro: pip install "zojax[demo]".') from error
+    from zojax.cli._baseline import run_baseline
+    from zojax.cli._compare import run_compare
     from zojax.cli._console import make_console
     from zojax.cli._gallery import run_gallery
     from zojax.cli._plan import run_plan
 
-    command = parse(arguments)
-    if isinstance(command, PlanArguments):
-        run_plan(command)
-        return 0
-    if isinstance(command, GalleryArguments):
-        run_gallery(command, shlex.join(["zojax", *arguments]))
-        return 0
-    console = make_console()
-    if not isinstance(command, FinetuneConfig):
-        evaluate_run(command.run, console)
-        return 0
-    result = finetune(command, console)
-    console.report(result)
-    return 130 if result.tuned is None else 0
+    match args.parse(arguments):
+        case args.BaselineArguments() as command:
+            run_baseline(command)
+        case args.CompareArguments() as command:
+            run_compare(command)
+        case args.PlanArguments() as command:
+            run_plan(command)
+        case args.GalleryArguments() as command:
+            run_gallery(command, shlex.join(["zojax", *arguments]))
+        case args.Replay(base, log, output, until):
+            console = make_console()
+            console.replayed(replay_run(base, log, output, until=until, observer=console))
+        case args.Evaluate(run):
+            evaluate_run(run, make_console())
+        case command:
+            return _finetune(command, arguments)
+    return 0
+
+
+def _finetune(command: Finetune, arguments: list[str]) -> int:
+    from zojax.cli._console import make_console
+
+    job = command.job
+    if job.processes != 1:
+        if job.coordinator is not None:
+            raise ValueError(
+                "finetune: processes, all on this host, must not be given with coordinator, whose "
+                "processes are started one by one."
+            )
+        again = [sys.executable, "-P", "-m", "zojax", *arguments, "--processes=1"]
+        return launch(again, job.processes)
+    join(job.coordinator, job.num_processes, job.process_id)
+    if jax.process_index() > 0:
+        result = finetune(command.config)
+    else:
+        console = make_console()
+        result = finetune(command.config, console)
+        console.report(result)
+    return 128 + result.signal if result.signal else 0

@@ -9,10 +9,11 @@ import optax
 from jax import lax
 
 from zojax import _check
+from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
 from zojax.directions import Direction, Draws, Gaussian, LeafNoise, ScaledNoise, drawn
 from zojax.selection import Blocks, find_blocks
-from zojax.streaming import EVALUATIONS, loss_at
+from zojax.streaming import EVALUATIONS, loss_at, map_points
 
 
 class BlockwiseState(NamedTuple):
@@ -102,6 +103,7 @@ def blockwise(
         params: Any = None,
         *,
         value_fn: ValueFn | None = None,
+        meter: Meter | None = None,
         **extra_args: Any,
     ) -> tuple[Any, BlockwiseState]:
         del updates, extra_args
@@ -110,36 +112,41 @@ def blockwise(
         block_of = np.zeros(len(jax.tree.leaves(params)), np.int32)
         for number, block in enumerate(found):
             block_of[block.leaves] = number
-        loss = loss_at("blockwise", value_fn, params, evaluation)
         draws = Draws.at_step(direction, state.key, state.count, 1, params)
         scale = _check.at(eps, state.count)
         rate = _check.at(0.0 if in_turn is None else in_turn, state.count)
 
-        def loss_of(block: int | Array, sign: Array, slopes: Array) -> Array:
-            taken = jnp.where(block_of < block, -rate * slopes[block_of], 0.0)
-            scales = jnp.where(block_of == block, sign * scale, taken)
-            return loss(_scaled(draws.after(slopes).query(0), scales), 1.0)
+        def measure() -> Measured:
+            loss = loss_at("blockwise", value_fn, params, evaluation)
 
-        def slope_of(block: int | Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-            slopes, total = carry
-            signs = jnp.array([1.0, -1.0], jnp.float32)
+            def loss_of(block: int | Array, sign: Array, slopes: Array) -> Array:
+                taken = jnp.where(block_of < block, -rate * slopes[block_of], 0.0)
+                scales = jnp.where(block_of == block, sign * scale, taken)
+                return loss(_scaled(draws.after(slopes).query(0), scales), 1.0)
+
+            def slope_of(block: int | Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+                slopes, total = carry
+                signs = jnp.array([1.0, -1.0], jnp.float32)
+                if evaluation == "in_place":
+                    losses = jnp.stack([loss_of(block, sign, slopes) for sign in signs])
+                else:
+                    losses = map_points(lambda sign: loss_of(block, sign, slopes), signs)
+                slope = (losses[0] - losses[1]) / (2.0 * scale)
+                return slopes.at[block].set(slope), total + jnp.sum(losses)
+
+            carry = jnp.zeros(len(found), jnp.float32), jnp.zeros((), jnp.float32)
             if evaluation == "in_place":
-                losses = jnp.stack([loss_of(block, sign, slopes) for sign in signs])
+                for block in range(len(found)):
+                    carry = slope_of(block, carry)
+                slopes, total = carry
             else:
-                losses = lax.map(lambda sign: loss_of(block, sign, slopes), signs)
-            slope = (losses[0] - losses[1]) / (2.0 * scale)
-            return slopes.at[block].set(slope), total + jnp.sum(losses)
+                slopes, total = lax.fori_loop(0, len(found), slope_of, carry)
+            return slopes, total / (2 * len(found))
 
-        carry = jnp.zeros(len(found), jnp.float32), jnp.zeros((), jnp.float32)
-        if evaluation == "in_place":
-            for block in range(len(found)):
-                carry = slope_of(block, carry)
-            slopes, total = carry
-        else:
-            slopes, total = lax.fori_loop(0, len(found), slope_of, carry)
+        slopes, value = measured(meter, "slopes", len(found), measure)
         estimate = _estimate(draws.after(slopes), slopes[block_of], params)
         count = _check.next_count(state.count)
-        return estimate, BlockwiseState(count, state.key, total / (2 * len(found)))
+        return estimate, BlockwiseState(count, state.key, value)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

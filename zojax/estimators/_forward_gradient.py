@@ -5,13 +5,13 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import optax
-from jax import lax
 
 from zojax import _check
+from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, KeyLike, Params, ValueFn
 from zojax.directions import Direction, Draws, Gaussian
 from zojax.estimators._spsa import gradient
-from zojax.streaming import loss_at
+from zojax.streaming import loss_at, map_points
 
 ForwardEvaluation: TypeAlias = Literal["streamed", "copy"]
 
@@ -89,22 +89,28 @@ def forward_gradient(
         params: Any = None,
         *,
         value_fn: ValueFn | None = None,
+        meter: Meter | None = None,
         **extra_args: Any,
     ) -> tuple[Any, ForwardGradientState]:
         del updates, extra_args
         _check.parameters("forward_gradient", params)
-        loss = loss_at("forward_gradient", value_fn, params, evaluation)
         draws = Draws.at_step(direction, state.key, state.count, num_queries, params)
 
-        def slope_of(query: Array) -> tuple[Array, Array]:
-            noises = draws.query(query)
-            zero, one = jnp.zeros((), jnp.float32), jnp.ones((), jnp.float32)
-            # At scale 0 the primal is L(θ) itself, and the tangent of each weight is its z.
-            return jax.jvp(lambda scale: loss(noises, scale), (zero,), (one,))
+        def measure() -> Measured:
+            loss = loss_at("forward_gradient", value_fn, params, evaluation)
 
-        values, slopes = lax.map(slope_of, jnp.arange(num_queries))
+            def slope_of(query: Array) -> tuple[Array, Array]:
+                noises = draws.query(query)
+                zero, one = jnp.zeros((), jnp.float32), jnp.ones((), jnp.float32)
+                # At scale 0 the primal is L(θ) itself, and the tangent of each weight is its z.
+                return jax.jvp(lambda scale: loss(noises, scale), (zero,), (one,))
+
+            values, slopes = map_points(slope_of, jnp.arange(num_queries))
+            return slopes, values[0]
+
+        slopes, value = measured(meter, "slopes", num_queries, measure)
         estimate = gradient(draws.after(slopes), slopes, params)
         count = _check.next_count(state.count)
-        return estimate, ForwardGradientState(count, state.key, values[0])
+        return estimate, ForwardGradientState(count, state.key, value)
 
     return optax.GradientTransformationExtraArgs(init, update)

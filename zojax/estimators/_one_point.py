@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import optax
 
 from zojax import _check
+from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
 from zojax.directions import Direction, Draws, Gaussian
 from zojax.estimators._spsa import gradient
@@ -83,14 +84,20 @@ def one_point(
         params: Any = None,
         *,
         value_fn: ValueFn | None = None,
+        meter: Meter | None = None,
         **extra_args: Any,
     ) -> tuple[Any, OnePointState]:
         del updates, extra_args
         _check.parameters("one_point", params)
-        loss = loss_at("one_point", value_fn, params, evaluation)
         draws = Draws.at_step(direction, state.key, state.count, 1, params)
         scale = _check.at(eps, state.count)
-        value = loss(draws.query(0), scale)
+
+        def measure() -> Measured:
+            loss = loss_at("one_point", value_fn, params, evaluation)
+            value = loss(draws.query(0), scale)
+            return value[None], value
+
+        [value], _ = measured(meter, "loss", 1, measure)
         slope = jnp.where(jnp.isfinite(state.value), (value - state.value) / scale, 0.0)
         estimate = gradient(draws.after(slope), slope[None], params)
         return estimate, OnePointState(_check.next_count(state.count), state.key, value)

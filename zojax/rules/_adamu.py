@@ -10,6 +10,7 @@ from jax import lax
 
 from zojax import _check
 from zojax._mesh import laid_out, mesh_of, whole
+from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
 from zojax.directions import (
     Direction,
@@ -126,25 +127,30 @@ def adamu(
         params: Any = None,
         *,
         value_fn: ValueFn | None = None,
+        meter: Meter | None = None,
         **extra_args: Any,
     ) -> tuple[Any, AdamuState]:
         del updates, extra_args
         _check.parameters("adamu", params)
-        loss = loss_at("adamu", value_fn, params, evaluation)
-        scale = _check.at(eps, state.count)
         alpha, beta1, beta2 = (_check.at(schedule, state.count) for schedule in schedules)
         mu = _centre(state, alpha, direction, signed=signed_momentum)
         draws = Draws.at_step(direction, state.key, state.count, 1, params)
-        # Behind the barrier the compiler does not see that both losses weigh alike, and so keeps no
-        # product of the history from one to the other.
-        weights = lax.optimization_barrier(jnp.stack([beta1, beta1]))
-        scales = jnp.stack([scale, -scale])
 
-        def directions(points: Draws, point: int | Array) -> list[MomentumNoise | None]:
-            return _noises(points.query(point), mu, alpha, weights[point])
+        def measure() -> Measured:
+            loss = loss_at("adamu", value_fn, params, evaluation)
+            scale = _check.at(eps, state.count)
+            # Behind the barrier the compiler does not see that both losses weigh alike, and so
+            # keeps no product of the history from one to the other.
+            weights = lax.optimization_barrier(jnp.stack([beta1, beta1]))
+            scales = jnp.stack([scale, -scale])
 
-        plus, minus = losses_at(loss, directions, draws.repeated(2), scales, evaluation)
-        slope = (plus - minus) / (2.0 * scale)
+            def directions(points: Draws, point: int | Array) -> list[MomentumNoise | None]:
+                return _noises(points.query(point), mu, alpha, weights[point])
+
+            plus, minus = losses_at(loss, directions, draws.repeated(2), scales, evaluation)
+            return ((plus - minus) / (2.0 * scale))[None], (plus + minus) / 2.0
+
+        [slope], value = measured(meter, "slopes", 1, measure)
         noises = _noises(draws.after(slope).query(0), mu, alpha, beta1)
         gradient, nu = _estimate(noises, slope, beta2, params)
         new_state = AdamuState(
@@ -155,7 +161,7 @@ def adamu(
             slope,
             alpha,
             beta1,
-            (plus + minus) / 2.0,
+            value,
         )
         return gradient, new_state
 

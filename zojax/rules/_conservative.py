@@ -8,9 +8,10 @@ import optax
 from jax import lax
 
 from zojax import _check
+from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, Params, ValueFn
 from zojax.rules._given import GivenNoise
-from zojax.streaming import EVALUATIONS, loss_at
+from zojax.streaming import EVALUATIONS, loss_at, map_points
 
 
 class ConservativeState(NamedTuple):
@@ -64,27 +65,32 @@ def conservative(*, evaluation: Evaluation = "streamed") -> optax.GradientTransf
         params: Any = None,
         *,
         value_fn: ValueFn | None = None,
+        meter: Meter | None = None,
         **extra_args: Any,
     ) -> tuple[Any, ConservativeState]:
         del state, extra_args
         _check.parameters("conservative", params)
-        loss = loss_at("conservative", value_fn, params, evaluation)
         # Held once: XLA would draw part of u again for the step, and keep the rest besides u.
         updates = lax.optimization_barrier(updates)
-        step = [
-            GivenNoise(update) if jnp.issubdtype(update.dtype, jnp.floating) else None
-            for update in jax.tree.leaves(updates)
-        ]
-        signs = jnp.array([0.0, 1.0, -1.0], jnp.float32)
-        if evaluation == "in_place":
-            losses = jnp.stack([loss(step, sign) for sign in signs])
-        else:
-            losses = lax.map(lambda sign: loss(step, sign), signs)
-        best = jnp.argmin(jnp.where(jnp.isnan(losses), jnp.inf, losses))
-        sign = signs[best]
+
+        def measure() -> Measured:
+            loss = loss_at("conservative", value_fn, params, evaluation)
+            step = [
+                GivenNoise(update) if jnp.issubdtype(update.dtype, jnp.floating) else None
+                for update in jax.tree.leaves(updates)
+            ]
+            signs = jnp.array([0.0, 1.0, -1.0], jnp.float32)
+            if evaluation == "in_place":
+                losses = jnp.stack([loss(step, sign) for sign in signs])
+            else:
+                losses = map_points(lambda sign: loss(step, sign), signs)
+            best = jnp.argmin(jnp.where(jnp.isnan(losses), jnp.inf, losses))
+            return signs[best][None], losses[best]
+
+        [sign], least = measured(meter, "sign", 1, measure)
         tried = jax.tree.map(lambda update: update * sign.astype(update.dtype), updates)
         # Times 0, an update that is not finite is no number.
         taken = jax.tree.map(lambda x: jnp.where(sign == 0, jnp.zeros_like(x), x), tried)
-        return taken, ConservativeState(sign, losses[best])
+        return taken, ConservativeState(sign, least)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -9,10 +9,11 @@ from jax import lax
 
 from zojax import _check
 from zojax._mesh import laid_out
+from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
 from zojax.directions import Direction, Draws, Gaussian, drawn
 from zojax.rules._given import GivenNoise
-from zojax.streaming import EVALUATIONS, loss_at
+from zojax.streaming import EVALUATIONS, loss_at, map_points
 
 # Where optax's rules keep their first moment.
 MOMENTA = ("mu", "trace")
@@ -98,26 +99,31 @@ def on_perturbation(
         params: Any = None,
         *,
         value_fn: ValueFn | None = None,
+        meter: Meter | None = None,
         **extra_args: Any,
     ) -> tuple[Any, OnPerturbationState]:
         del updates, extra_args
         _check.parameters("on_perturbation", params)
-        loss = loss_at("on_perturbation", value_fn, params, evaluation)
         draws = Draws.at_step(direction, state.key, state.count, 1, params)
         # Held once: XLA would compute part of it again for the step, and keep the rest besides.
         shaped, rule_state = lax.optimization_barrier(_shaped(inner, draws, state.rule, params))
         leaves, tree = jax.tree.flatten(params)
         moving = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
-        noises = [
-            GivenNoise(d) if moves else None
-            for d, moves in zip(jax.tree.leaves(shaped), moving, strict=True)
-        ]
-        scale = _check.at(eps, state.count)
-        if evaluation == "in_place":
-            losses = jnp.stack([loss(noises, scale), loss(noises, -scale)])
-        else:
-            losses = lax.map(lambda s: loss(noises, s), jnp.stack([scale, -scale]))
-        slope = (losses[0] - losses[1]) / (2.0 * scale)
+
+        def measure() -> Measured:
+            loss = loss_at("on_perturbation", value_fn, params, evaluation)
+            noises = [
+                GivenNoise(d) if moves else None
+                for d, moves in zip(jax.tree.leaves(shaped), moving, strict=True)
+            ]
+            scale = _check.at(eps, state.count)
+            if evaluation == "in_place":
+                losses = jnp.stack([loss(noises, scale), loss(noises, -scale)])
+            else:
+                losses = map_points(lambda s: loss(noises, s), jnp.stack([scale, -scale]))
+            return ((losses[0] - losses[1]) / (2.0 * scale))[None], jnp.mean(losses)
+
+        [slope], value = measured(meter, "slopes", 1, measure)
         estimate = [
             (slope * d).astype(leaf.dtype) if moves else jnp.zeros_like(leaf)
             for leaf, d, moves in zip(leaves, jax.tree.leaves(shaped), moving, strict=True)
@@ -126,7 +132,7 @@ def on_perturbation(
             # A slope of exactly 0 says nothing of up or down; it must not wipe the history.
             rule_state = _turned(rule_state, jnp.where(slope < 0, -1.0, 1.0).astype(jnp.float32))
         new_state = OnPerturbationState(
-            _check.next_count(state.count), state.key, rule_state, jnp.mean(losses)
+            _check.next_count(state.count), state.key, rule_state, value
         )
         return jax.tree.unflatten(tree, estimate), new_state
 

@@ -13,6 +13,7 @@ from zojax._types import Array, Evaluation, Params, ValueFn
 from zojax.directions import Draws, LeafNoise, alone, drawn, is_vector
 from zojax.streaming._interpret import interpret
 from zojax.streaming._perturbed import Perturbed, perturb
+from zojax.streaming._points import map_points
 from zojax.streaming._ties import Ties
 from zojax.streaming._tiles import large_bytes
 
@@ -167,11 +168,9 @@ def losses_at(
     if evaluation == "in_place":
         # Python calls of value_fn cannot be rolled into a compiled loop.
         return jnp.stack([loss_of(point) for point in range(len(scales))])
-    if batched:
-        return jax.vmap(loss_of)(jnp.arange(len(scales)))
     # A loop rather than a row: the program holds one forward pass, and a point's perturbed weights
     # are gone before the next point's are there.
-    return lax.map(loss_of, jnp.arange(len(scales)))
+    return map_points(loss_of, jnp.arange(len(scales)), batched=batched)
 
 
 @jax.jit

@@ -11,6 +11,9 @@ from zojax.tasks._batches import training_batches as training_batches
 from zojax.tasks._classification import Classification as Classification
 from zojax.tasks._example import Example as Example
 from zojax.tasks._generation import Generation as Generation
+from zojax.tasks._metric_objectives import BatchLoss as BatchLoss
+from zojax.tasks._metric_objectives import negative_accuracy as negative_accuracy
+from zojax.tasks._metric_objectives import negative_f1 as negative_f1
 from zojax.tasks._multiple_choice import MultipleChoice as MultipleChoice
 from zojax.tasks._objective import Objective as Objective
 from zojax.tasks._objective import objective as objective
@@ -42,6 +45,7 @@ from zojax.tasks.rotten_tomatoes import rotten_tomatoes as rotten_tomatoes
 __all__ = [
     "SEEDS",
     "Batch",
+    "BatchLoss",
     "Classification",
     "Decoding",
     "Example",
@@ -68,6 +72,8 @@ __all__ = [
     "in_context",
     "load_splits",
     "load_task",
+    "negative_accuracy",
+    "negative_f1",
     "normalize_answer",
     "objective",
     "per_class",

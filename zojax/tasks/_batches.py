@@ -65,6 +65,7 @@ def training_batches(
     batch_size: int,
     seed: int,
     view: View = "training",
+    start: int = 0,
 ) -> Iterator[Batch]:
     """Yield batches without end: shuffled epochs of examples of like length.
 
@@ -73,15 +74,24 @@ def training_batches(
 
     Args:
       prompts: The training examples, N of them.
-      lengths: From :func:`bucket_lengths`.
+      lengths: From :func:`bucket_lengths` of ``prompts.lengths_of(view)``.
       batch_size: Examples of a batch, at most N.
       seed: Decides the order of every epoch.
-      view: Which rows, see :meth:`PromptSet.batch`; a metric of choices needs ``"candidates"``.
+      view: Which rows, see :meth:`PromptSet.batch`; a metric of choices needs ``"candidates"``,
+        one of written answers ``"prompt"``.
+      start: Batches to leave out at the beginning.
 
     Raises:
       ValueError: ``batch_size`` is outside 1 … N.
     """
-    members = _shuffled("training_batches", prompts.lengths, lengths, batch_size, seed)
+    row_lengths = prompts.lengths_of(view)
+    if not 1 <= batch_size <= len(prompts):
+        raise ValueError(
+            f"training_batches: batch_size must lie within 1 … {len(prompts)}, the number of "
+            f"examples, got {batch_size}."
+        )
+    members = _epochs(_groups(row_lengths, lengths), batch_size, seed)
+    members = itertools.islice(members, start, None)
     return (prompts.batch(m, length, batch_size, view) for length, m in members)
 
 
@@ -100,37 +110,18 @@ def evaluation_batches(
 
 
 def decoding_batches(
-    prompts: PromptSet, lengths: tuple[int, ...], batch_size: int, seed: int | None = None
+    prompts: PromptSet, lengths: tuple[int, ...], batch_size: int
 ) -> Iterator[Decoding]:
-    """Yield prompts to write answers to, and the examples that know the right ones.
+    """Yield every prompt to write an answer to, by length, with the examples that know the answer.
 
     Args:
       prompts: The examples.
       lengths: From :func:`bucket_lengths` of ``prompts.prompt_lengths``.
-      batch_size: Examples of a batch.
-      seed: Without one, every example once, by length; the last of a length may be fewer than
-        ``batch_size``, and empty places weigh 0. With one, without end as by
-        :func:`training_batches`.
+      batch_size: Examples of a batch; the last of a length may be fewer, and empty places weigh 0.
     """
-    if seed is None:
-        groups = _in_order(prompts.prompt_lengths, lengths, batch_size)
-    else:
-        groups = _shuffled("decoding_batches", prompts.prompt_lengths, lengths, batch_size, seed)
-    for length, members in groups:
+    for length, members in _in_order(prompts.prompt_lengths, lengths, batch_size):
         batch = prompts.batch(members, length, batch_size, "prompt")
         yield Decoding(batch, tuple(prompts.examples[i] for i in members))
-
-
-def _shuffled(
-    name: str, row_lengths: np.ndarray, lengths: tuple[int, ...], batch_size: int, seed: int
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Return which examples make the batches of endless epochs, with each batch's length."""
-    if not 1 <= batch_size <= len(row_lengths):
-        raise ValueError(
-            f"{name}: batch_size must lie within 1 … {len(row_lengths)}, the number of examples, "
-            f"got {batch_size}."
-        )
-    return _epochs(_groups(row_lengths, lengths), batch_size, seed)
 
 
 def _epochs(

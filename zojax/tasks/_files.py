@@ -51,28 +51,53 @@ def hub_rows(hub: Hub, split: str) -> Iterator[Row]:
 
 def _csv_rows(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        for values in reader:
-            # What stands beyond the last column of the header has no name.
-            yield Row({k: v for k, v in values.items() if k}, f"{path} line {reader.line_num}")
+        # Strict, or an open quotation mark would swallow all rows behind it.
+        reader = csv.DictReader(file, strict=True)
+        try:
+            names = [name for name in reader.fieldnames or () if name]
+            if len(set(names)) < len(names):
+                raise ValueError(
+                    f"read_examples: {path}: columns must have distinct names, got "
+                    f"{', '.join(names)}."
+                )
+            for values in reader:
+                # What stands beyond the last column of the header has no name.
+                named = {name: value for name, value in values.items() if name}
+                yield Row(named, f"{path} line {reader.line_num}")
+        except csv.Error as error:
+            raise ValueError(
+                f"read_examples: {path} line {reader.line_num + 1}: not CSV ({error})."
+            ) from error
+        except UnicodeDecodeError as error:
+            raise _not_text(path, error) from error
 
 
 def _jsonl_rows(path: Path) -> Iterator[Row]:
+    for number, line in _lines(path):
+        where = f"{path} line {number}"
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError) as error:  # a number too long, or nested too deep
+            raise ValueError(f"read_examples: {where}: not JSON ({error}).") from error
+        if not isinstance(values, dict):
+            raise ValueError(  # noqa: TRY004 - the file's fault, not the caller's
+                f"read_examples: {where}: a line must be a JSON object, got {line.strip()[:80]}."
+            )
+        yield Row(values, where)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
     with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            where = f"{path} line {number}"
-            if not line.strip():
-                continue
-            try:
-                values = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"read_examples: {where}: not JSON ({error}).") from error
-            if not isinstance(values, dict):
-                raise ValueError(  # noqa: TRY004 - the file's fault, not the caller's
-                    f"read_examples: {where}: a line must be a JSON object, got "
-                    f"{line.strip()[:80]}."
-                )
-            yield Row(values, where)
+        try:
+            yield from enumerate(file, start=1)
+        except UnicodeDecodeError as error:
+            raise _not_text(path, error) from error
+
+
+def _not_text(path: Path, error: UnicodeDecodeError) -> ValueError:
+    return ValueError(f"read_examples: {path} must be text in UTF-8, got something else ({error}).")
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
@@ -82,6 +107,10 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         raise ImportError(
             f"read_examples: {path} needs pyarrow: pip install pyarrow. Or give CSV or JSONL."
         ) from error
-    table: Any = parquet.read_table(path)
-    for number, values in enumerate(table.to_pylist()):
+    try:
+        table: Any = parquet.read_table(path, page_checksum_verification=True)
+        rows: list[dict[str, Any]] = table.to_pylist()
+    except Exception as error:  # whatever a damaged file makes of pyarrow
+        raise ValueError(f"read_examples: {path} cannot be read as Parquet ({error}).") from error
+    for number, values in enumerate(rows):
         yield Row(values, f"{path} row {number}")

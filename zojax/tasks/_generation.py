@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jax import Array
 
+from zojax.decoding import greedy, stop_tokens
 from zojax.models import LanguageModel
 from zojax.models._language_model import Params
 from zojax.tasks._prompt_set import Batch
@@ -22,8 +23,7 @@ class Generation:
     :math:`-\frac{1}{L} \sum_j \log p(w_j \mid \text{prompt}, w_{<j})`, each token read after the
     right ones before it (teacher forcing; Malladi et al., 2023, arXiv:2305.17333). An example is
     right where greedy decoding would write that answer to the letter, as it does if each token is
-    the likeliest after the right ones before it. F1 of what a model writes needs decoding: see
-    :func:`decoding_batches` and :func:`f1`.
+    the likeliest after the right ones before it. F1 of what a model writes needs :meth:`write`.
 
     Attributes:
       model: The language model; its ``params`` are not used, every method takes its own.
@@ -43,3 +43,22 @@ class Generation:
         """Mean negative log-likelihood of a token of the answers, float32 [], nats."""
         totals = self.totals(params, batch)
         return totals.loss / totals.examples
+
+    def write(self, params: Params, batch: Batch) -> Array:
+        """Write an answer to each prompt, by :func:`zojax.decoding.greedy`.
+
+        Args:
+          params: A tree shaped like the model's.
+          batch: With the view ``"prompt"``; see :func:`decoding_batches`.
+
+        Returns:
+          int32 [B, N] for a task of N new tokens at most, which :func:`zojax.decoding.texts` reads.
+        """
+        return greedy(
+            self.model,
+            params,
+            batch.input_ids,
+            batch.attention_mask,
+            max_new_tokens=self.tokens.task.max_new_tokens,
+            stop_tokens=stop_tokens(self.model.tokenizer),
+        )

@@ -32,6 +32,7 @@ class Batch(NamedTuple):
     labels: np.ndarray  # int32 [B]: the right candidate, the one trained on
     right: np.ndarray  # bool [B, C]: all right candidates
     weights: np.ndarray  # float32 [B]: 1 for an example, 0 for what fills the batch up
+    members: np.ndarray  # int32 [B]: the examples' places in their set
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,14 @@ class PromptSet:
         """Tokens of each example's prompt without an answer, int64 [N]."""
         return np.array([rows[0].positions[0] + 1 for rows in self.rows])
 
-    def abstract_batch(self, length: int, size: int) -> Batch:
-        """Return the shapes and dtypes of a training batch, to compile with."""
+    def lengths_of(self, view: View) -> np.ndarray:
+        """Tokens of each example's longest row in a view, int64 [N]; see :meth:`batch`."""
+        return self.prompt_lengths if view == "prompt" else self.lengths
+
+    def abstract_batch(self, length: int, size: int, view: View = "training") -> Batch:
+        """Return the shapes and dtypes of a batch, to compile with."""
         members = np.zeros(1, np.int64)
-        shapes = self.batch(members, int(self.lengths.max()), size)
+        shapes = self.batch(members, int(self.lengths.max()), size, view)
         return Batch(
             *(
                 _abstract((x.shape[0], length) if i < 2 else x.shape, x.dtype)
@@ -105,7 +110,7 @@ class PromptSet:
 
         Args:
           members: Which examples, 1 to ``size`` of them.
-          length: T, no less than their ``lengths``.
+          length: T, no less than their ``lengths``, or for prompts ``prompt_lengths``.
           size: B.
           view: ``"training"``: the rows that a training loss needs, of choices the right one alone.
             ``"candidates"``: the rows of all candidates. ``"prompt"``: the prompt without an
@@ -124,6 +129,7 @@ class PromptSet:
             labels=np.zeros(size, np.int32),
             right=np.zeros((size, self.tokens.num_classes or per_example), bool),
             weights=(np.arange(size) < len(members)).astype(np.float32),
+            members=places.astype(np.int32),
         )
         for r, (ids, positions, targets) in enumerate(rows):
             batch.input_ids[r, : len(ids)] = ids

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
+
+_MOST_DIGITS = 18
 
 
 class Row:
@@ -35,7 +37,7 @@ class Row:
     def text(self, column: str) -> str:
         """Return a text that is not blank."""
         text = self[column]
-        if not isinstance(text, str) or not text.strip():
+        if not _is_text(text):
             self.refuse(column, f"must be a non-empty string, got {text!r}")
         return text
 
@@ -45,7 +47,7 @@ class Row:
         if isinstance(texts, str) or not isinstance(texts, Sequence) or not texts:
             self.refuse(column, f"must be a list of strings, got {texts!r}")
         for text in texts:
-            if not isinstance(text, str) or not text.strip():
+            if not _is_text(text):
                 self.refuse(column, f"must hold non-empty strings, got {text!r}")
         return tuple(texts)
 
@@ -73,7 +75,9 @@ class Row:
         is_number = (isinstance(name, int) and not isinstance(name, bool)) or (
             isinstance(name, str) and name.isdecimal()
         )
-        if not is_number or not 0 <= int(name) < len(names):
+        # A number of more digits than there are names is none, and may be too long for an int.
+        too_long = isinstance(name, str) and len(name) > _MOST_DIGITS
+        if not is_number or too_long or not 0 <= int(name) < len(names):
             self.refuse(
                 column,
                 f"must be one of {', '.join(map(repr, names))} or a number within 0 … "
@@ -94,6 +98,17 @@ def _parsed(value: Any) -> Any:
     if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
         try:
             return json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # not JSON, a number too long, or nested too deep
             return value
     return value
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    """Whether it is a string that has words, and that UTF-8 can write: JSON has others."""
+    if not isinstance(value, str) or not value.strip():
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from zojax.tasks._checks import check_ids
 from zojax.tasks._example import Example
 from zojax.tasks._pieces import Pieces
 from zojax.tasks._task import ModelKind, Task
@@ -26,6 +27,7 @@ def tokenize(
     *,
     kind: ModelKind = "causal",
     template: bool = True,
+    vocab_size: int | None = None,
 ) -> PromptTokens:
     """Tokenise a task's label words, and keep what encodes examples.
 
@@ -36,10 +38,12 @@ def tokenize(
       max_length: Most tokens of a prompt with the label's.
       kind: Of the model that reads the prompts.
       template: False leaves the template's words out: the fields, then the label word.
+      vocab_size: Tokens that the model knows, ``model.config.vocab_size``: others are refused here
+        and in :meth:`PromptTokens.encode`. On a device they would silently be read as another.
 
     Raises:
       ValueError: The task has no prompt for this kind of model, the tokenizer has no mask token,
-        or two label words have the same tokens.
+        two label words have the same tokens, or one is unknown to the model.
     """
     text, words = task.prompt(kind, template=template)
     masked = kind == "masked"
@@ -54,6 +58,7 @@ def tokenize(
         )
     pieces = Pieces(tokenizer)
     label_ids, label_mask = _label_words(text, words, pieces)
+    check_ids(label_ids.reshape(-1).tolist(), vocab_size, "the label words")
     return PromptTokens(
         task=task,
         kind=kind,
@@ -62,6 +67,7 @@ def tokenize(
         label_mask=label_mask,
         demonstrations=(),
         row_length=max_length,
+        vocab_size=vocab_size,
         _template=text,
         _pieces=pieces,
         _ends=(() if begin is None else (begin,), (end,) if masked and end is not None else ()),

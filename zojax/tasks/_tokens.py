@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from zojax.tasks._checks import check_examples, check_ids
 from zojax.tasks._example import Example
 from zojax.tasks._pieces import Pieces
 from zojax.tasks._task import ModelKind, Task
@@ -54,6 +55,7 @@ class PromptTokens:
       demonstrations: Token ids of solved examples that go before each prompt; see
         :func:`in_context`.
       row_length: Most tokens of a prompt with its demonstrations.
+      vocab_size: Tokens that the model knows; None where nobody said.
     """
 
     task: Task
@@ -63,6 +65,7 @@ class PromptTokens:
     label_mask: np.ndarray
     demonstrations: tuple[tuple[int, ...], ...]
     row_length: int
+    vocab_size: int | None
     _template: str
     _pieces: Pieces
     _ends: tuple[tuple[int, ...], tuple[int, ...]]  # what begins and ends every row
@@ -87,8 +90,9 @@ class PromptTokens:
         tokens of that field and leaves the rest alone.
 
         Raises:
-          ValueError: ``max_length`` leaves no room for the field that may be cut, or
-            ``row_length`` none for a demonstration.
+          ValueError: An example does not fit the task, a token is none of ``vocab_size``,
+            ``max_length`` leaves no room for the field that may be cut, or ``row_length`` none
+            for a demonstration.
         """
         first = itertools.repeat(not self.demonstrations)
         rows: list[tuple[TokenRow, ...]] = []
@@ -100,6 +104,9 @@ class PromptTokens:
             if self.demonstrations:
                 shown = self._shown(plain, i)
                 plain = [self._row(*prompt.with_candidate(c), shown=shown) for c in chosen]
+            for row in plain:
+                ids = itertools.chain(row.ids, row.targets)
+                check_ids(ids, self.vocab_size, f"example {i}")
             rows.append(tuple(plain))
         return rows
 
@@ -127,6 +134,7 @@ class PromptTokens:
           first: Whether each example begins its row.
           end: What follows an answer that the model is to write.
         """
+        check_examples(examples, self.task, self._template, self.num_classes)
         chunks = [self._chunks(example) for example in examples]
         texts = [
             self._candidates(example, variants[0], end)

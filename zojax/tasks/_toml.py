@@ -26,8 +26,8 @@ def task_from_toml(path: str | Path) -> Task:
     if not path.is_file():
         raise FileNotFoundError(f"task_from_toml: there is no file {path}.")
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+        entries = tomllib.loads(path.read_bytes().decode())
+    except (ValueError, RecursionError) as error:  # not UTF-8, a number too long, nested too deep
         raise ValueError(f"task_from_toml: {path} is not TOML ({error}).") from error
     if entries.keys() - _EXPECTED.keys():
         raise ValueError(
@@ -39,7 +39,11 @@ def task_from_toml(path: str | Path) -> Task:
             f"task_from_toml: {path} must have the keys name, kind and template, got "
             f"{', '.join(entries)}."
         )
-    return Task(**{name: _value(path, name, value) for name, value in entries.items()})
+    values = {name: _value(path, name, value) for name, value in entries.items()}
+    try:
+        return Task(**values)
+    except ValueError as error:
+        raise ValueError(f"task_from_toml: {path}: {error}") from error
 
 
 def _is_string(value: Any) -> bool:

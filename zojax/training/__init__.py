@@ -8,9 +8,11 @@ from zojax.training._evaluation import Scores as Scores
 from zojax.training._finetune import Result as Result
 from zojax.training._finetune import evaluate_run as evaluate_run
 from zojax.training._finetune import finetune as finetune
-from zojax.training._loop import NonFiniteLossError as NonFiniteLossError
 from zojax.training._loop import Tick as Tick
 from zojax.training._observer import Observer as Observer
+from zojax.training._reader import NonFiniteLossError as NonFiniteLossError
+from zojax.training._replay_run import Replayed as Replayed
+from zojax.training._replay_run import replay_run as replay_run
 from zojax.training._run_folder import load_config as load_config
 
 __all__ = [
@@ -20,10 +22,12 @@ __all__ = [
     "HyperParameters",
     "NonFiniteLossError",
     "Observer",
+    "Replayed",
     "Result",
     "Scores",
     "Tick",
     "evaluate_run",
     "finetune",
     "load_config",
+    "replay_run",
 ]

@@ -5,9 +5,13 @@ The command line is made from these classes: an attribute is an option, its text
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
+
+from zojax.parallel._spread import Parallel
 
 OptimizerName = Literal[
     "zo_adamu",
@@ -25,6 +29,13 @@ OptimizerName = Literal[
 
 
 AdapterName = Literal["none", "lora", "prefix", "virtual_tokens", "head"]
+ModelDtype = Literal["float32", "bfloat16", "float16"]
+NonFinite = Literal["stop", "skip"]
+LogDtype = Literal["float32", "bfloat16"]
+
+ObjectiveName = Literal["loss", "accuracy", "f1"]
+# They follow derivatives, and a metric's is zero wherever it has one.
+_NEED_DERIVATIVES = ("adam", "sgd", "forward_gradient_sgd")
 
 
 @dataclass(frozen=True)
@@ -124,15 +135,21 @@ class FinetuneConfig:
     """Fine-tune a language model on labelled texts, by forward passes alone."""
 
     model: str = "opt-mini"
-    """opt-mini (inside this package), a folder in transformers' layout, or a hub name."""
+    """opt-mini or roberta-mini (inside this package), a folder, a hub name."""
     from_pt: bool = False
     """Read PyTorch weights (needs torch)."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: ModelDtype = "float32"
     """Of the parameters and of the computation."""
     optimizer: OptimizerName = "zo_adamu"
     """adam and sgd are first-order peers; the others need forward passes alone."""
+    objective: ObjectiveName = "loss"
+    """What steps lower: the loss, or minus a metric of the batch (zeroth-order, by differences):
+    accuracy of a task that chooses, f1 of the text that a model writes."""
     steps: int = 1000
     """Updates."""
+    parallel: Parallel | None = None
+    """What all devices share: a batch's examples (data), or queries and signs (query). Without it
+    one device is used, or with several processes data."""
     batch_size: int = 16
     """Training examples of a step, at most as many as there are."""
     eval_batch_size: int = 64
@@ -141,6 +158,14 @@ class FinetuneConfig:
     """Steps between two measurements on dev."""
     log_every: int = 10
     """Steps whose mean loss makes a line of metrics.jsonl."""
+    non_finite: NonFinite = "stop"
+    """What a loss or slope that is not finite does: end the run, or pass for a slope of 0."""
+    slopes: LogDtype = "float32"
+    """What slopes are rounded to before they are used and logged (zeroth-order)."""
+    keep: int = 1
+    """Checkpoints to keep, besides that of the best step; 0 for none."""
+    resume: Path | None = None
+    """Go on with the run in this folder, with its own settings."""
     seed: int = 0
     """Decides everything random: noise, batches, samples."""
     output: Path | None = None
@@ -162,6 +187,24 @@ class FinetuneConfig:
         for name in counts:
             if getattr(self.data, name) is not None:
                 _at_least_one(name, getattr(self.data, name))
+        _check_choices(self)
+        if self.objective != "loss" and self.optimizer in _NEED_DERIVATIVES:
+            raise ValueError(
+                f"finetune: objective must be loss for {self.optimizer}, which follows a "
+                f"derivative, got {self.objective}: a metric's derivative is zero wherever it has "
+                "one. Take an optimizer of loss differences, such as mezo."
+            )
+        if not 0 <= self.seed < 1 << 32:
+            raise ValueError(
+                f"finetune: seed must lie within 0 … {(1 << 32) - 1}, got {self.seed}."
+            )
+        for group in (self.tuned, self.hyper):
+            for name, value in dataclasses.asdict(group).items():
+                numbers = value if isinstance(value, tuple) else (value,)
+                if any(isinstance(each, float) and not math.isfinite(each) for each in numbers):
+                    raise ValueError(f"finetune: {name} must be finite, got {value}.")
+        if self.keep < 0:
+            raise ValueError(f"finetune: keep must be >= 0, got {self.keep}.")
         if (self.data.train is None) != (self.data.test is None):
             raise ValueError(
                 f"finetune: train and test must be given together, got train={self.data.train}, "
@@ -174,3 +217,18 @@ class FinetuneConfig:
 def _at_least_one(name: str, value: int) -> None:
     if value < 1:
         raise ValueError(f"finetune: {name} must be >= 1, got {value}.")
+
+
+def _check_choices(config: FinetuneConfig) -> None:
+    chosen = {
+        "optimizer": (config.optimizer, OptimizerName),
+        "objective": (config.objective, ObjectiveName),
+        "dtype": (config.dtype, ModelDtype),
+        "non_finite": (config.non_finite, NonFinite),
+        "slopes": (config.slopes, LogDtype),
+        "adapter": (config.tuned.adapter, AdapterName),
+    }
+    for name, (value, choices) in chosen.items():
+        if value not in get_args(choices):  # a file may say anything
+            names = ", ".join(get_args(choices))
+            raise ValueError(f"finetune: {name} must be one of {names}, got {value!r}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,20 +12,28 @@ import numpy as np
 
 from zojax.models import LanguageModel
 from zojax.tasks import (
-    Batch,
+    BatchLoss,
+    Example,
+    Generation,
     Objective,
     PromptSet,
+    PromptTokens,
     Sizes,
     Task,
     bucket_lengths,
+    decoding_batches,
     evaluation_batches,
     load_splits,
     load_task,
+    negative_accuracy,
+    negative_f1,
     objective,
     tokenize,
 )
+from zojax.tasks._prompt_set import View
 from zojax.tasks._task import ModelKind
-from zojax.training._config import DataConfig, FinetuneConfig
+from zojax.training._config import DataConfig, FinetuneConfig, ObjectiveName
+from zojax.training._evaluation import Measured
 
 
 @dataclass(frozen=True)
@@ -32,18 +41,22 @@ class Data:
     """What the loop and the measurements read.
 
     Attributes:
-      task: Turns a batch into a loss.
+      task: Scores batches, and writes answers if it is of that kind.
+      loss: What a step lowers: ``(params, batch) -> float32 []``.
+      view: The rows that ``loss`` reads.
       train: The training examples.
       lengths: Padded lengths of the training batches, in tokens.
-      dev: Batches of all dev examples.
-      test: Batches of all test examples.
+      dev: All dev examples.
+      test: All test examples.
     """
 
     task: Objective
+    loss: BatchLoss
+    view: View
     train: PromptSet
     lengths: tuple[int, ...]
-    dev: list[Batch]
-    test: list[Batch]
+    dev: Measured
+    test: Measured
 
 
 def task_of(config: DataConfig, kind: ModelKind) -> Task:
@@ -70,8 +83,10 @@ def task_of(config: DataConfig, kind: ModelKind) -> Task:
     return dataclasses.replace(task, **changes)
 
 
-def load_data(config: FinetuneConfig, model: LanguageModel) -> Data:
-    """Read, tokenise and batch the examples of ``config`` for ``model``."""
+def load_prompts(
+    config: FinetuneConfig, model: LanguageModel
+) -> tuple[PromptTokens, dict[str, tuple[Example, ...]]]:
+    """Read the splits of ``config``, and make what tokenises them for ``model``."""
     data = config.data
     task = task_of(data, model.kind)
     files = {"train": data.train, "dev": data.dev, "test": data.test}
@@ -82,15 +97,76 @@ def load_data(config: FinetuneConfig, model: LanguageModel) -> Data:
         seed=config.seed,
     )
     max_length = min(data.max_length, model.max_length)
-    tokens = tokenize(task, model.tokenizer, max_length, kind=model.kind, template=not data.bare)
+    tokens = tokenize(
+        task,
+        model.tokenizer,
+        max_length,
+        kind=model.kind,
+        template=not data.bare,
+        vocab_size=model.config.vocab_size,
+    )
+    return tokens, splits
+
+
+def load_data(config: FinetuneConfig, model: LanguageModel) -> Data:
+    """Read, tokenise and batch the examples of ``config`` for ``model``."""
+    tokens, splits = load_prompts(config, model)
     sets = {name: PromptSet.of(split, tokens) for name, split in splits.items()}
-    train, dev, test = sets["train"], sets["dev"], sets["test"]
-    buckets = data.num_buckets
-    measured = bucket_lengths(np.concatenate([dev.lengths, test.lengths]), buckets)
+    train, buckets = sets["train"], config.data.num_buckets
+    solver = objective(model, tokens)
+    loss, view = _loss(config.objective, solver, train)
     return Data(
-        task=objective(model, tokens),
-        train=train,
-        lengths=bucket_lengths(train.lengths, buckets),
-        dev=list(evaluation_batches(dev, measured, config.eval_batch_size)),
-        test=list(evaluation_batches(test, measured, config.eval_batch_size)),
+        solver,
+        loss,
+        view,
+        train,
+        _lengths([train], view, model.max_length, buckets),
+        *to_measure([sets["dev"], sets["test"]], model.max_length, buckets, config.eval_batch_size),
+    )
+
+
+def to_measure(
+    splits: Sequence[PromptSet], max_length: int, num_buckets: int, batch_size: int
+) -> list[Measured]:
+    """Batch the examples of some splits, which share their padded lengths, to be measured."""
+    rows = _lengths(splits, "candidates", max_length, num_buckets)
+    writes = splits[0].tokens.task.kind == "generation"
+    prompts = _lengths(splits, "prompt", max_length, num_buckets) if writes else ()
+    return [
+        Measured(
+            list(evaluation_batches(split, rows, batch_size)),
+            list(decoding_batches(split, prompts, batch_size)) if writes else (),
+        )
+        for split in splits
+    ]
+
+
+def _lengths(
+    sets: Sequence[PromptSet], view: View, max_length: int, num_buckets: int
+) -> tuple[int, ...]:
+    rows = np.concatenate([prompts.lengths_of(view) for prompts in sets])
+    longest = max_length
+    if view == "prompt":
+        longest -= sets[0].tokens.task.max_new_tokens
+    # Prompts leave room for an answer, but their lengths are rounded up.
+    return tuple(min(n, longest) for n in bucket_lengths(rows, num_buckets))
+
+
+def _loss(name: ObjectiveName, task: Objective, train: PromptSet) -> tuple[BatchLoss, View]:
+    """Return what a step lowers, and the rows that it reads.
+
+    Raises:
+      ValueError: The metric is not one of this kind of task.
+    """
+    if name == "loss":
+        return task.loss, "training"
+    if name == "accuracy" and not isinstance(task, Generation):
+        return negative_accuracy(task), "candidates"
+    if name == "f1" and isinstance(task, Generation):
+        return negative_f1(task, train.examples), "prompt"
+    needs, other = ("chooses", "f1") if name == "accuracy" else ("writes", "accuracy")
+    asked = train.tokens.task
+    raise ValueError(
+        f"finetune: objective {name} must be for a task that {needs}, got {asked.name}, a task of "
+        f"{asked.kind.replace('_', ' ')}. Take {other}, or loss."
     )

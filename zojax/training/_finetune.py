@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
-
+from zojax.parallel._spread import Spread
+from zojax.training._best import Best, to_host
+from zojax.training._checkpoints import require_orbax
 from zojax.training._config import FinetuneConfig
-from zojax.training._curve import draw_curve, require_matplotlib
+from zojax.training._curve import require_matplotlib
 from zojax.training._data import load_data
-from zojax.training._evaluation import Scores, evaluate
-from zojax.training._loop import NonFiniteLossError
+from zojax.training._evaluation import CompiledTotals, Scores, dev_metrics, evaluate
+from zojax.training._identity import header_of
+from zojax.training._lock import FolderLock
 from zojax.training._observer import Observer
 from zojax.training._optimizer import make_optimizer, resolve
+from zojax.training._reader import NonFiniteLossError
+from zojax.training._recovery import Recovery
 from zojax.training._run_folder import (
     BEST,
-    CURVE,
     TUNED,
     RunFolder,
     load_config,
     output_folder,
+    to_resume,
 )
-from zojax.training._step import CompiledByShape
-from zojax.training._training import Best, Training, to_host
-from zojax.training._tuned import load_saved, load_to_tune
+from zojax.training._training import Ending, Training
+from zojax.training._tuned import Tuned, load_saved, load_to_tune
+
+# Where a process that does not write finds nothing: there is never such a folder.
+_NOWHERE = Path(os.devnull, "nowhere")
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,8 @@ class Result:
       model_folder: The tuned model, in transformers' layout.
       steps: Steps taken.
       best_step: The step whose parameters did best on dev; 0 for those it began with.
+      skipped: Steps whose loss or slopes were not finite.
+      signal: The number of the signal that ended the run early; 0 if it was none.
       zero_shot: Test scores before the first step.
       tuned: Test scores after the last step; None for an interrupted run.
       best: Test scores of the parameters of ``best_step``; None for an interrupted run.
@@ -49,6 +60,8 @@ class Result:
     model_folder: Path
     steps: int
     best_step: int
+    skipped: int
+    signal: int
     zero_shot: Scores
     tuned: Scores | None
     best: Scores | None
@@ -60,7 +73,9 @@ def finetune(config: FinetuneConfig, observer: Observer | None = None) -> Result
 
     The folder has ``config.json`` (all that is needed to run it again), ``metrics.jsonl``,
     ``results.json``, ``curve.png``, the tuned model in ``model/``, and in ``best/`` the model of
-    the step that did best on dev, where that is neither the first nor the last.
+    the step that did best on dev, where that is neither the first nor the last. With
+    ``trajectory.log`` and ``checkpoints/`` a run that was stopped goes on, by
+    ``FinetuneConfig(resume=folder)``, to the bits of one that never was.
 
     Args:
       config: What to do.
@@ -70,78 +85,139 @@ def finetune(config: FinetuneConfig, observer: Observer | None = None) -> Result
       Test scores of the zero-shot, the tuned and the best parameters.
 
     Raises:
-      FileExistsError: The output folder holds something that must not be replaced.
+      FileExistsError: The output folder holds something that must not be replaced, or a run is
+        writing there.
       NonFiniteLossError: Training broke down; the best parameters before that are saved.
-      ValueError: A setting, a row of data or a weight is wrong.
+      OSError: A file cannot be written; the disk is full, say.
+      ValueError: A setting, a row of data or a weight is wrong, or what is to be resumed is damaged
+        or has another base model.
     """
     begin = time.perf_counter()
     observer = observer or Observer()
-    config = _absolute(resolve(config))
     require_matplotlib()
-    folder = output_folder(config)
+    require_orbax()
+    resume = config.resume is not None
+    config = to_resume(config) if resume else _absolute(resolve(config))
+    spread = Spread.of(config.parallel)
+    reads = spread.writes or resume
+    folder = output_folder(config) if reads else _NOWHERE
 
     observer.status(f"loading {config.model}")
     tuned = load_to_tune(config)
+    tuned = tuned.at(spread.replicated(tuned.model.params))
     params = tuned.model.params
     data = load_data(config, tuned.model)
     optimizer = make_optimizer(config, tuned.moving(params))
     optimizer = optimizer._replace(tx=tuned.only(optimizer.tx))
-    run = RunFolder(folder, config)
-    loaded = time.perf_counter()
+    spread.require(
+        batch_size=min(config.batch_size, len(data.train)),
+        losses=optimizer.forward_passes if optimizer.zeroth_order else 0,
+        in_jax=not optimizer.in_place and config.objective != "f1",
+    )
+    header = header_of(config, optimizer, tuned.base(params))
+    lock = FolderLock(folder) if spread.writes else contextlib.nullcontext()
+    with lock, _way_out(folder):
+        if spread.writes:
+            output_folder(config)  # another run may have been there since
+        run = RunFolder(folder, config, resume=resume, writes=spread.writes)
+        loaded = time.perf_counter()
 
-    totals = CompiledByShape(data.task.totals, "the forward pass", observer.status)
-    observer.status(f"measuring {config.model} before the first step")
-    zero_shot = evaluate(totals, params, data.test)
-    observer.measured("zero-shot", zero_shot)
-    dev = evaluate(totals, params, data.dev)
-    run.log(step=0, dev_accuracy=dev.accuracy, dev_loss=dev.loss)
-    best = Best(0, dev, to_host(tuned.moving(params)))
+        totals = CompiledTotals(data.task, observer.status, spread)
+        observer.status(f"measuring {config.model} before the first step")
+        zero_shot = evaluate(totals, params, data.test)
+        observer.measured("zero-shot", zero_shot)
+        training = Training(config, tuned, data, optimizer, totals, observer, spread)
+        dev = training.measure(params)
+        if not run.read_metrics():
+            run.log(step=0, **dev_metrics(dev))
+        best = Best(0, dev, to_host(tuned.moving(params)))
+        recovery = Recovery(config, tuned, optimizer, header, run, spread)
+        ending = _train(config, training, tuned, recovery, run, best, observer)
+        last = ending.last
 
-    training = Training(config, tuned, data, optimizer, totals, observer)
+        observer.status("saving the model")
+        run.save(tuned, spread.local(last.params), TUNED)
+        best_params = tuned.whole(best.params, last.params)
+        best_is_new = best.step not in (0, last.step)
+        if best_is_new:
+            run.save(tuned, spread.local(best_params), BEST)
+        tuned_scores = best_scores = None
+        if not ending.signal:
+            observer.status("measuring the tuned model")
+            tuned_scores = evaluate(totals, last.params, data.test)
+            best_scores = zero_shot if best.step == 0 else tuned_scores
+            if best_is_new:
+                best_scores = evaluate(totals, spread.replicated(best_params), data.test)
+        result = Result(
+            folder=folder,
+            model_folder=folder / TUNED,
+            steps=last.step,
+            best_step=best.step,
+            skipped=ending.skipped,
+            signal=ending.signal,
+            zero_shot=zero_shot,
+            tuned=tuned_scores,
+            best=best_scores,
+            seconds={
+                "total": time.perf_counter() - begin,
+                "load": loaded - begin,
+                "compile": totals.seconds + training.compile_seconds,
+                "steps": last.seconds,
+            },
+        )
+        run.write_results(_as_json(result))
+    return result
+
+
+def _train(
+    config: FinetuneConfig,
+    training: Training,
+    tuned: Tuned,
+    recovery: Recovery,
+    run: RunFolder,
+    best: Best,
+    observer: Observer,
+) -> Ending:
+    """Train, and leave what there is in order, however it ends."""
     try:
-        last, interrupted = training.run(run, best)
+        ending = training.run(run, recovery, best)
+        recovery.wait()
     except NonFiniteLossError as error:
         if best.step:
             # The loop has taken the memory of the parameters that an adapter stands beside.
             tuned = tuned if tuned.adapter is None else load_to_tune(config)
-            tuned.save(tuned.whole(best.params, tuned.model.params), folder / BEST)
-            error.add_note(f"The best parameters before it, of step {best.step}, are in {folder}.")
+            run.save(tuned, tuned.whole(best.params, tuned.model.params), BEST)
+            error.add_note(
+                f"The best parameters before it, of step {best.step}, are in {run.folder}."
+            )
         run.write_results({"failed": str(error), "best_step": best.step})
+        _draw(config, run)
         raise
     finally:
         observer.stopped()
-        draw_curve(folder / CURVE, f"{config.optimizer} on {config.model}", run.read_metrics())
+        recovery.close()
+    _draw(config, run)
+    return ending
 
-    observer.status("saving the model")
-    tuned.save(last.params, folder / TUNED)
-    best_params = tuned.whole(best.params, last.params)
-    best_is_new = best.step not in (0, last.step)
-    if best_is_new:
-        tuned.save(best_params, folder / BEST)
-    tuned_scores = best_scores = None
-    if not interrupted:
-        observer.status("measuring the tuned model")
-        tuned_scores = evaluate(totals, last.params, data.test)
-        best_scores = zero_shot if best.step == 0 else tuned_scores
-        if best_is_new:
-            best_scores = evaluate(totals, jax.device_put(best_params), data.test)
-    result = Result(
-        folder=folder,
-        model_folder=folder / TUNED,
-        steps=last.step,
-        best_step=best.step,
-        zero_shot=zero_shot,
-        tuned=tuned_scores,
-        best=best_scores,
-        seconds={
-            "total": time.perf_counter() - begin,
-            "load": loaded - begin,
-            "compile": totals.seconds + training.compile_seconds,
-            "steps": last.seconds,
-        },
-    )
-    run.write_results(_as_json(result))
-    return result
+
+@contextlib.contextmanager
+def _way_out(folder: Path) -> Generator[None]:
+    """Say of what could not be written that the run can go on."""
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        error.add_note(
+            f"What the run had come to is in {folder}; when it can be written again, "
+            f"`zojax finetune --resume {folder}` goes on from there."
+        )
+        raise
+
+
+def _draw(config: FinetuneConfig, run: RunFolder) -> None:
+    title = f"{config.optimizer} on {config.model}"
+    run.draw_curve(title, config.objective)
 
 
 def evaluate_run(folder: str | Path, observer: Observer | None = None) -> dict[str, Scores]:
@@ -165,7 +241,7 @@ def evaluate_run(folder: str | Path, observer: Observer | None = None) -> dict[s
         )
     models = {name: load_saved(config, part) for name, part in saved.items()}
     data = load_data(config, next(iter(models.values())))
-    totals = CompiledByShape(data.task.totals, "the forward pass", observer.status)
+    totals = CompiledTotals(data.task, observer.status)
     scores: dict[str, Scores] = {}
     for name, model in models.items():
         observer.status(f"measuring {saved[name]}")
@@ -194,11 +270,13 @@ def _absolute(config: FinetuneConfig) -> FinetuneConfig:
 
 def _as_json(result: Result) -> dict[str, Any]:
     def scores(value: Scores | None) -> dict[str, float] | None:
-        return value and value._asdict()
+        return value and value.as_dict()
 
     return {
         "steps": result.steps,
         "best_step": result.best_step,
+        "complete": not result.signal,
+        "skipped": result.skipped,
         "test": {
             "zero_shot": scores(result.zero_shot),
             "tuned": scores(result.tuned),

@@ -6,28 +6,25 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from zojax.models._language_model import Params
 from zojax.tasks import Batch
 from zojax.training._evaluation import Scores
-from zojax.training._step import Step
-
-
-class NonFiniteLossError(ArithmeticError):
-    """The loss became infinite or no number."""
+from zojax.training._step import Outcome, Step
 
 
 class Tick(NamedTuple):
     """What the loop tells every few steps."""
 
     step: int  # updates so far
-    loss: float  # mean over the steps since the last tick, nats
+    loss: float  # mean over the finite ones since the last tick, nats; NaN if there are none
     forward_passes: int  # so far
     seconds: float  # spent in steps so far, without measuring
     dev: Scores | None  # measured at this step, if it was due
     params: Params  # to read before the next tick: the next step takes their memory
+    state: Any  # the optimizer's, likewise
+    last: bool  # the run ends here, in time or early
 
 
 def train(
@@ -36,58 +33,47 @@ def train(
     state: Any,
     batches: Iterator[Batch],
     *,
+    start: int = 0,
     steps: int,
+    seconds: float = 0.0,
     forward_passes: int,
-    log_every: int,
-    eval_every: int,
-    evaluate_dev: Callable[[Params], Scores],
+    due: Callable[[int], bool],
+    read: Callable[[Outcome], float],
     stop: Callable[[], bool],
 ) -> Iterator[Tick]:
-    """Take ``steps`` steps, and yield what they came to.
+    """Take the steps after ``start`` up to ``steps``, and yield what they came to.
 
     Args:
-      step: ``(params, state, batch) -> (params, state, loss)``; may take its arguments' memory.
+      step: ``(params, state, batch) -> (params, state, outcome)``; may take its arguments' memory.
       params: Where to start.
       state: The optimizer's.
-      batches: Without end.
-      steps: Updates.
+      batches: Without end, that of the first step first.
+      start: Steps that were taken before.
+      steps: Updates in all.
+      seconds: That the steps before took.
       forward_passes: Of one step.
-      log_every: Steps between ticks.
-      eval_every: Steps between measurements on dev, which have a tick of their own.
-      evaluate_dev: Measures parameters.
+      due: Whether there is a tick after a step; after the last there always is.
+      read: Hears the outcome of every step, in order, at most one step late, and returns its loss.
       stop: Asked after each step whether to end early.
-
-    Raises:
-      NonFiniteLossError: A loss is infinite or no number. The parameters of the last tick's dev
-        measurement are the last known to be sound.
     """
-    losses: list[Any] = []
-    seconds = 0.0
-    start = time.perf_counter()
-    for count in range(1, steps + 1):
-        params, state, loss = step(params, state, next(batches))
-        losses.append(loss)
+    unread: list[Outcome] = []
+    losses: list[float] = []
+    begin = time.perf_counter()
+    for count in range(start + 1, steps + 1):
+        params, state, outcome = step(params, state, next(batches))
+        unread.append(outcome)
         last = count == steps or stop()
-        measure = last or count % eval_every == 0
-        if not measure and count % log_every:
+        tick = last or due(count)
+        # A step is read while the next one runs, so that the device does not wait for the reader.
+        while len(unread) > (0 if tick else 1):
+            losses.append(read(unread.pop(0)))
+        if not tick:
             continue
-        # Reading the losses waits for the steps, so it is done once a tick, not once a step.
-        values = np.array(jax.device_get(losses), np.float32)
-        seconds += time.perf_counter() - start
-        _require_finite(values, count)
-        dev = evaluate_dev(params) if measure else None
-        yield Tick(count, float(values.mean()), count * forward_passes, seconds, dev, params)
+        seconds += time.perf_counter() - begin
+        finite = [loss for loss in losses if np.isfinite(loss)]
+        mean = float(np.mean(np.array(finite, np.float32))) if finite else np.nan
+        yield Tick(count, mean, count * forward_passes, seconds, None, params, state, last)
         if last:
             return
         losses = []
-        start = time.perf_counter()
-
-
-def _require_finite(losses: np.ndarray, count: int) -> None:
-    bad = np.flatnonzero(~np.isfinite(losses))
-    if bad.size:
-        step = count - len(losses) + 1 + int(bad[0])
-        raise NonFiniteLossError(
-            f"train: the loss must be finite, got {losses[bad[0]]} at step {step}. Lower the "
-            "learning rate, or eps; in float16, try bfloat16."
-        )
+        begin = time.perf_counter()

@@ -12,6 +12,7 @@ import optax
 import zojax
 from zojax.selection import find_blocks
 from zojax.training._config import FinetuneConfig, HyperParameters, OptimizerName
+from zojax.trajectory import Field
 
 _DIRECTIONS = {
     "gaussian": zojax.Gaussian,
@@ -65,6 +66,7 @@ class Optimizer(NamedTuple):
     zeroth_order: bool  # takes value_fn instead of gradients
     forward_passes: int  # of a step; a first-order step has a backward pass besides
     in_place: bool  # the update is called outside jit
+    fields: tuple[Field, ...]  # what a step's record has; none for a first-order step
 
 
 def resolve(config: FinetuneConfig) -> FinetuneConfig:
@@ -81,11 +83,19 @@ def resolve(config: FinetuneConfig) -> FinetuneConfig:
             f"finetune: {config.optimizer} must not be given {', '.join(foreign)}. It takes "
             f"{', '.join(defaults)}."
         )
+    if config.slopes != "float32" and config.optimizer in ("adam", "sgd"):
+        raise ValueError(
+            f"finetune: slopes must be float32 for {config.optimizer}, which has none, got "
+            f"{config.slopes}."
+        )
     return dataclasses.replace(config, hyper=HyperParameters(**{**defaults, **given}))
 
 
-def make_optimizer(config: FinetuneConfig, params: Any) -> Optimizer:
-    """Build the optimizer of a resolved ``config`` for ``params``, of which only paths are read."""
+def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = None) -> Optimizer:
+    """Build the optimizer of a resolved ``config`` for ``params``, of which only paths are read.
+
+    Its noise follows from ``key``, that of the seed where None.
+    """
     settings = {k: v for k, v in dataclasses.asdict(config.hyper).items() if v is not None}
     forward_passes = _forward_passes(config.optimizer, settings, params)
     rate = _schedule(settings.pop("schedule"), settings.pop("learning_rate"), config.steps)
@@ -93,14 +103,15 @@ def make_optimizer(config: FinetuneConfig, params: Any) -> Optimizer:
         settings["mask"] = _matrices
     if config.optimizer in ("adam", "sgd"):
         build = optax.adamw if config.optimizer == "adam" else _sgd
-        return Optimizer(build(rate, **settings), False, forward_passes, False)
-    settings["key"] = jax.random.key(config.seed)
+        return Optimizer(build(rate, **settings), False, forward_passes, False, ())
+    fields = _fields(config.optimizer, settings, params)
+    settings["key"] = jax.random.key(config.seed) if key is None else key
     settings["direction"] = _DIRECTIONS[settings["direction"]]()
     if "phases" in settings:
         settings["phases"] = _phases(settings["phases"], config.steps)
     in_place = settings["evaluation"] == "in_place"
     tx = getattr(zojax, config.optimizer)(rate, **settings)
-    return Optimizer(tx, True, forward_passes, in_place)
+    return Optimizer(tx, True, forward_passes, in_place, fields)
 
 
 def _forward_passes(optimizer: OptimizerName, settings: Mapping[str, Any], params: Any) -> int:
@@ -114,6 +125,16 @@ def _forward_passes(optimizer: OptimizerName, settings: Mapping[str, Any], param
     two_sided = optimizer == "forward_gradient_sgd" or settings.get("difference") != "forward"
     tried = 3 if optimizer == "zo_sgd_conservative" else 0
     return (2 * queries if two_sided else queries + 1) + tried
+
+
+def _fields(
+    optimizer: OptimizerName, settings: Mapping[str, Any], params: Any
+) -> tuple[Field, ...]:
+    """What the update of a zeroth-order step needs besides keys."""
+    if optimizer == "zo_sgd_blockwise":
+        return (Field("slopes", len(find_blocks("finetune", params, "layers"))),)
+    chosen = (Field("sign", 1),) if optimizer == "zo_sgd_conservative" else ()
+    return (Field("slopes", settings.get("num_queries", 1)), *chosen)
 
 
 def _sgd(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import optax
 from jax import Array
 
@@ -15,10 +16,20 @@ import zojax
 from zojax.models._language_model import Params
 from zojax.tasks import Batch
 from zojax.training._optimizer import Optimizer
+from zojax.trajectory import LogDtype, Recorder
 
 Loss: TypeAlias = Callable[[Params, Batch], Array]
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]  # of a batch's arrays, input_ids first
-Step: TypeAlias = Callable[[Params, Any, Batch], tuple[Params, Any, Array]]
+
+
+class Outcome(NamedTuple):
+    """What a step has measured."""
+
+    loss: Array  # float32 []: nats
+    scalars: Array  # float32 [k]: all that the update needed besides keys; NaN if it was not usable
+
+
+Step: TypeAlias = Callable[[Params, Any, Batch], tuple[Params, Any, Outcome]]
 
 
 class CompiledByShape:
@@ -31,6 +42,8 @@ class CompiledByShape:
       name: What is compiled, for ``announce``.
       announce: Takes a line that says what is being compiled.
       donate_argnums: Arguments whose memory the results may take.
+      place: Puts a batch where the program wants it, or only its shapes and dtypes.
+      out_shardings: Where the results are to be; None leaves that to JAX.
     """
 
     def __init__(
@@ -39,10 +52,16 @@ class CompiledByShape:
         name: str,
         announce: Callable[[str], None],
         donate_argnums: tuple[int, ...] = (),
+        place: Callable[[Any], Any] | None = None,
+        out_shardings: Any = None,
     ) -> None:
         self._jit = jax.jit(
-            function, donate_argnums=donate_argnums, compiler_options=zojax.compiler_options()
+            function,
+            donate_argnums=donate_argnums,
+            out_shardings=out_shardings,
+            compiler_options=zojax.compiler_options(),
         )
+        self._place = place or (lambda batch: batch)
         self._name = name
         self._announce = announce
         self._programs: dict[Shapes, Callable[..., Any]] = {}
@@ -57,7 +76,7 @@ class CompiledByShape:
         sizes = " and ".join(f"{rows} x {length}" for (rows, length), *_ in shapes)
         self._announce(f"compiling {self._name} for {sizes} tokens")
         start = time.perf_counter()
-        lowered = [self._jit.lower(*new[shape]) for shape in shapes]
+        lowered = [self._jit.lower(*self._placed(new[shape])) for shape in shapes]
         # Much of a compilation is serial: several at once keep several cores busy.
         with ThreadPoolExecutor(len(lowered)) as pool:
             programs = pool.map(lambda program: program.compile(), lowered)
@@ -67,7 +86,10 @@ class CompiledByShape:
     def __call__(self, *args: Any) -> Any:
         """Call the program for this shape of batch."""
         self.prepare(args)
-        return self._programs[_shapes(args[-1])](*args)
+        return self._programs[_shapes(args[-1])](*self._placed(args))
+
+    def _placed(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (*args[:-1], self._place(args[-1]))
 
 
 def _shapes(batch: Batch) -> Shapes:
@@ -78,30 +100,38 @@ def _is_field(path: Any, _: Any) -> bool:
     return isinstance(path[-1], optax.tree_utils.NamedTupleKey)
 
 
-def make_step(optimizer: Optimizer, loss: Loss) -> Step:
-    """Return ``(params, state, batch) -> (params, state, loss)``, not yet compiled.
+def make_step(optimizer: Optimizer, loss: Loss, slopes: LogDtype = "float32") -> Step:
+    """Return ``(params, state, batch) -> (params, state, outcome)``, not yet compiled.
+
+    A step whose loss, slopes or gradient are not finite is one of slope or gradient 0.
 
     Args:
       optimizer: Decides between ``value_fn`` and gradients.
       loss: Mean loss over a batch.
+      slopes: What slopes are rounded to.
     """
 
-    def zeroth_order(params: Params, state: Any, batch: Batch) -> tuple[Params, Any, Array]:
+    def zeroth_order(params: Params, state: Any, batch: Batch) -> tuple[Params, Any, Outcome]:
+        recorder = Recorder(slopes)
         updates, state = optimizer.tx.update(
             None,  # pyright: ignore[reportArgumentType] - an estimator needs no gradient
             state,
             params,
             value_fn=lambda p: loss(p, batch),
+            meter=recorder,
         )
         params = optax.apply_updates(params, updates)  # pyright: ignore[reportAssignmentType]
         # Attention layers may have parameters called "value", and so has a momentum then.
         value = optax.tree_utils.tree_get(state, "value", filtering=_is_field)
-        return params, state, value
+        return params, state, Outcome(value, recorder.scalars)
 
-    def first_order(params: Params, state: Any, batch: Batch) -> tuple[Params, Any, Array]:
+    def first_order(params: Params, state: Any, batch: Batch) -> tuple[Params, Any, Outcome]:
         value, gradients = jax.value_and_grad(loss)(params, batch)
+        finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves((value, gradients))]
+        usable = jnp.all(jnp.stack(finite))
+        gradients = jax.tree.map(lambda x: jnp.where(usable, x, jnp.zeros_like(x)), gradients)
         updates, state = optimizer.tx.update(gradients, state, params)
         params = optax.apply_updates(params, updates)  # pyright: ignore[reportAssignmentType]
-        return params, state, value
+        return params, state, Outcome(value, jnp.where(usable, 0.0, jnp.nan)[None])
 
     return zeroth_order if optimizer.zeroth_order else first_order

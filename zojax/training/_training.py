@@ -1,39 +1,35 @@
-"""Training within a run: steps, records, and the best parameters so far."""
+"""Training within a run: steps, records, and what it takes to go on after a crash."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from zojax.models._language_model import Params
+from zojax.parallel._spread import Spread
 from zojax.tasks import training_batches
+from zojax.training._best import Best
 from zojax.training._config import FinetuneConfig
 from zojax.training._data import Data
-from zojax.training._evaluation import Scores, evaluate
+from zojax.training._evaluation import CompiledTotals, Scores, dev_metrics, evaluate
 from zojax.training._interrupt import interrupt_flag
 from zojax.training._loop import Tick, train
 from zojax.training._observer import Observer
 from zojax.training._optimizer import Optimizer
+from zojax.training._reader import Reader
+from zojax.training._recovery import Recovery, State
 from zojax.training._run_folder import RunFolder
 from zojax.training._step import CompiledByShape, make_step
 from zojax.training._tuned import Tuned
 
 
-@dataclass
-class Best:
-    """The parameters that did best on dev so far, in host memory; those that move."""
+class Ending(NamedTuple):
+    """How training ended."""
 
-    step: int
-    dev: Scores
-    params: Params
-
-    def offer(self, step: int, dev: Scores, params: Params) -> None:
-        """Keep ``params`` if they are better: more accurate, or as accurate with less loss."""
-        if (dev.accuracy, -dev.loss) > (self.dev.accuracy, -self.dev.loss):
-            self.step, self.dev, self.params = step, dev, to_host(params)
+    last: Tick
+    signal: int  # that ended it early, or 0
+    skipped: int  # steps whose outcome was not finite
 
 
 class Training:
@@ -46,6 +42,7 @@ class Training:
       optimizer: Makes the steps.
       totals: Measures a batch.
       observer: Hears every tick.
+      spread: The devices.
     """
 
     def __init__(
@@ -54,19 +51,26 @@ class Training:
         tuned: Tuned,
         data: Data,
         optimizer: Optimizer,
-        totals: CompiledByShape,
+        totals: CompiledTotals,
         observer: Observer,
+        spread: Spread,
     ) -> None:
         self._config, self._tuned, self._data = config, tuned, data
         self._optimizer, self._totals, self._observer = optimizer, totals, observer
+        self._spread = spread
         # In place, the step perturbs outside jit: the loss alone is compiled.
         if optimizer.in_place:
-            self._compiled = CompiledByShape(data.task.loss, "the forward pass", observer.status)
-            self._step = make_step(optimizer, self._compiled)
+            self._compiled = CompiledByShape(data.loss, "the forward pass", observer.status)
+            self._step = make_step(optimizer, self._compiled, config.slopes)
         else:
-            step = make_step(optimizer, data.task.loss)
+            step = spread.step(make_step(optimizer, data.loss, config.slopes))
             self._compiled = CompiledByShape(
-                step, f"{config.optimizer}'s step", observer.status, donate_argnums=(0, 1)
+                step,
+                f"{config.optimizer}'s step",
+                observer.status,
+                donate_argnums=(0, 1),
+                place=spread.training_batch,
+                out_shardings=spread.everywhere,
             )
             self._step = self._compiled
 
@@ -75,50 +79,87 @@ class Training:
         """How long compiling the step has taken."""
         return self._compiled.seconds
 
-    def run(self, run: RunFolder, best: Best) -> tuple[Tick, bool]:
-        """Train to the end or to Ctrl-C; return the last tick, and whether it was Ctrl-C."""
+    def measure(self, params: Params) -> Scores:
+        """Measure parameters on dev."""
+        return evaluate(self._totals, params, self._data.dev)
+
+    def run(self, run: RunFolder, recovery: Recovery, best: Best) -> Ending:
+        """Train from where the run is, to the end, Ctrl-C or SIGTERM.
+
+        Args:
+          run: Takes the metrics.
+          recovery: Knows where the run is, and hears where it comes to.
+          best: The base model; becomes the best parameters on dev.
+        """
         config, data, optimizer = self._config, self._data, self._optimizer
         batch_size = min(config.batch_size, len(data.train))
-        params = self._tuned.model.params
-        state = jax.jit(optimizer.tx.init)(params)
-        head = (params,) if optimizer.in_place else (params, state)
-        shapes = [data.train.abstract_batch(length, batch_size) for length in data.lengths]
+        start = recovery.begin(best, self.measure)
+        head = (start.params,) if optimizer.in_place else (start.params, start.optimizer)
+        shapes = [data.train.abstract_batch(n, batch_size, data.view) for n in data.lengths]
         self._compiled.prepare(*((*head, batch) for batch in shapes))
         self._observer.started(config.steps)
+        reader = Reader(recovery.log, config.non_finite, start.step, start.skipped)
+        signal = 0
+
+        def stop() -> bool:
+            nonlocal signal
+            signal = heard()
+            return signal != 0
+
         with interrupt_flag() as interrupted:
+            heard = self._spread.agreed(interrupted)
             ticks = train(
                 self._step,
-                params,
-                state,
-                training_batches(data.train, data.lengths, batch_size, config.seed),
+                start.params,
+                start.optimizer,
+                training_batches(
+                    data.train,
+                    data.lengths,
+                    batch_size,
+                    config.seed,
+                    data.view,
+                    start=start.step,
+                ),
+                start=start.step,
                 steps=config.steps,
+                seconds=start.seconds,
                 forward_passes=optimizer.forward_passes,
-                log_every=config.log_every,
-                eval_every=config.eval_every,
-                evaluate_dev=lambda params: evaluate(self._totals, params, data.dev),
-                stop=interrupted,
+                due=lambda step: step % config.log_every == 0 or self._measured(step),
+                read=reader,
+                stop=stop,
             )
+            del start  # its parameters' memory is the loop's
             tick = next(ticks)
-            self._record(tick, run, best)
+            self._ticked(tick, run, recovery, best, reader)
             for tick in ticks:
-                self._record(tick, run, best)
-        return tick, tick.step < config.steps
+                self._ticked(tick, run, recovery, best, reader)
+            return Ending(tick, signal if tick.step < config.steps else 0, reader.skipped)
 
-    def _record(self, tick: Tick, run: RunFolder, best: Best) -> None:
+    def _measured(self, step: int) -> bool:
+        return step % self._config.eval_every == 0 or step == self._config.steps
+
+    def _ticked(
+        self, tick: Tick, run: RunFolder, recovery: Recovery, best: Best, reader: Reader
+    ) -> None:
+        where = State(tick.step, tick.params, tick.state, best, reader.skipped, tick.seconds)
+        regular = self._measured(tick.step)
+        if tick.last and not regular:  # a signal: first of all, what it takes to go on
+            recovery.save(where)
+        if tick.last or regular:
+            tick = tick._replace(dev=self.measure(tick.params))
         metrics: dict[str, Any] = {
             "step": tick.step,
-            "loss": tick.loss,
+            **({"loss": tick.loss} if np.isfinite(tick.loss) else {}),
             "forward_passes": tick.forward_passes,
             "seconds": round(tick.seconds, 3),
+            **({"skipped": reader.skipped} if reader.skipped else {}),
         }
         if tick.dev is not None:
-            metrics |= {"dev_accuracy": tick.dev.accuracy, "dev_loss": tick.dev.loss}
-            best.offer(tick.step, tick.dev, self._tuned.moving(tick.params))
+            metrics |= dev_metrics(tick.dev)
         run.log(**metrics)
+        if regular and tick.dev is not None:
+            # What a signal has measured is no candidate: a run that is not stopped has not got it.
+            best.offer(tick.step, tick.dev, self._tuned.moving(tick.params))
+            if tick.step < self._config.steps:
+                recovery.save(where)
         self._observer.ticked(tick)
-
-
-def to_host(params: Params) -> Params:
-    """Copy ``params`` into host memory."""
-    # A copy: a view, as NumPy takes on CPU, would keep the next step from taking the memory.
-    return jax.tree.map(lambda leaf: np.array(leaf, copy=True), params)

@@ -1,0 +1,119 @@
+"""Replay of runs of opt-mini: are the bits the same, how long does it take, how large is the log?
+
+    python benchmarks/replay.py --steps 2000 --optimizers mezo zo_adamu ...
+
+Each optimizer tunes opt-mini on Rotten Tomatoes with its default settings; then its model is
+rebuilt from the log alone, in the same process. Compilation is apart on both sides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import _record
+import jax
+
+from zojax.training import DataConfig, FinetuneConfig, finetune, load_config
+from zojax.training._optimizer import make_optimizer
+from zojax.training._tuned import load_to_tune
+from zojax.trajectory import Replayer, read_log
+
+OPTIMIZERS = (
+    "mezo", "zo_sgd_sign", "zo_sgd_momentum", "zo_sgd_conservative", "zo_sgd_blockwise",
+    "zo_adam", "zo_adamm", "zo_adamu", "forward_gradient_sgd",
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--optimizers", nargs="+", default=list(OPTIMIZERS))
+    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
+    arguments = parser.parse_args()
+    path = _record.RESULTS / "replay.json"
+    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.is_file() else []
+    for optimizer in arguments.optimizers:
+        for dtype in arguments.dtypes:
+            # The compact log in bfloat16, so that both kinds are seen.
+            row = measured(optimizer, dtype, dtype, arguments.steps, arguments.batch_size)
+            print(row, flush=True)
+            kept = [x for x in rows if (x["optimizer"], x["parameters"]) != (optimizer, dtype)]
+            rows = sorted(
+                [*kept, row], key=lambda x: (x["parameters"], OPTIMIZERS.index(x["optimizer"]))
+            )
+            _record.write(
+                "replay",
+                "opt-mini rebuilt from the log of its run",
+                rows,
+                f"Batches of {arguments.batch_size}; seconds without compilation.",
+            )
+
+
+def measured(
+    optimizer: Any, dtype: Any, slopes: Any, steps: int, batch_size: int
+) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as name:
+        config = FinetuneConfig(
+            optimizer=optimizer,
+            dtype=dtype,
+            slopes=slopes,
+            steps=steps,
+            batch_size=batch_size,
+            eval_every=steps,
+            keep=0,
+            data=DataConfig(dev_size=20, test_size=20),
+            output=Path(name) / "run",
+        )
+        result = finetune(config)
+        config = load_config(result.folder)
+        path = result.folder / "trajectory.log"
+        log = read_log(path)
+        tuned = load_to_tune(config)
+        tx = make_optimizer(config, tuned.model.params, log.header.prng_key()).tx
+        replayer = Replayer(tx)
+
+        def fresh() -> tuple[Any, Any]:
+            params = load_to_tune(config).model.params
+            return params, jax.jit(tx.init)(params)
+
+        jax.block_until_ready(replayer.take(*fresh(), log.scalars[:1]))
+        params, state = jax.block_until_ready(fresh())
+        begin = time.perf_counter()
+        params, _ = jax.block_until_ready(replayer.take(params, state, log.scalars))
+        seconds = time.perf_counter() - begin
+        tuned.save(params, Path(name) / "again")
+        again, first = (
+            (folder / "model.safetensors").read_bytes()
+            for folder in (Path(name) / "again", result.model_folder)
+        )
+        size = path.stat().st_size
+        each = (size - _header_bytes(log)) / steps
+        training = result.seconds["steps"]
+        return {
+            "optimizer": optimizer,
+            "parameters": dtype,
+            "steps": steps,
+            "slopes in the log": slopes,
+            "bit-identical": "yes" if again == first else "no",
+            "training, s": round(training, 2),
+            "replay, s": round(seconds, 2),
+            "times faster": round(training / seconds, 1),
+            "log, bytes": size,
+            "bytes a step": each,
+        }
+
+
+def _header_bytes(log: Any) -> int:
+    from zojax.trajectory._header import pack
+
+    return len(pack(log.header))
+
+
+if __name__ == "__main__":
+    main()

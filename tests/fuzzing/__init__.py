@@ -1,0 +1,1 @@
+"""Files that are damaged in every way, and what reading them comes to."""

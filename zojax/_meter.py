@@ -1,0 +1,37 @@
+"""The seam between what an update measures and what it makes of it."""
+
+from collections.abc import Callable
+from typing import Literal, Protocol, TypeAlias
+
+from zojax._types import Array
+
+Kind: TypeAlias = Literal["slopes", "sign", "loss"]
+Measured: TypeAlias = tuple[Array, Array]
+"""The scalars that an update needs besides keys, float32 [k], and the step's loss, float32 []."""
+
+Measure: TypeAlias = Callable[[], Measured]
+
+
+class Meter(Protocol):
+    """Stands between a link's losses and its update.
+
+    Given to ``update`` as the extra argument ``meter``, it is asked by every link that evaluates
+    ``value_fn``, in the order of the chain. It may call ``measure`` and note or change what it
+    gives, or give what was measured before: then no loss is evaluated.
+    """
+
+    def __call__(self, kind: Kind, size: int, measure: Measure) -> Measured:
+        """Give ``size`` scalars of a kind, and the loss."""
+        ...
+
+
+def measured(meter: Meter | None, kind: Kind, size: int, measure: Measure) -> Measured:
+    """What a link measures, by way of the meter if there is one.
+
+    Args:
+      meter: As it was given to ``update``.
+      kind: ``"slopes"`` along directions, the ``"sign"`` of the step chosen, or a ``"loss"``.
+      size: How many scalars.
+      measure: Evaluates the losses; it alone uses ``value_fn``.
+    """
+    return measure() if meter is None else meter(kind, size, measure)

@@ -1,0 +1,141 @@
+"""The command ``zojax compare``: a table that fills while the study runs; lines elsewhere."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zojax.cli._arguments import CompareArguments
+from zojax.comparison import Record, Records, Run, Study, StudyObserver, check, compare, load_study
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+
+def run_compare(arguments: CompareArguments) -> None:
+    """Run the study, print its table, and say where the files are.
+
+    Raises:
+      FileExistsError, FileNotFoundError, ImportError, ValueError: As for
+        :func:`zojax.comparison.load_study` and :func:`zojax.comparison.compare`.
+    """
+    study = load_study(arguments.study)
+    watcher = LiveTable() if sys.stdout.isatty() else Lines()
+    if arguments.check:
+        print(f"{check(study, watcher)} runs")
+        return
+    folder = arguments.output or Path("runs") / arguments.study.stem
+    compare(study, folder, jobs=arguments.jobs, observer=watcher)
+    print((folder / "table.md").read_text(encoding="utf-8"))
+    print(f"written: {folder}")
+
+
+class Lines(StudyObserver):
+    """Prints a line for each finished run."""
+
+    def __init__(self) -> None:
+        self._study: Study | None = None
+        self._runs = self._done = self._made = 0
+        self._start = time.perf_counter()
+
+    def line(self, text: str) -> None:
+        """Print a line."""
+        print(text, flush=True)
+
+    def status(self, message: str) -> None:
+        """Print what begins now."""
+        self.line(f"{message} ...")
+
+    def planned(self, study: Study, records: Records, runs: int) -> None:
+        """Print how many runs there are."""
+        self._study, self._runs, self._done = study, runs, len(records)
+        self._start = time.perf_counter()
+        self.line(f"{study.title}: {runs} runs, {len(records)} records are here already")
+
+    def ended(self, run: Run, record: Record) -> None:
+        """Print what a run came to."""
+        self._done += 1
+        self._made += 1
+        name = " / ".join(run.cell.name.values())
+        point = ", ".join(f"{key} {value}" for key, value in run.point.items())
+        scores = f"dev {record['dev']:.1%}"
+        if run.stage == "report":
+            scores += f", test {record['test']:.1%}"
+        self.line(
+            f"[{self._done}/{self._runs}, {self._left()} left] {name}: "
+            f"{'tuning' if run.stage == 'tune' else f'seed {run.seed}'}"
+            f"{f', {point}' if point else ''}: {'broke down' if 'failed' in record else scores}"
+        )
+
+    def _left(self) -> str:
+        each = (time.perf_counter() - self._start) / max(self._made, 1)
+        minutes = each * max(self._runs - self._done, 0) / 60
+        return f"{minutes // 60:.0f} h {minutes % 60:02.0f} min"
+
+
+class LiveTable(Lines):
+    """Draws the table of means so far, under the last line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich.live import Live
+
+        self._scores: dict[tuple[str, ...], list[float]] = {}
+        self._last = ""
+        self._live = Live(refresh_per_second=2)
+
+    def line(self, text: str) -> None:
+        """Show a line in place of the last."""
+        self._last = text
+        if self._live.is_started:
+            self._live.update(self._draw())
+        else:
+            super().line(text)
+
+    def planned(self, study: Study, records: Records, runs: int) -> None:
+        """Draw the table with what is there."""
+        super().planned(study, records, runs)
+        for record in records:
+            self._take(record)
+        self._live.start()
+        self._live.update(self._draw())
+
+    def ended(self, run: Run, record: Record) -> None:
+        """Draw the table with what is new."""
+        self._take(record)
+        super().ended(run, record)
+
+    def stopped(self) -> None:
+        """Leave the table as it is."""
+        self._live.stop()
+
+    def _take(self, record: Record) -> None:
+        if record["stage"] == "report":
+            place = tuple(record[key] for key in ("model", "method", "adapter", "task"))
+            self._scores.setdefault(place, []).append(record["test"])
+
+    def _draw(self) -> Group:
+        from rich.console import Group
+
+        study = self._study
+        if study is None:
+            return Group(self._last)
+        return Group(*(self._table(study, model) for model in study.models), self._last)
+
+    def _table(self, study: Study, model: str) -> Table:
+        from rich.table import Table
+
+        table = Table("method", "adapter", *study.tasks, title=model)
+        for name, method in study.methods.items():
+            for adapter in method.adapters if model in method.models else ():
+                cells = [self._cell((model, name, adapter, task)) for task in study.tasks]
+                table.add_row(name, "" if method.baseline else adapter, *cells)
+        return table
+
+    def _cell(self, place: tuple[Any, ...]) -> str:
+        scores = self._scores.get(place)
+        return f"{100 * statistics.mean(scores):.1f} ({len(scores)})" if scores else ""

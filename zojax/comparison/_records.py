@@ -1,0 +1,84 @@
+"""Finished runs, a JSON line each: what a study that was cut off goes on from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+class Records:
+    """The finished runs of a study.
+
+    Args:
+      path: JSON lines, each with a ``key``; need not exist.
+
+    Raises:
+      ValueError: A line, other than a torn last one, is no record, or lacks a number.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._by_key: dict[str, dict[str, Any]] = {}
+        content = path.read_bytes() if path.is_file() else b""
+        whole, _, torn = content.rpartition(b"\n")
+        for number, line in enumerate(whole.split(b"\n") if whole else (), 1):
+            try:
+                record = json.loads(line.decode())
+                _check(record)
+                self._by_key[record["key"]] = record
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                raise ValueError(
+                    f"compare: line {number} of {path} is no record of a run ({error!r}). Mend it "
+                    "or delete it."
+                ) from error
+        if torn:  # the process died as it wrote
+            with path.open("r+b") as file:
+                file.truncate(len(content) - len(torn))
+
+    def __contains__(self, key: str) -> bool:
+        """Whether the run is finished."""
+        return key in self._by_key
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        """The record of a finished run."""
+        return self._by_key[key]
+
+    def __len__(self) -> int:
+        """How many runs are finished."""
+        return len(self._by_key)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Their records, in the order they finished."""
+        return iter(self._by_key.values())
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Write a record, so that it outlives this process."""
+        self._by_key[record["key"]] = record
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _check(record: dict[str, Any]) -> None:
+    """Refuse a record that lacks what the tables and the pictures are made of."""
+    if not isinstance(record["key"], str) or not isinstance(record["point"], dict):
+        raise TypeError("its key must be a string, its point a table")
+    curve = record.get("curve", [])
+    numbers = [record["dev"], record["test"], record.get("dev_loss", 0.0)]
+    if not isinstance(curve, list) or any(len(point) != 3 for point in curve):
+        raise TypeError("each point of its curve must have passes, seconds and score")
+    numbers += [value for point in curve for value in point]
+    wrong = [value for value in numbers if not _is_number(value)]
+    if wrong or not all(0 <= record[name] <= 1 for name in ("dev", "test")):
+        raise ValueError(f"scores must be fractions, other entries numbers, got {wrong or numbers}")
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is one that a float can hold; a loss may be infinite, the worst there is."""
+    if type(value) is int:
+        return abs(value) < 1 << 62
+    return type(value) is float and value == value

@@ -1,0 +1,120 @@
+"""What a trajectory log says before its first step."""
+
+from __future__ import annotations
+
+import binascii
+import dataclasses
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from zojax._meter import Kind
+from zojax._types import Array
+from zojax.trajectory._meters import Field
+
+MAGIC = b"zojaxlog"
+FORMAT = 1
+# No header is near as long: what claims to be is none.
+_LONGEST = 1 << 24
+
+LogDtype: TypeAlias = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a replay has to know besides the base parameters.
+
+    Attributes:
+      optimizer: Its name.
+      settings: Its hyper-parameters, the adapter, and whatever else the writer wants to find
+        again; JSON.
+      key: The data of the optimizer's PRNG key.
+      key_impl: The name of the key's generator.
+      base: SHA-256 of the base parameters: see :func:`zojax.trajectory.fingerprint`.
+      data_seed: Decides the order of the data.
+      fields: The scalars of a step, in the order in which the optimizer's links measure them.
+      dtype: Of the slopes.
+      versions: Of the packages and the backend that the run used: others may round in another way.
+    """
+
+    optimizer: str
+    settings: Mapping[str, Any]
+    key: tuple[int, ...]
+    key_impl: str
+    base: str
+    data_seed: int
+    fields: tuple[Field, ...]
+    dtype: LogDtype = "float32"
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+
+    def prng_key(self) -> Array:
+        """The optimizer's key, typed."""
+        return jax.random.wrap_key_data(jnp.array(self.key, jnp.uint32), impl=self.key_impl)
+
+
+def key_parts(key: Array) -> tuple[tuple[int, ...], str]:
+    """``key`` and ``key_impl`` of a :class:`Header`, of a typed key []."""
+    return tuple(np.asarray(jax.random.key_data(key)).tolist()), str(jax.random.key_impl(key))
+
+
+def pack(header: Header) -> bytes:
+    """The bytes that a log starts with."""
+    content = json.dumps({"format": FORMAT, **dataclasses.asdict(header)}).encode()
+    body = MAGIC + struct.pack("<I", len(content)) + content
+    return body + struct.pack("<I", binascii.crc32(body))
+
+
+def unpack(data: bytes, path: object) -> tuple[Header, int]:
+    """The header of a log, and where its first record starts.
+
+    Raises:
+      ValueError: The bytes are no log's, or cut off, or altered, or of another version.
+    """
+    start = len(MAGIC) + 4
+    if len(data) < start or not data.startswith(MAGIC):
+        raise ValueError(f"read_log: {path} must be a trajectory log, got another kind of file.")
+    (length,) = struct.unpack_from("<I", data, len(MAGIC))
+    end = start + length
+    whole = length <= _LONGEST and len(data) >= end + 4
+    if not whole or struct.pack("<I", binascii.crc32(data[:end])) != data[end : end + 4]:
+        raise ValueError(
+            f"read_log: the header of {path} is cut off or altered, so no step of it can be "
+            "replayed. Copy the log again."
+        )
+    try:
+        content = json.loads(data[start:end])
+        version = content.pop("format")
+        if version == FORMAT:
+            return _header(content), end + 4
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"read_log: the header of {path} is none ({error!r}).") from error
+    raise ValueError(
+        f"read_log: the format of {path} must be {FORMAT}, got {version!r}. It was written by "
+        "another version of zojax: use that one."
+    )
+
+
+def _header(content: dict[str, Any]) -> Header:
+    fields = tuple(Field(kind, size) for kind, size in content.pop("fields"))
+    header = Header(fields=fields, key=tuple(content.pop("key")), **content)
+    right = (
+        _are(str, header.optimizer, header.key_impl, header.base)
+        and _are(dict, header.settings, header.versions)
+        and _are(int, header.data_seed, *header.key)
+        and all(0 <= word < 1 << 32 for word in header.key)
+        and all(kind in get_args(Kind) and 1 <= size < 1 << 20 for kind, size in fields)
+        and header.dtype in get_args(LogDtype)
+    )
+    if not right:
+        raise ValueError(f"a field has another type or value: {content}")
+    return header
+
+
+def _are(kind: type, *values: object) -> bool:
+    return all(isinstance(value, kind) for value in values)
