@@ -80,6 +80,7 @@ class Recovery:
             self.log.sync()
         if self._config.keep == 0:
             return
+        self.wait()  # so that the one before counts
         best = state.best
         newest = self._checkpoints.steps()[::-1]
         self._checkpoints.save(
