@@ -31,7 +31,13 @@ from zojax.training._tuned import load_saved
 from zojax.trajectory import LogWriter, read_log
 
 # optax's own rules promote integer counts with floats.
-pytestmark = pytest.mark.usefixtures("standard_promotion")
+pytestmark = [
+    pytest.mark.usefixtures("standard_promotion"),
+    # Where an array of a checkpoint is damaged, orbax closes its loop on reads of the others.
+    pytest.mark.filterwarnings(
+        "ignore:Exception ignored in. None:pytest.PytestUnraisableExceptionWarning"
+    ),
+]
 
 
 class Killed(BaseException):
