@@ -29,9 +29,9 @@ from typing import Any, NamedTuple
 
 import _record
 
-STEPS = 600
-# A checkpoint every 50 steps, far more often than a run would want.
-SETTINGS = ["--steps", str(STEPS), "--eval-every", "50", "--log-every", "7", "--batch-size", "8"]
+STEPS = 1500
+# A checkpoint every 250 steps, far more often than a run would want.
+SETTINGS = ["--steps", str(STEPS), "--eval-every", "250", "--log-every", "7", "--batch-size", "8"]
 OPTIMIZERS = ("mezo", "zo_adamu", "adam")
 # Imported once by a server that every run is a fork of: imports would be most of a run.
 PRELOAD = [
@@ -153,7 +153,9 @@ def finished(folder: Path, options: list[str], optimizer: str) -> Path:
 def killed(folder: Path, options: list[str], optimizer: str, rng: random.Random) -> list[Moment]:
     """Run, and kill it at a random moment; nothing where it has come to its end."""
     process = start(folder, options, optimizer)
-    wait = rng.choice((_for_a_time, _for_a_record, _for_a_checkpoint, _for_the_end))
+    wait = rng.choice(
+        (_for_a_time, _for_a_time, _for_a_record, _for_a_record, _for_a_checkpoint, _for_the_end)
+    )
     wait(process, folder, rng)
     process.kill()
     process.join()
@@ -176,12 +178,13 @@ def _waits(process: BaseProcess, done: Callable[[], bool]) -> None:
 
 
 def _trains(folder: Path) -> bool:
-    return (folder / "checkpoints").is_dir()
+    metrics = folder / "metrics.jsonl"
+    return metrics.is_file() and metrics.read_bytes().count(b"\n") > 1
 
 
 def _for_a_time(process: BaseProcess, folder: Path, rng: random.Random) -> None:
     _waits(process, lambda: _trains(folder))
-    end = time.perf_counter() + rng.uniform(0.0, 4.0)
+    end = time.perf_counter() + rng.uniform(0.0, 6.0)
     _waits(process, lambda: time.perf_counter() > end)
 
 
@@ -194,7 +197,7 @@ def _for_a_record(process: BaseProcess, folder: Path, rng: random.Random) -> Non
 
 def _for_a_checkpoint(process: BaseProcess, folder: Path, rng: random.Random) -> None:
     """One that is being written has another name."""
-    seen, count = set[str](), rng.randrange(1, 11)
+    seen, count = set[str](), rng.randrange(1, 6)
 
     def done() -> bool:
         seen.update(path.name for path in _listed(folder / "checkpoints") if "tmp" in path.name)
