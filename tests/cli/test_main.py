@@ -71,7 +71,12 @@ def test_unknown_options_are_refused(capsys: pytest.CaptureFixture[str]):
 
 @pytest.mark.parametrize(
     ("command", "expected"),
-    [([], "eval"), (["finetune", "--help"], "--num-queries"), (["eval", "--help"], "folder")],
+    [
+        ([], "eval"),
+        (["finetune", "--help"], "--num-queries"),
+        (["finetune", "--help"], "- prefix: learning_rate"),
+        (["eval", "--help"], "folder"),
+    ],
 )
 def test_help(command: list[str], expected: str, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as stop:
