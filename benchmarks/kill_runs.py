@@ -1,9 +1,9 @@
 """Runs killed at random moments, each resumed: are the final parameters those of a whole run?
 
 A tiny random OPT is tuned on made-up texts, by MeZO, ZO-AdaMU and Adam in turn. Each run is a
-process of its own, killed by SIGKILL, which nothing can catch: after a random time, or at the
-beginning of a random write into its folder (the log, a checkpoint, a model, ...), found by watching
-the folder. It is then resumed, killed again with a chance of a half, and resumed to the end.
+process of its own, killed by SIGKILL, which nothing can catch: after a random time, after a random
+record of its log, or in the middle of writing a random checkpoint or the model, as its folder
+shows. It is then resumed, killed again with a chance of a half, and resumed to the end.
 
     python benchmarks/kill_runs.py --runs 100
 """
@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -28,9 +29,9 @@ from typing import Any, NamedTuple
 
 import _record
 
-STEPS = 300
-# The first checkpoints come early; a run has about ten.
-SETTINGS = ["--steps", str(STEPS), "--eval-every", "30", "--log-every", "7", "--batch-size", "8"]
+STEPS = 600
+# A checkpoint every 50 steps, far more often than a run would want.
+SETTINGS = ["--steps", str(STEPS), "--eval-every", "50", "--log-every", "7", "--batch-size", "8"]
 OPTIMIZERS = ("mezo", "zo_adamu", "adam")
 # Imported once by a server that every run is a fork of: imports would be most of a run.
 PRELOAD = [
@@ -78,9 +79,12 @@ def main() -> None:
         for run in range(arguments.runs):
             optimizer = arguments.optimizers[run % len(arguments.optimizers)]
             folder = root / f"run-{run}"
-            found = [killed(folder, command, optimizer, rng)]
+            found: list[Moment] = []
+            while not found:  # a run that was faster than its killer is none
+                shutil.rmtree(folder, ignore_errors=True)
+                found += killed(folder, command, optimizer, rng)
             if rng.random() < 0.5:
-                found.append(killed(folder, command, optimizer, rng))
+                found += killed(folder, command, optimizer, rng)
             moments += found
             runs[optimizer] += 1
             same[optimizer] += digest(finished(folder, command, optimizer)) == whole[optimizer]
@@ -146,20 +150,24 @@ def finished(folder: Path, options: list[str], optimizer: str) -> Path:
     return folder
 
 
-def killed(folder: Path, options: list[str], optimizer: str, rng: random.Random) -> Moment:
-    """Run, and kill it at a random moment of its training or of what comes after."""
-    if _complete(folder):
-        return Moment("after the end", STEPS)
+def killed(folder: Path, options: list[str], optimizer: str, rng: random.Random) -> list[Moment]:
+    """Run, and kill it at a random moment; nothing where it has come to its end."""
     process = start(folder, options, optimizer)
-    moment = rng.choice(
-        (_after_a_time, _at_a_record, _at_a_checkpoint, _at_a_checkpoint, _at_the_model)
-    )
-    what = moment(process, folder, rng)
+    wait = rng.choice((_for_a_time, _for_a_record, _for_a_checkpoint, _for_the_end))
+    wait(process, folder, rng)
     process.kill()
     process.join()
     if process.exitcode not in (0, -signal.SIGKILL):
         sys.exit(f"{folder.name}: {_printed(folder).read_text()}")
-    return Moment(what if process.exitcode else "after the end", _step(folder))
+    if _complete(folder):
+        return []
+    if (folder / "model").is_dir():
+        what = "the writing of the model"
+    elif any("tmp" in path.name for path in _listed(folder / "checkpoints")):
+        what = "the writing of a checkpoint"
+    else:
+        what = "a step or the writing of its record"
+    return [Moment(what, _step(folder))]
 
 
 def _waits(process: BaseProcess, done: Callable[[], bool]) -> None:
@@ -171,39 +179,34 @@ def _trains(folder: Path) -> bool:
     return (folder / "checkpoints").is_dir()
 
 
-def _after_a_time(process: BaseProcess, folder: Path, rng: random.Random) -> str:
+def _for_a_time(process: BaseProcess, folder: Path, rng: random.Random) -> None:
     _waits(process, lambda: _trains(folder))
-    end = time.perf_counter() + rng.uniform(0.0, 2.0)
+    end = time.perf_counter() + rng.uniform(0.0, 4.0)
     _waits(process, lambda: time.perf_counter() > end)
-    return "a step"
 
 
-def _at_a_record(process: BaseProcess, folder: Path, rng: random.Random) -> str:
+def _for_a_record(process: BaseProcess, folder: Path, rng: random.Random) -> None:
     log = folder / "trajectory.log"
-    _waits(process, lambda: _trains(folder) and log.is_file())
-    size = log.stat().st_size + rng.randrange(1, 1000) if log.is_file() else 0
-    _waits(process, lambda: log.stat().st_size >= size)
-    return "a write of the log"
+    _waits(process, lambda: _trains(folder))
+    size = rng.randrange(1500, 6 * STEPS)
+    _waits(process, lambda: log.is_file() and log.stat().st_size >= size)
 
 
-def _at_a_checkpoint(process: BaseProcess, folder: Path, rng: random.Random) -> str:
+def _for_a_checkpoint(process: BaseProcess, folder: Path, rng: random.Random) -> None:
     """One that is being written has another name."""
-    before, count = set[str](), rng.randrange(1, 8)
+    seen, count = set[str](), rng.randrange(1, 11)
 
     def done() -> bool:
-        names = {path.name for path in _listed(folder / "checkpoints") if "tmp" in path.name}
-        before.update(names)
-        return len(before) >= count
+        seen.update(path.name for path in _listed(folder / "checkpoints") if "tmp" in path.name)
+        return len(seen) >= count
 
     _waits(process, done)
-    time.sleep(rng.uniform(0.0, 0.1))
-    return "a write of a checkpoint"
+    time.sleep(rng.uniform(0.0, 0.02))
 
 
-def _at_the_model(process: BaseProcess, folder: Path, rng: random.Random) -> str:
+def _for_the_end(process: BaseProcess, folder: Path, rng: random.Random) -> None:
     _waits(process, (folder / "model").is_dir)
     time.sleep(rng.uniform(0.0, 0.05))
-    return "the write of the model"
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -228,8 +231,10 @@ def _step(folder: Path) -> int:
 
 
 def digest(folder: Path) -> str:
-    """Of the tuned parameters, bit by bit."""
-    return hashlib.sha256((folder / "model" / "model.safetensors").read_bytes()).hexdigest()
+    """Of the tuned and the best parameters, bit by bit."""
+    parts = [folder / name / "model.safetensors" for name in ("model", "best")]
+    content = b"".join(path.read_bytes() for path in parts if path.is_file())
+    return hashlib.sha256(content).hexdigest()
 
 
 def record(runs: Counter[str], same: Counter[str], moments: list[Moment]) -> None:
@@ -237,7 +242,7 @@ def record(runs: Counter[str], same: Counter[str], moments: list[Moment]) -> Non
         {
             "optimizer": optimizer,
             "runs killed and resumed": runs[optimizer],
-            "final parameters bit-identical": same[optimizer],
+            "final and best parameters bit-identical": same[optimizer],
         }
         for optimizer in runs
     ]

@@ -49,7 +49,7 @@ def main() -> None:
             )
             _record.write(
                 "replay",
-                f"opt-mini rebuilt from the log of {arguments.steps} steps",
+                "opt-mini rebuilt from the log of its run",
                 rows,
                 f"Batches of {arguments.batch_size}; seconds without compilation.",
             )
@@ -98,6 +98,7 @@ def measured(
         return {
             "optimizer": optimizer,
             "parameters": dtype,
+            "steps": steps,
             "slopes in the log": slopes,
             "bit-identical": "yes" if again == first else "no",
             "training, s": round(training, 2),

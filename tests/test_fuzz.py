@@ -14,6 +14,10 @@ from fuzzing.targets import TARGETS
 from hypothesis import HealthCheck, given, settings
 
 
+# Where an array of a checkpoint is damaged, orbax closes its loop on reads of the others.
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. None:pytest.PytestUnraisableExceptionWarning"
+)
 @pytest.mark.parametrize("kind", TARGETS)
 def test_damaged_files(kind: str, tmp_path: Path):
     if kind == "Parquet":
@@ -23,11 +27,11 @@ def test_damaged_files(kind: str, tmp_path: Path):
     assert judge(target, tmp_path, first, target.files[first])[0] == "read right"
 
     @settings(
-        max_examples=60,
+        max_examples=round(60 * target.share),
         derandomize=True,
         database=None,
         deadline=None,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large),
     )
     @given(target.mutations())
     def check(mutation: tuple[str, bytes]) -> None:

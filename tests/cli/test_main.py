@@ -76,6 +76,7 @@ def test_unknown_options_are_refused(capsys: pytest.CaptureFixture[str]):
         (["finetune", "--help"], "--num-queries"),
         (["finetune", "--help"], "- prefix: learning_rate"),
         (["eval", "--help"], "folder"),
+        (["replay", "--help"], "--until"),
     ],
 )
 def test_help(command: list[str], expected: str, capsys: pytest.CaptureFixture[str]):
@@ -83,6 +84,13 @@ def test_help(command: list[str], expected: str, capsys: pytest.CaptureFixture[s
         main(command)
     assert stop.value.code == 0
     assert expected in capsys.readouterr().out
+
+
+def test_replay_needs_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    output = tmp_path / "model"
+    assert main(["replay", "opt-mini", str(tmp_path / "none.log"), f"--output={output}"]) == 1
+    assert "there is no trajectory log" in capsys.readouterr().err
+    assert not output.exists()
 
 
 def test_version(capsys: pytest.CaptureFixture[str]):
@@ -162,8 +170,8 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch):
     console = make_console()
     assert isinstance(console, BarConsole)
     console.started(10)
-    console.ticked(Tick(4, 0.5, 8, 2.0, Scores(0.75, 0.4, 8), {}))
-    console.ticked(Tick(5, 0.25, 10, 2.0, None, {}))
+    console.ticked(Tick(4, 0.5, 8, 2.0, Scores(0.75, 0.4, 8), {}, None, False))
+    console.ticked(Tick(5, 0.25, 10, 2.0, None, {}, None, False))
     console.stopped()
     drawn = terminal.getvalue()
     assert "5/10" in drawn
@@ -176,7 +184,7 @@ def test_no_terminal_gets_lines(capsys: pytest.CaptureFixture[str]):
     written = Scores(0.25, 0.4, 8, f1=0.75, exact_match=0.5)
     console.measured("zero-shot", written)
     console.started(10)
-    console.ticked(Tick(4, 0.5, 8, 2.0, written, {}))
+    console.ticked(Tick(4, 0.5, 8, 2.0, written, {}, None, False))
     test, dev = capsys.readouterr().out.splitlines()
     assert test == "zero-shot  F1 75.0%, exact match 50.0% of 8 test examples"
     assert "dev F1 75.0%" in dev

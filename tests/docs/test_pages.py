@@ -85,6 +85,14 @@ def test_the_adapters_page_runs_as_printed():
     run_page("docs/adapters.md")
 
 
+def test_the_scaling_page_runs_as_printed():
+    given = run_page("docs/scaling.md")
+    assert jnp.isfinite(given["value"])
+    moments = given["own_state"][1][0].mu
+    kernel = moments["model"]["decoder"]["layers"]["0"]["fc1"]["kernel"]
+    assert kernel.sharding.spec == jax.sharding.PartitionSpec(None, "model")
+
+
 @pytest.mark.usefixtures("standard_promotion")
 def test_the_objectives_page_runs_as_printed(capsys):
     given = run_page("docs/objectives.md")
@@ -96,6 +104,10 @@ def test_the_planning_page_runs_as_printed(capsys):
     pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
     run_page("docs/planning.md")
     assert "GiB" in capsys.readouterr().out
+
+
+def test_the_parallel_page_runs_as_printed():
+    run_page("docs/parallel.md")
 
 
 def test_the_examples_for_contributors_run_as_printed():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +40,7 @@ class Target:
         mean nothing.
       documents: The values in a file, and how they are written, to change them one by one.
       spared: Files that stay as they are.
+      share: How many mutations of it to make, to those of others: reading may be slow.
     """
 
     files: Mapping[str, bytes]
@@ -47,6 +48,7 @@ class Target:
     expect: Callable[[Mapping[str, bytes]], Any]
     documents: Mapping[str, tuple[Any, Writer]] = field(default_factory=dict)
     spared: tuple[str, ...] = ()
+    share: float = 1.0
 
     def mutations(self) -> st.SearchStrategy[tuple[str, bytes]]:
         """A file's name, and what has become of it."""
@@ -66,12 +68,13 @@ def judge(target: Target, folder: Path, name: str, content: bytes) -> tuple[Outc
     """Read a folder whose file ``name`` has other content; return what came of it, and why."""
     files = {**target.files, name: content}
     for each, text in files.items():
+        (folder / each).parent.mkdir(parents=True, exist_ok=True)
         (folder / each).write_bytes(text)
     try:
         with _limit(SECONDS):
             found = target.read(folder)
     except (ValueError, OSError) as error:
-        named = name in str(error)
+        named = name.partition("/")[0] in str(error)
         return ("refused" if named else "refused without a name"), repr(error)
     except NoEnd:
         return "no end", f"over {SECONDS} s"
@@ -87,7 +90,7 @@ def judge(target: Target, folder: Path, name: str, content: bytes) -> tuple[Outc
 
 
 @contextmanager
-def _limit(seconds: float) -> Iterator[None]:
+def _limit(seconds: float) -> Generator[None]:
     def ring(*_: object) -> None:
         raise NoEnd
 

@@ -18,8 +18,10 @@ NASTY: list[Any] = [
     math.inf, "", " ", "0", "-1", "nan", "true", "\x00", "\n", "é", "\u2028", "x" * 999, "1" * 999,
     "{label}", "{", "..", "/", "[1", '["a"]', [], [[]], [0], ["a", "a"], {}, {"a": 1}, {"": None},
 ]  # fmt: skip
-_BYTES = [b"\x00", b"\xff\xfe", b"\n", b"\r", b'"', b"[" * 5000, b"{", b"9" * 5000, b"NaN", b"null"]
-_BYTES += [b"\\ud800", b"\xef\xbb\xbf", b",", b"=", b"'''"]
+_BLOCKS = [
+    b"\x00", b"\xff\xfe", b"\n", b"\r", b'"', b"[" * 5000, b"{", b"9" * 5000, b"NaN", b"null",
+    b"\\ud800", b"\xef\xbb\xbf", b",", b"=", b"'''",
+]  # fmt: skip
 
 Writer = Callable[[Any], bytes]
 
@@ -54,7 +56,7 @@ def _blow(draw: st.DrawFn, content: bytes) -> bytes:
         rest = content[:at] + content[end:]
         to = draw(st.integers(0, len(rest)))
         return rest[:to] + block + rest[to:]
-    extra = draw(st.one_of(st.sampled_from(_BYTES), st.binary(max_size=20)))
+    extra = draw(st.one_of(st.sampled_from(_BLOCKS), st.binary(max_size=20)))
     return content[:at] + extra + content[at:]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fuzzing import data_files, settings_files
+from fuzzing import data_files, run_files, settings_files
 from fuzzing.judge import Target
 
 TARGETS: dict[str, Callable[[], Target]] = {
@@ -20,5 +20,9 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "task TOML": settings_files.task_file,
     "study TOML": settings_files.study_file,
     "runs.jsonl of a study": settings_files.finished_runs,
+    "trajectory log": run_files.log,
+    "trajectory log, torn": run_files.torn_log,
+    "checkpoint": run_files.checkpoint,
+    "metrics.jsonl of a run": run_files.metrics,
     "adapter folder": settings_files.adapter_folder,
 }

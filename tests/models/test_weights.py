@@ -142,6 +142,15 @@ def test_a_shard_is_missing(tiny_opt: Path, folder: Path):
         zojax.models.load(folder)
 
 
+@pytest.mark.parametrize("name", [SAFETENSORS, MSGPACK])
+@pytest.mark.parametrize("size", [0, 5, 999, -1])
+def test_weights_that_are_cut_off(tiny_opt: Path, folder: Path, name: str, size: int):
+    write(load_file(tiny_opt / SAFETENSORS), folder / name)
+    (folder / name).write_bytes((folder / name).read_bytes()[:size])
+    with pytest.raises(ValueError, match=rf"load: .*{name} is cut off or damaged"):
+        zojax.models.load(folder)
+
+
 def test_a_hub_name(tiny_opt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """As the hub's client keeps it after a download."""
     commit = "0" * 40

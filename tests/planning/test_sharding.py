@@ -10,30 +10,6 @@ from zojax import planning
 from zojax.planning import _sharding, _step
 
 
-@pytest.mark.parametrize(
-    ("path", "shape", "spec"),
-    [
-        ("/model/decoder/layers/0/self_attn/q_proj/kernel", (64, 64), P(None, "model")),
-        ("/model/decoder/layers/0/fc1/kernel", (64, 256), P(None, "model")),
-        ("/model/decoder/layers/0/fc1/bias", (256,), P()),
-        ("/model/decoder/layers/0/self_attn/out_proj/kernel", (64, 64), P("model")),
-        ("/model/decoder/layers/0/fc2/kernel", (256, 64), P("model")),
-        ("/model/decoder/embed_tokens/embedding", (50272, 64), P("model")),
-        # RoBERTa's vocabulary is odd.
-        ("/roberta/embeddings/word_embeddings/embedding", (50265, 64), P(None, "model")),
-        ("/roberta/encoder/layer/0/attention/self/query/kernel", (64, 64), P(None, "model")),
-        ("/roberta/encoder/layer/0/attention/output/dense/kernel", (64, 64), P("model")),
-        ("/roberta/encoder/layer/0/intermediate/dense/kernel", (64, 256), P(None, "model")),
-        ("/model/layers/0/mlp/down_proj/kernel", (256, 64), P("model")),
-        ("/model/layers/0/mlp/gate_proj/kernel", (64, 256), P(None, "model")),
-        ("/lm_head/kernel", (64, 32000), P(None, "model")),
-        ("/anything/else", (3, 7), P()),
-    ],
-)
-def test_matrices_are_cut_by_their_part_in_the_model(path, shape, spec):
-    assert planning.partition_spec(path, shape, 4) == spec
-
-
 @pytest.mark.usefixtures("plugin")
 def test_every_device_holds_its_share_of_parameters_and_moments(config):
     target = planning.topology(count=4)
@@ -41,9 +17,8 @@ def test_every_device_holds_its_share_of_parameters_and_moments(config):
     params, state = _step.abstract_state(target, work, optax.adam(1e-3))
     mine = _sharding.bytes_on_each(params)
     vectors = sum(4 * leaf.size for leaf in jax.tree.leaves(params) if leaf.ndim < 2)
-    positions = 4 * 130 * 64  # cut along the hidden size
-    assert mine == (work.nbytes - vectors) // 4 + vectors
-    assert positions // 4 < mine
+    whole = vectors + 4 * 130 * 64  # the positions, too
+    assert mine == (work.nbytes - whole) // 4 + whole
     assert _sharding.bytes_on_each(state) == 2 * mine + 4  # moments, and the count of steps
     moment = state[0].mu["model"]["decoder"]["layers"]["0"]["fc2"]["kernel"]
     assert moment.sharding.spec == P("model")
@@ -58,3 +33,26 @@ def test_a_sharded_step_works_in_place(config):
     found = planning.memory(compiled)
     assert found.alias >= _sharding.bytes_on_each(params) + _sharding.bytes_on_each(state) - 4
     assert planning.cost(compiled).collectives
+
+
+@pytest.mark.usefixtures("plugin")
+def test_a_mesh_of_several_axes_cuts_parameters_and_batch(config):
+    target = planning.mesh(fsdp=2, model=4)
+    work = planning.workload(config, batch=4, length=16)
+    params, tokens = _sharding.place(work.params, work.tokens, target)
+    kernel = params["model"]["decoder"]["layers"]["0"]["fc2"]["kernel"]
+    assert kernel.sharding.spec == P("model")  # of 16,384 elements: too few to cut further
+    assert tokens.sharding.spec == P(("fsdp",))
+    compiled = planning.compile_forward(target, work)
+    assert planning.cost(compiled).collectives
+
+
+@pytest.mark.usefixtures("plugin")
+def test_a_mesh_must_fit_the_batch_and_have_known_axes(config):
+    work = planning.workload(config, batch=3, length=16)
+    with pytest.raises(ValueError, match="batch must be a multiple of 2, the devices"):
+        planning.compile_forward(planning.mesh(data=2), work)
+    with pytest.raises(ValueError, match="mesh must have axes of data, fsdp, model, got 'rows'"):
+        planning.compile_forward(planning.mesh(rows=2), work)
+    with pytest.raises(ValueError, match="the size of axis data must be >= 1, got 0"):
+        planning.mesh(data=0)

@@ -5,6 +5,7 @@ from typing import Any, Unpack
 import optax
 
 from zojax import _check
+from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
 from zojax._optimizers._options import SpsaOptions, scheduled
 from zojax._types import KeyLike, ScalarOrSchedule
@@ -65,7 +66,7 @@ def zo_adam(
     _check.fraction("zo_adam", "b1", b1)
     _check.fraction("zo_adam", "b2", b2)
     _check.non_negative("zo_adam", "adam_eps", adam_eps)
-    return optax.chain(
+    return chain(
         spsa(eps, key, **options),
         in_float32(scheduled(optax.scale_by_adam, b1=b1, b2=b2, eps=adam_eps)),
         decay("zo_adam", weight_decay, mask),

@@ -6,6 +6,7 @@ from typing import Any, Unpack
 import optax
 
 from zojax import _check
+from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
 from zojax._optimizers._options import SpsaOptions, scheduled
 from zojax._types import KeyLike, ScalarOrSchedule
@@ -80,7 +81,7 @@ def zo_adamm(
     _check.non_negative("zo_adamm", "adam_eps", adam_eps)
     amsgrad = partial(optax.scale_by_amsgrad, bias_correction_mu=False, bias_correction_nu=False)
     unconstrained = lower is None and upper is None
-    return optax.chain(
+    return chain(
         spsa(eps, key, **options),
         in_float32(scheduled(amsgrad, b1=b1, b2=b2, eps=adam_eps)),
         decay("zo_adamm", weight_decay, mask),

@@ -4,6 +4,7 @@ from typing import Any
 
 import optax
 
+from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
 from zojax._types import Evaluation, KeyLike, ScalarOrSchedule
 from zojax.directions import Direction, Gaussian
@@ -55,7 +56,7 @@ def zo_adamu(
     References:
       Jiang et al., 2024, arXiv:2312.15184, Algorithm 1.
     """
-    return optax.chain(
+    return chain(
         adamu(
             eps,
             key,

@@ -2,6 +2,7 @@
 
 import optax
 
+from zojax._optimizers._chain import chain
 from zojax._types import Evaluation, KeyLike, ScalarOrSchedule
 from zojax.directions import Direction, Gaussian
 from zojax.estimators import blockwise
@@ -45,7 +46,7 @@ def zo_sgd_blockwise(
       >>> import zojax
       >>> tx = zojax.zo_sgd_blockwise(learning_rate=1e-6, eps=1e-3, key=0)
     """
-    return optax.chain(
+    return chain(
         blockwise(
             eps,
             key,

@@ -4,6 +4,7 @@ from typing import Any, Unpack
 
 import optax
 
+from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
 from zojax._optimizers._options import SpsaOptions
 from zojax._types import KeyLike, ScalarOrSchedule
@@ -55,7 +56,7 @@ def zo_sgd_conservative(
       >>> updates.tolist()  # far too long a step is not taken
       [0.0, 0.0]
     """
-    return optax.chain(
+    return chain(
         spsa(eps, key, **options),
         decay("zo_sgd_conservative", weight_decay, mask),
         optax.scale_by_learning_rate(learning_rate),

@@ -4,6 +4,7 @@ from typing import Any
 
 import optax
 
+from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
 from zojax._types import KeyLike, ScalarOrSchedule
 from zojax.directions import Direction, Gaussian
@@ -48,7 +49,7 @@ def forward_gradient_sgd(
       >>> import zojax
       >>> tx = zojax.forward_gradient_sgd(learning_rate=1e-6, key=0)
     """
-    return optax.chain(
+    return chain(
         forward_gradient(key, num_queries=num_queries, direction=direction, evaluation=evaluation),
         decay("forward_gradient_sgd", weight_decay, mask),
         optax.scale_by_learning_rate(learning_rate),

@@ -4,6 +4,7 @@ from typing import Any
 
 import optax
 
+from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
 from zojax._types import Difference, Evaluation, KeyLike, ScalarOrSchedule
 from zojax.directions import Direction, Gaussian
@@ -63,7 +64,7 @@ def mezo(
       >>> bool(optax.tree_utils.tree_get(state, "value") < 1e-3)
       True
     """
-    return optax.chain(
+    return chain(
         spsa(
             eps,
             key,

@@ -6,6 +6,7 @@ from typing import Any, Unpack
 import optax
 
 from zojax import _check
+from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
 from zojax._optimizers._options import SpsaOptions, scheduled
 from zojax._types import KeyLike, ScalarOrSchedule
@@ -57,7 +58,7 @@ def zo_sgd_momentum(
       >>> tx = zojax.zo_sgd_momentum(learning_rate=1e-7, eps=1e-3, key=0)
     """
     _check.fraction("zo_sgd_momentum", "momentum", momentum)
-    return optax.chain(
+    return chain(
         spsa(eps, key, **options),
         scheduled(partial(optax.trace, accumulator_dtype=mu_dtype), decay=momentum),
         decay("zo_sgd_momentum", weight_decay, mask),

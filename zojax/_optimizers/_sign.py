@@ -5,6 +5,7 @@ from typing import Any, Literal, Unpack
 import optax
 
 from zojax import _check
+from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
 from zojax._optimizers._options import SpsaOptions
 from zojax._types import KeyLike, ScalarOrSchedule
@@ -65,7 +66,7 @@ def zo_sgd_sign(
     """
     _check.one_of("zo_sgd_sign", "sign_of", sign_of, ("gradient", "slope"))
     of_slope = sign_of == "slope"
-    return optax.chain(
+    return chain(
         spsa(eps, key, slope_sign=of_slope, **options),
         optax.identity() if of_slope else optax.scale_by_sign(),
         decay("zo_sgd_sign", weight_decay, mask),

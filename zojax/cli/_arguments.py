@@ -13,6 +13,31 @@ from zojax.training._optimizer import DEFAULTS, WITH_ADAPTER, WITH_ADAPTER_OPTIM
 
 
 @dataclass(frozen=True)
+class ProcessArguments:
+    """Several processes, on this host or on many; see also --parallel."""
+
+    processes: int = 1
+    """Start so many on this host, which share each step."""
+    coordinator: str | None = None
+    """For processes on several hosts, each started by itself: the host:port of process 0, or auto
+    under Slurm, Open MPI, Kubernetes or Cloud TPU. Without it, JAX_COORDINATOR_ADDRESS."""
+    num_processes: int | None = None
+    """How many there are, with --coordinator. Without it, JAX_NUM_PROCESSES."""
+    process_id: int | None = None
+    """Which one this is, from 0, with --coordinator. Without it, JAX_PROCESS_ID."""
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """What ``zojax finetune`` takes; the command's help is :func:`_finetune_description`."""
+
+    config: FinetuneConfig = field(default_factory=FinetuneConfig)
+    """The run."""
+    job: ProcessArguments = field(default_factory=ProcessArguments)
+    """Who runs it."""
+
+
+@dataclass(frozen=True)
 class Evaluate:
     """Measure a run's saved models on its test examples again."""
 
@@ -70,6 +95,9 @@ class PlanArguments:
     """a100-40gb, a100-80gb, h100-80gb, h200-141gb, v100-32gb, tpu-v5e, tpu-v5p or tpu-v6e."""
     devices: int = 1
     """How many; the parameters are sharded over them, tensor-parallel."""
+    mesh: str | None = None
+    """Axes and their sizes instead: data=2,model=4. Matrices are cut over model, the batch over
+    data, the batch and all parameters over fsdp."""
     batch: int | None = None
     """Sequences of a step, over all devices: 16, or 1 with --largest."""
     length: int | None = None
@@ -123,7 +151,7 @@ class CompareArguments:
 
 
 Command: TypeAlias = (
-    FinetuneConfig
+    Finetune
     | Evaluate
     | Replay
     | BaselineArguments
@@ -137,7 +165,7 @@ def parse(arguments: Sequence[str]) -> Command:
     """Read the arguments; exits by itself for ``--help`` and for what it does not know."""
     commands: Any = (
         Annotated[
-            FinetuneConfig,
+            Finetune,
             tyro.conf.subcommand("finetune", description=_finetune_description()),
         ]
         | Annotated[Evaluate, tyro.conf.subcommand("eval")]

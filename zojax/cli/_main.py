@@ -5,10 +5,19 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import metadata
+from typing import TYPE_CHECKING
 
+import jax
+
+from zojax.parallel import join, launch
+from zojax.parallel._processes import abandon
 from zojax.training import NonFiniteLossError, evaluate_run, finetune, replay_run
+
+if TYPE_CHECKING:
+    from zojax.cli._arguments import Finetune
 
 _USER_ERRORS = (ImportError, OSError, ValueError, NonFiniteLossError)
 
@@ -31,13 +40,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(arguments or ["--help"])
     except KeyboardInterrupt:
         print("zojax: interrupted; nothing more is saved", file=sys.stderr)
-        return 130
-    except _USER_ERRORS as error:
-        if os.environ.get("ZOJAX_TRACEBACK"):
-            raise
-        print("\n".join([f"zojax: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
-        print("(ZOJAX_TRACEBACK=1 shows where)", file=sys.stderr)
-        return 1
+        status = 130
+    except Exception as error:
+        expected, alone = isinstance(error, _USER_ERRORS), not jax.distributed.is_initialized()
+        if not expected or os.environ.get("ZOJAX_TRACEBACK"):
+            if alone:
+                raise
+            traceback.print_exc()
+        if expected:
+            notes = getattr(error, "__notes__", ())
+            print("\n".join([f"zojax: {error}", *notes]), file=sys.stderr)
+            print("(ZOJAX_TRACEBACK=1 shows where)", file=sys.stderr)
+        status = 1
+    if jax.distributed.is_initialized():
+        abandon(status)
+    return status
 
 
 def _run(arguments: list[str]) -> int:
@@ -65,9 +82,28 @@ def _run(arguments: list[str]) -> int:
             console.replayed(replay_run(base, log, output, until=until, observer=console))
         case args.Evaluate(run):
             evaluate_run(run, make_console())
-        case config:
-            console = make_console()
-            result = finetune(config, console)
-            console.report(result)
-            return 128 + result.signal if result.signal else 0
+        case command:
+            return _finetune(command, arguments)
     return 0
+
+
+def _finetune(command: Finetune, arguments: list[str]) -> int:
+    from zojax.cli._console import make_console
+
+    job = command.job
+    if job.processes != 1:
+        if job.coordinator is not None:
+            raise ValueError(
+                "finetune: processes, all on this host, must not be given with coordinator, whose "
+                "processes are started one by one."
+            )
+        again = [sys.executable, "-P", "-m", "zojax", *arguments, "--processes=1"]
+        return launch(again, job.processes)
+    join(job.coordinator, job.num_processes, job.process_id)
+    if jax.process_index() > 0:
+        result = finetune(command.config)
+    else:
+        console = make_console()
+        result = finetune(command.config, console)
+        console.report(result)
+    return 128 + result.signal if result.signal else 0

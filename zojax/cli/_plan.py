@@ -36,6 +36,7 @@ def run_plan(arguments: PlanArguments) -> None:
         arguments.optimizer,
         arguments.device,
         devices=arguments.devices,
+        mesh=None if arguments.mesh is None else _axes(arguments.mesh),
         batch=_BATCH if arguments.batch is None else arguments.batch,
         length=_LENGTH if arguments.length is None else arguments.length,
         dtype=arguments.dtype,
@@ -49,11 +50,27 @@ def run_plan(arguments: PlanArguments) -> None:
         print(f"chart: {arguments.chart}")
 
 
+def _axes(text: str) -> dict[str, int]:
+    """Read ``data=2,model=4``."""
+    axes: dict[str, int] = {}
+    for part in text.split(","):
+        name, _, size = part.partition("=")
+        if name in axes or not size.isdecimal():
+            raise ValueError(
+                f"plan: mesh must name axes once and their sizes, as in data=2,model=4, got "
+                f"{text!r}."
+            )
+        axes[name] = int(size)
+    return axes
+
+
 def _largest(arguments: PlanArguments) -> None:
     from zojax.planning import largest
 
     if arguments.chart is not None:
         raise ValueError("plan: chart must not be given with largest, which has no chart.")
+    if arguments.mesh is not None:
+        raise ValueError("plan: mesh must not be given with largest. Give devices.")
     cards = f"{arguments.devices} × {arguments.device}"
     lines: list[str] = []
     rows: list[dict[str, Any]] = []

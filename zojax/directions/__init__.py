@@ -3,6 +3,8 @@
 from zojax.directions._alone import alone as alone
 from zojax.directions._base import Direction as Direction
 from zojax.directions._base import ElementwiseDirection as ElementwiseDirection
+from zojax.directions._drawn import drawn as drawn
+from zojax.directions._drawn import moved as moved
 from zojax.directions._draws import Draws as Draws
 from zojax.directions._gaussian import Gaussian as Gaussian
 from zojax.directions._low_rank import LowRank as LowRank

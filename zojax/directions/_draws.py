@@ -1,16 +1,18 @@
 """The directions of one step: every query's undrawn z for every leaf."""
 
 import dataclasses
-from typing import Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import AbstractMesh
 
+from zojax._mesh import mesh_of, whole
 from zojax._types import Array, Params
 from zojax.directions._base import Direction
 from zojax.directions._keys import leaf_words
-from zojax.directions._noise import LeafNoise
+from zojax.directions._noise import LeafNoise, Row
 
 
 @jax.tree_util.register_dataclass
@@ -23,12 +25,14 @@ class Draws:
       factors: float32 [q]: the scale common to all leaves of a query, or None for 1.
       direction: The distribution of z.
       shapes: The shape of each leaf that moves; None for one that does not (integers).
+      mesh: The devices that the parameters are on; None for a single one.
     """
 
     words: Array
     factors: Array | None
     direction: Direction = dataclasses.field(metadata={"static": True})
     shapes: tuple[tuple[int, ...] | None, ...] = dataclasses.field(metadata={"static": True})
+    mesh: AbstractMesh | None = dataclasses.field(metadata={"static": True})
 
     @classmethod
     def at_step(
@@ -47,13 +51,22 @@ class Draws:
             jnp.shape(leaf) if jnp.issubdtype(jnp.result_type(leaf), jnp.floating) else None
             for leaf in jax.tree.leaves(params)
         )
-        draws = cls(leaf_words(key, count, num_queries, params), None, direction, shapes)
+        words = leaf_words(key, count, num_queries, params)
+        draws = cls(words, None, direction, shapes, mesh_of(params))
         return dataclasses.replace(draws, factors=_factors(draws))
 
     def query(self, index: int | Array) -> list[LeafNoise | None]:
         """The undrawn z of query ``index`` for every leaf; None for a leaf that does not move."""
         factor = None if self.factors is None else self.factors[index]
-        return self.direction.noises(self.words[index], self.shapes, factor)
+        noises = self.direction.noises(self.words[index], self.shapes, factor)
+        if self.mesh is None:
+            return noises
+        return jax.tree.map(self._placed, noises, is_leaf=lambda x: isinstance(x, Row))
+
+    def _placed(self, x: Any) -> Any:
+        if not isinstance(x, Row):
+            return x
+        return dataclasses.replace(x, table=whole(x.table, self.mesh), mesh=self.mesh)
 
     def repeated(self, times: int) -> Self:
         """The draws of q·times points: each query ``times`` times in a row.

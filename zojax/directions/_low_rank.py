@@ -177,10 +177,9 @@ class LowRankNoise(LeafNoise):
         return jnp.moveaxis(left if self.split else right, 1, 0)
 
     def slice(self, part: Any) -> "LowRankNoise":
-        row = Row.at(part.reshape(1, -1), 0)
         if not self.split:
-            return dataclasses.replace(self, right=row)
-        return dataclasses.replace(self, left=row, split=self.split - 1)
+            return dataclasses.replace(self, right=self.right.replaced(part))
+        return dataclasses.replace(self, left=self.left.replaced(part), split=self.split - 1)
 
     def _product(self, left: Array, right: Array) -> Array:
         # Elementwise, so that z fuses into what consumes it and is not formed. The products of two

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Self
 
 import jax
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from zojax._types import Array
+from zojax.directions._drawn import drawn
 from zojax.directions._noise import LeafNoise
 from zojax.directions._rounding import rounded
 
@@ -37,12 +37,17 @@ class MomentumNoise(LeafNoise):
     def random_access(self) -> bool:
         return self.zero.random_access
 
-    def draw(self, shape: tuple[int, ...]) -> Array:
-        return _draw(self, shape)
+    @property
+    def in_memory(self) -> bool:
+        return True
 
-    def parts(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
-        """ż and z̈, float32 ``shape`` each."""
-        return self._parts(self.zero.draw(shape), self.centred)
+    def draw(self, shape: tuple[int, ...]) -> Array:
+        del shape
+        return _draw(self)
+
+    def parts(self) -> tuple[Array, Array]:
+        """ż and z̈, float32 and of the leaf's shape."""
+        return self._parts(drawn(self.zero, self.centred), self.centred)
 
     def mix(self, zero: Array, centred: Array) -> Array:
         """m_t from ż and z̈."""
@@ -70,6 +75,10 @@ class MomentumNoise(LeafNoise):
         centred, held = lax.optimization_barrier((self.centred, held))
         return dataclasses.replace(self, zero=zero, centred=centred), held
 
+    def waiting(self, zero: Array) -> Self:
+        centred, zero = lax.optimization_barrier((self.centred, zero))
+        return dataclasses.replace(self, zero=self.zero.waiting(zero), centred=centred)
+
     def in_turn(self, turn: Array) -> Self:
         return dataclasses.replace(self, zero=self.zero.in_turn(turn))
 
@@ -77,6 +86,6 @@ class MomentumNoise(LeafNoise):
         return rounded(jnp.sqrt(self.alpha) * zero), centred.astype(jnp.float32)
 
 
-@partial(jax.jit, static_argnums=1)
-def _draw(noise: MomentumNoise, shape: tuple[int, ...]) -> Array:
-    return noise.mix(*noise.parts(shape))
+@jax.jit
+def _draw(noise: MomentumNoise) -> Array:
+    return noise.mix(*noise.parts())

@@ -13,7 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import AbstractMesh
 
+from zojax._mesh import whole
 from zojax._types import Array
 from zojax.directions._counter import bits
 from zojax.directions._rounding import rounded
@@ -41,9 +43,21 @@ class LeafNoise(abc.ABC):
     def in_turn(self, turn: Array) -> Self:
         """The same noise, drawn within the loop whose turn this is: see :func:`alone`."""
 
+    def waiting(self, zero: Array) -> Self:
+        """The same noise, drawable only once ``zero`` is there, an int32 [] of 0.
+
+        As :meth:`tied`, but it leaves the values that ``zero`` comes from to others.
+        """
+        return self.in_turn(zero)
+
     @property
     def random_access(self) -> bool:
         """Whether the methods below can draw a part alone."""
+        return False
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether z is made of arrays of the leaf's shape, and so lies where the leaf lies."""
         return False
 
     def rows(self, shape: tuple[int, ...], rows: Array) -> Array:
@@ -76,11 +90,13 @@ class Row:
       table: [n, size].
       position: uint32 [2]; the second element only makes it a vector.
       turn: int32 []: 0, and not known to be 0; None outside of loops.
+      mesh: The devices that the parameters are on, on each of which the row is whole.
     """
 
     table: Array
     position: Any
     turn: Array | None = None
+    mesh: AbstractMesh | None = dataclasses.field(default=None, metadata={"static": True})
 
     @classmethod
     def at(cls, table: Array, position: int) -> Row:
@@ -90,7 +106,12 @@ class Row:
     def value(self) -> Array:
         """The row, [size]."""
         row = lax.dynamic_index_in_dim(self.table, self.position[0], keepdims=False)
-        return row if self.turn is None else row + self.turn.astype(row.dtype)
+        row = row if self.turn is None else row + self.turn.astype(row.dtype)
+        return whole(row, self.mesh)
+
+    def replaced(self, values: Array) -> Row:
+        """A row of these values, outside of loops."""
+        return dataclasses.replace(Row.at(values.reshape(1, -1), 0), mesh=self.mesh)
 
     def tied(self, values: Sequence[Array]) -> tuple[Row, list[Array]]:
         position, held = lax.optimization_barrier((self.position, list(values)))
@@ -153,8 +174,7 @@ class Noise(LeafNoise):
         return self._keys() + jnp.arange(shape[0], dtype=jnp.uint32) * stride
 
     def slice(self, part: Array) -> Noise:
-        keys = Row.at(part.reshape(1, -1), 0)
-        return dataclasses.replace(self, keys=keys, leading=part.shape)
+        return dataclasses.replace(self, keys=self.keys.replaced(part), leading=part.shape)
 
     def _keys(self) -> Array:
         return self.keys.value().reshape(self.leading)
@@ -233,7 +253,7 @@ class DrawnNoise(LeafNoise):
         return self.draw(shape)
 
     def slice(self, part: Array) -> DrawnNoise:
-        return DrawnNoise(Row.at(part.reshape(1, -1), 0))
+        return DrawnNoise(self.z.replaced(part))
 
 
 # Both are compiled, also where the caller is not: XLA contracts multiply-adds, and plain evaluation

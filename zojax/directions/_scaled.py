@@ -28,6 +28,10 @@ class ScaledNoise(LeafNoise):
     def random_access(self) -> bool:
         return self.noise.random_access
 
+    @property
+    def in_memory(self) -> bool:
+        return self.noise.in_memory
+
     def draw(self, shape: tuple[int, ...]) -> Array:
         return self._scaled(self.noise.draw(shape))
 

@@ -40,6 +40,10 @@ class SparseNoise(LeafNoise):
     def random_access(self) -> bool:
         return self.noise.random_access and self.uniform.random_access
 
+    @property
+    def in_memory(self) -> bool:
+        return self.noise.in_memory
+
     def draw(self, shape: tuple[int, ...]) -> Array:
         return self._masked(self.noise.draw(shape), self.uniform.draw(shape))
 
@@ -98,7 +102,7 @@ class SparseDraws(Draws):
         # Queries behind those of z, so that the masks share nothing with it.
         both = Draws.at_step(_Uniform(), key, count, 2 * num_queries, params)
         masks = dataclasses.replace(both, words=both.words[num_queries:])
-        return cls(z.words, z.factors, z.direction, z.shapes, masks, keep)
+        return cls(z.words, z.factors, z.direction, z.shapes, z.mesh, masks, keep)
 
     def query(self, index: int | Array) -> list[LeafNoise | None]:
         return [

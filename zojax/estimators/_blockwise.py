@@ -11,9 +11,9 @@ from jax import lax
 from zojax import _check
 from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
-from zojax.directions import Direction, Draws, Gaussian, LeafNoise, ScaledNoise
+from zojax.directions import Direction, Draws, Gaussian, LeafNoise, ScaledNoise, drawn
 from zojax.selection import Blocks, find_blocks
-from zojax.streaming import EVALUATIONS, loss_at
+from zojax.streaming import EVALUATIONS, loss_at, map_points
 
 
 class BlockwiseState(NamedTuple):
@@ -130,7 +130,7 @@ def blockwise(
                 if evaluation == "in_place":
                     losses = jnp.stack([loss_of(block, sign, slopes) for sign in signs])
                 else:
-                    losses = lax.map(lambda sign: loss_of(block, sign, slopes), signs)
+                    losses = map_points(lambda sign: loss_of(block, sign, slopes), signs)
                 slope = (losses[0] - losses[1]) / (2.0 * scale)
                 return slopes.at[block].set(slope), total + jnp.sum(losses)
 
@@ -167,6 +167,6 @@ def _estimate(draws: Draws, slopes: Array, params: Params) -> Params:
         if noise is None:
             return jnp.zeros_like(leaf)
         noise, [slope] = noise.tied([slope])
-        return (slope * noise.draw(leaf.shape)).astype(leaf.dtype)
+        return (slope * drawn(noise, leaf)).astype(leaf.dtype)
 
     return jax.tree.unflatten(tree, list(map(estimate, leaves, draws.query(0), slopes)))

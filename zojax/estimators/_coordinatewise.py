@@ -14,7 +14,7 @@ from jax import lax
 from zojax import _check
 from zojax._types import Array, Evaluation, Params, ScalarOrSchedule, ValueFn
 from zojax.directions import LeafNoise
-from zojax.streaming import EVALUATIONS, Noises, loss_at
+from zojax.streaming import EVALUATIONS, Noises, loss_at, map_points
 
 
 class CoordinatewiseState(NamedTuple):
@@ -112,7 +112,7 @@ def coordinatewise(
         if evaluation == "in_place":
             losses = jnp.stack([both(coordinate) for coordinate in coordinates])
         else:
-            losses = lax.map(both, coordinates)
+            losses = map_points(both, coordinates)
         slopes = (losses[:, 0] - losses[:, 1]) / (2.0 * scale)
         estimates = [
             slopes[first:last].reshape(leaf.shape).astype(leaf.dtype)

@@ -5,14 +5,13 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import optax
-from jax import lax
 
 from zojax import _check
 from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, KeyLike, Params, ValueFn
 from zojax.directions import Direction, Draws, Gaussian
 from zojax.estimators._spsa import gradient
-from zojax.streaming import loss_at
+from zojax.streaming import loss_at, map_points
 
 ForwardEvaluation: TypeAlias = Literal["streamed", "copy"]
 
@@ -106,7 +105,7 @@ def forward_gradient(
                 # At scale 0 the primal is L(θ) itself, and the tangent of each weight is its z.
                 return jax.jvp(lambda scale: loss(noises, scale), (zero,), (one,))
 
-            values, slopes = lax.map(slope_of, jnp.arange(num_queries))
+            values, slopes = map_points(slope_of, jnp.arange(num_queries))
             return slopes, values[0]
 
         slopes, value = measured(meter, "slopes", num_queries, measure)

@@ -8,6 +8,7 @@ import optax
 from jax import lax
 
 from zojax import _check
+from zojax._mesh import laid_out
 from zojax._types import Array, Params, ValueFn
 from zojax.selection import Where, find_blocks, part, select, selected, whole
 
@@ -125,7 +126,7 @@ def hybrid(
         )
         return whole(deep_updates, deep, updates), HybridState(zo_state, fo_state)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return laid_out(optax.GradientTransformationExtraArgs(init, update))
 
 
 def _shallow(split: int | Where, params: Params) -> list[bool]:

@@ -1,5 +1,6 @@
 """Gradients from differences of losses along random directions."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ from zojax._types import (
     ScalarOrSchedule,
     ValueFn,
 )
-from zojax.directions import Direction, Draws, Gaussian, LeafNoise
+from zojax.directions import Direction, Draws, Gaussian, LeafNoise, drawn
 from zojax.streaming import EVALUATIONS, Loss, loss_at, losses_at
 
 
@@ -68,7 +69,7 @@ def spsa(
       ``None``. Wrappers that look at gradients (``optax.apply_if_finite``, ``optax.MultiSteps``)
       go around what follows it in the chain. ``update`` needs ``params`` and
       ``value_fn(params) -> float []``. Its updates have the parameters' dtypes; integer leaves
-      stay.
+      stay. With ``meter``, a :class:`zojax.trajectory.Recorder`, the slopes are noted for a log.
 
     Cost: 2q forward passes (q + 1 with the forward difference); no memory beyond a forward pass
       when streamed and fused into the step, one copy of the parameters otherwise. ``batched``: one
@@ -167,25 +168,26 @@ def gradient(draws: Draws, slopes: Array, params: Params) -> Params:
     single = num_queries == 1
     noises = draws.query(0) if single else jax.vmap(draws.query)(jnp.arange(num_queries))
 
-    def total(noise: LeafNoise, shape: tuple[int, ...]) -> Array:
+    def total(noise: LeafNoise, parameter: Array) -> Array:
         noise, [weights] = noise.tied([slopes])
         if single:
-            return weights[0] * noise.draw(shape)
+            return weights[0] * drawn(noise, parameter)
         if noise.random_access:
             # One pass over the leaf: the draws fuse into the sum.
-            z = jax.vmap(lambda one: one.draw(shape))(noise)
-            return jnp.sum(weights.reshape((-1,) + (1,) * len(shape)) * z, axis=0)
+            z = jax.vmap(partial(drawn, parameter=parameter))(noise)
+            return jnp.sum(weights.reshape((-1,) + (1,) * parameter.ndim) * z, axis=0)
 
         def add(query: Array, sum_: Array) -> Array:
             one = jax.tree.map(lambda x: x[query], noise)
-            return sum_ + weights[query] * one.draw(shape)
+            return sum_ + weights[query] * drawn(one, parameter)
 
-        return lax.fori_loop(0, num_queries, add, jnp.zeros(shape, jnp.float32))
+        zeros = jnp.zeros_like(parameter, jnp.float32)
+        return lax.fori_loop(0, num_queries, add, zeros)
 
     estimates = [
         jnp.zeros_like(parameter)
         if noise is None
-        else (total(noise, parameter.shape) / num_queries).astype(parameter.dtype)
+        else (total(noise, parameter) / num_queries).astype(parameter.dtype)
         for parameter, noise in zip(leaves, noises, strict=True)
     ]
     return jax.tree.unflatten(tree, estimates)

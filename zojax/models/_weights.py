@@ -107,19 +107,29 @@ def find(source: str, name: str) -> str | None:
 
 
 def _read_safetensors(file: str) -> Iterator[tuple[str, np.ndarray]]:
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(file, framework="numpy") as archive:
-        for name in archive.keys():  # noqa: SIM118 - an archive is no dict
-            yield name, archive.get_tensor(name)
+    try:
+        with safe_open(file, framework="numpy") as archive:
+            for name in archive.keys():  # noqa: SIM118 - an archive is no dict
+                yield name, archive.get_tensor(name)
+    except SafetensorError as error:
+        raise _damaged(file, error) from error
 
 
 def _read_msgpack(file: str) -> Iterator[tuple[str, np.ndarray]]:
     from flax.serialization import msgpack_restore
     from flax.traverse_util import flatten_dict
 
-    tensors: Any = flatten_dict(msgpack_restore(Path(file).read_bytes()), sep=".")
+    try:
+        tensors: Any = flatten_dict(msgpack_restore(Path(file).read_bytes()), sep=".")
+    except Exception as error:  # whatever a damaged file makes of msgpack
+        raise _damaged(file, error) from error
     yield from tensors.items()
+
+
+def _damaged(file: str, error: Exception) -> ValueError:
+    return ValueError(f"load: {file} is cut off or damaged ({error}). Copy it again.")
 
 
 def _read_pytorch(file: str) -> Iterator[tuple[str, np.ndarray]]:

@@ -10,8 +10,8 @@ or for a program of your own::
     zojax.planning.memory(compiled).device   # bytes
 """
 
+from zojax.planning._collectives import Collective as Collective
 from zojax.planning._compile import compile_for as compile_for
-from zojax.planning._cost import Collective as Collective
 from zojax.planning._cost import Cost as Cost
 from zojax.planning._cost import cost as cost
 from zojax.planning._devices import DEVICES as DEVICES
@@ -28,7 +28,7 @@ from zojax.planning._plan import plan as plan
 from zojax.planning._program import OPTIMIZERS as OPTIMIZERS
 from zojax.planning._program import DoesNotFitError as DoesNotFitError
 from zojax.planning._program import ProgramPlan as ProgramPlan
-from zojax.planning._sharding import partition_spec as partition_spec
+from zojax.planning._sharding import mesh as mesh
 from zojax.planning._step import compile_first_order as compile_first_order
 from zojax.planning._step import compile_forward as compile_forward
 from zojax.planning._step import compile_step as compile_step
@@ -58,7 +58,7 @@ __all__ = [
     "cost",
     "largest",
     "memory",
-    "partition_spec",
+    "mesh",
     "plan",
     "topology",
     "workload",

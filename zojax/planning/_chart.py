@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from zojax.planning._plan import Plan
-from zojax.planning._report import verdict
+from zojax.planning._report import cards, verdict
 
 _GB = 1e9
 
@@ -40,8 +40,8 @@ def chart(plan: Plan, path: Path) -> None:
     times.barh(programs, [plan.forward.seconds * 1e3, plan.step.seconds * 1e3], color="tab:gray")
     times.set_xlabel("roofline time (a lower bound), ms")
     times.invert_yaxis()
-    cards = plan.device.name if plan.devices == 1 else f"{plan.devices} × {plan.device.name}"
-    title = f"{plan.model}, {plan.optimizer}, {plan.dtype}, {plan.batch}×{plan.length}, {cards}"
+    where = cards(plan)
+    title = f"{plan.model}, {plan.optimizer}, {plan.dtype}, {plan.batch}×{plan.length}, {where}"
     figure.suptitle(f"{title}: {verdict(plan)}", fontsize="medium")
     figure.legend(loc="outside lower center", ncols=4, fontsize="small")
     figure.savefig(path, dpi=150)

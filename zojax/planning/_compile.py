@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.experimental import topologies
-from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
+from jax.sharding import (
+    AbstractMesh,
+    Mesh,
+    NamedSharding,
+    PartitionSpec,
+    Sharding,
+    SingleDeviceSharding,
+)
 
 from zojax.planning._topology import topology
 
@@ -15,7 +24,7 @@ _COMPILER_OPTIONS: dict[str, dict[str, str | bool]] = {"cuda": {"xla_gpu_autotun
 
 
 def compile_for(
-    target: str | topologies.TopologyDescription, step: Any, *args: Any
+    target: str | topologies.TopologyDescription | Mesh, step: Any, *args: Any
 ) -> jax.stages.Compiled:
     """Compile ``step`` for a device that is not there.
 
@@ -23,7 +32,8 @@ def compile_for(
     model that fits no local memory can be compiled.
 
     Args:
-      target: A device's name, one of :data:`zojax.planning.DEVICES`, or a :func:`topology`.
+      target: A device's name, one of :data:`zojax.planning.DEVICES`; a :func:`topology`, or a
+        :func:`mesh` of one.
       step: A function wrapped by ``jax.jit``, with its ``donate_argnums``. Close over what is
         static.
       *args: Its arguments: pytrees of arrays, numbers, or ``jax.ShapeDtypeStruct``. A
@@ -42,16 +52,31 @@ def compile_for(
         raise TypeError(f"compile_for: step must be wrapped by jax.jit, got {step!r}.")
     if isinstance(target, str):
         target = topology(target)
-    everywhere = _everywhere(target)
+    devices = [*target.devices.flat] if isinstance(target, Mesh) else target.devices
+    everywhere = _everywhere(devices)
     placed = jax.tree.map(lambda leaf: _placed(leaf, everywhere), args)
-    options = _COMPILER_OPTIONS.get(target.devices[0].platform, {})
-    return step.lower(*placed).compile(compiler_options=options)
+    options = _COMPILER_OPTIONS.get(devices[0].platform, {})
+    # Shapes do not tell a trace which mesh they are on, as arrays do.
+    with jax.sharding.use_abstract_mesh(_mesh(placed)):
+        lowered = step.lower(*placed)
+    return lowered.compile(compiler_options=options)
 
 
-def _everywhere(target: topologies.TopologyDescription) -> Sharding:
-    if len(target.devices) == 1:
-        return SingleDeviceSharding(target.devices[0])
-    return NamedSharding(Mesh(target.devices, ("device",)), PartitionSpec())
+def _mesh(args: Any) -> AbstractMesh:
+    """The mesh that the arguments are on, unless the caller has set one already."""
+    around = jax.sharding.get_abstract_mesh()
+    meshes = [
+        leaf.sharding.mesh.abstract_mesh
+        for leaf in jax.tree.leaves(args)
+        if isinstance(leaf.sharding, NamedSharding)
+    ]
+    return meshes[0] if around.empty and meshes else around
+
+
+def _everywhere(devices: Sequence[Any]) -> Sharding:
+    if len(devices) == 1:
+        return SingleDeviceSharding(devices[0])
+    return NamedSharding(Mesh(np.array(devices), ("device",)), PartitionSpec())
 
 
 def _placed(leaf: Any, sharding: Sharding) -> jax.ShapeDtypeStruct:

@@ -13,26 +13,12 @@ import jax
 # The analysis itself is part of jaxlib and takes a program's text.
 from jaxlib import _hlo, _jax  # pyright: ignore[reportAttributeAccessIssue]
 
-from zojax.planning._hlo import Instruction, Program, nbytes, parse, shapes
+from zojax.planning._collectives import Collective, collectives
+from zojax.planning._hlo import Instruction, Program, parse, shapes
 
-_COLLECTIVES = (
-    "all-reduce",
-    "all-gather",
-    "reduce-scatter",
-    "all-to-all",
-    "collective-permute",
-    "collective-broadcast",
-)
 _LIBRARY_PRODUCT = 'custom_call_target="__cublas'
 _CONTRACTED = re.compile(r'"lhs_contracting_dimensions":\[([^\]]*)\]')
 _METADATA = re.compile(r", metadata=\{[^{}]*\}")
-
-
-class Collective(NamedTuple):
-    """One kind of communication between devices."""
-
-    runs: int  # how many times
-    bytes: int  # of their results, on each device
 
 
 class Cost(NamedTuple):
@@ -42,6 +28,7 @@ class Cost(NamedTuple):
     bytes_accessed: float  # between the chip and its memory, as the compiler has fused
     collectives: Mapping[str, Collective]  # by kind
     unknown_loops: int  # loops counted as one turn, for the compiler does not know more
+    sent: float = 0.0  # bytes to other devices, by algorithms that send the least
 
 
 def cost(compiled: jax.stages.Compiled) -> Cost:
@@ -74,11 +61,13 @@ def cost(compiled: jax.stages.Compiled) -> Cost:
         more = loop.times * ((loop.trips or 1) - 1)
         flops += more * once[loop.body][0]
         moved += more * once[loop.body][1]
+    found, sent = collectives(program)
     return Cost(
         flops=flops + _library_products(program),
         bytes_accessed=moved,
-        collectives=_collectives(program),
+        collectives=found,
         unknown_loops=sum(loop.trips is None for loop in loops),
+        sent=sent,
     )
 
 
@@ -110,23 +99,3 @@ def _product_flops(instruction: Instruction, types: Mapping[str, str]) -> int:
     dimensions = [int(axis.strip(' "')) for axis in contracted[1].split(",") if axis]
     _, result = shapes(instruction.type)[0]
     return 2 * math.prod(result) * math.prod(left_shape[axis] for axis in dimensions)
-
-
-def _collectives(program: Program) -> dict[str, Collective]:
-    found: dict[str, Collective] = {}
-    for name, times in program.runs():
-        for instruction in program.computations[name]:
-            kind = instruction.opcode.removesuffix("-start")
-            if kind in _COLLECTIVES:
-                runs, size = found.get(kind, (0, 0))
-                found[kind] = Collective(runs + times, size + times * _result_bytes(instruction))
-    return found
-
-
-def _result_bytes(instruction: Instruction) -> int:
-    arrays = [(dtype, shape) for dtype, shape in shapes(instruction.type)]
-    if instruction.opcode in ("all-gather-start", "collective-permute-start"):
-        # Such a start gives its operands, its results, and perhaps scalars of its own.
-        arrays = [(dtype, shape) for dtype, shape in arrays if not (dtype == "u32" and not shape)]
-        arrays = arrays[len(arrays) // 2 :]
-    return sum(nbytes(dtype, shape) for dtype, shape in arrays)

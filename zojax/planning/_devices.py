@@ -18,14 +18,17 @@ class Device:
     bandwidth: float  # bytes/s between the memory and the chip
     peak: Mapping[str, float]  # dtype -> FLOP/s of dense matrix products, the fastest way to them
     source: str  # where the figures are from
+    link: float | None = None  # bytes/s to the other cards of its host, one way; None: unknown
 
     def peak_of(self, dtype: str) -> float | None:
         """FLOP/s in ``dtype``, or None where the device has no units for it."""
         return self.peak.get(dtype)
 
 
-def _gpu(name: str, memory: int, bandwidth: float, source: str, **peak: float) -> Device:
-    return Device(name, "cuda", memory, bandwidth, MappingProxyType(peak), source)
+def _gpu(
+    name: str, memory: int, bandwidth: float, link: float, source: str, **peak: float
+) -> Device:
+    return Device(name, "cuda", memory, bandwidth, MappingProxyType(peak), source, link)
 
 
 def _tpu(name: str, memory: int, bandwidth: float, bfloat16: float) -> Device:
@@ -43,7 +46,8 @@ _V100 = "NVIDIA V100 Tensor Core GPU data sheet (SXM2)"
 
 # Memory is what CUDA reports on the card (the data sheets round: 80GB, 141GB); of a TPU what its
 # vendor says. Peaks are without sparsity. Products of float32 may run in TF32 where the card has
-# it, which is JAX's default precision: 156 TFLOP/s on an A100 whose float32 units do 19.5.
+# it, which is JAX's default precision: 156 TFLOP/s on an A100 whose float32 units do 19.5. Links
+# are NVLink's, half of what the data sheets give for both ways.
 TABLE: Mapping[str, Device] = MappingProxyType(
     {
         device.name: device
@@ -52,6 +56,7 @@ TABLE: Mapping[str, Device] = MappingProxyType(
                 "a100-80gb",
                 85_100_068_864,
                 2039e9,
+                300e9,
                 _A100,
                 float32=156e12,
                 bfloat16=312e12,
@@ -61,6 +66,7 @@ TABLE: Mapping[str, Device] = MappingProxyType(
                 "a100-40gb",
                 42_331_013_120,
                 1555e9,
+                300e9,
                 _A100,
                 float32=156e12,
                 bfloat16=312e12,
@@ -70,6 +76,7 @@ TABLE: Mapping[str, Device] = MappingProxyType(
                 "h100-80gb",
                 84_942_979_072,
                 3350e9,
+                450e9,
                 _H100,
                 float32=494.5e12,
                 bfloat16=989e12,
@@ -79,13 +86,14 @@ TABLE: Mapping[str, Device] = MappingProxyType(
                 "h200-141gb",
                 151_397_597_184,
                 4800e9,
+                450e9,
                 _H200,
                 float32=494.5e12,
                 bfloat16=989e12,
                 float16=989e12,
             ),
             # Volta has neither TF32 nor bfloat16.
-            _gpu("v100-32gb", 34_089_730_048, 900e9, _V100, float32=15.7e12, float16=125e12),
+            _gpu("v100-32gb", 34_089_730_048, 900e9, 150e9, _V100, float32=15.7e12, float16=125e12),
             _tpu("tpu-v5e", 16 * 2**30, 819e9, 197e12),
             _tpu("tpu-v5p", 95 * 2**30, 2765e9, 459e12),
             _tpu("tpu-v6e", 32 * 2**30, 1638e9, 918e12),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from zojax.planning._program import (
     transformation,
 )
 from zojax.planning._sharding import bytes_on_each
+from zojax.planning._sharding import mesh as mesh_of_devices
 from zojax.planning._step import abstract_state
 from zojax.planning._topology import topology
 from zojax.planning._workload import workload
@@ -40,6 +42,7 @@ class Plan:
     optimizer: str
     device: Device
     devices: int
+    mesh: Mapping[str, int]  # axes and their sizes; empty for one device
     batch: int
     length: int
     dtype: str
@@ -120,10 +123,12 @@ def plan(
     device: str = "a100-80gb",
     *,
     devices: int = 1,
+    mesh: Mapping[str, int] | None = None,
     batch: int = 16,
     length: int = 256,
     dtype: str = "bfloat16",
     full: bool = False,
+    shallow: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> Plan:
     """Compile a training step and its forward pass for a device, and read what they need.
@@ -138,9 +143,11 @@ def plan(
         backpropagation; ``"inference"``, a forward pass alone.
       device: One of :data:`DEVICES`.
       devices: How many, ≥ 1; the parameters are sharded over them, tensor-parallel.
+      mesh: Axes and their sizes instead, as for :func:`mesh`: ``{"data": 2, "model": 4}``.
       batch, length: Sequences of a step, over all devices, and tokens of each.
       dtype: Of parameters, state and computation: ``"bfloat16"``, ``"float16"``, ``"float32"``.
       full: Compile every step whole, which may take minutes and gigabytes.
+      shallow: Compile the forward pass at 2 and 4 layers as well, which is as exact.
       tell: Called with a line when a compilation begins.
 
     Raises:
@@ -151,7 +158,8 @@ def plan(
     found = device_named("plan", device)
     _check(optimizer, dtype, found)
     tell = tell or (lambda _: None)
-    target = topology(device, devices)
+    axes = _axes(devices, mesh)
+    target = mesh_of_devices(device, **axes) if axes else topology(device)
 
     def program(layers: int | None, name: str) -> Compiled:
         shallow = workload(model, batch=batch, length=length, dtype=dtype, layers=layers)
@@ -162,20 +170,24 @@ def plan(
 
     work = workload(model, batch=batch, length=length, dtype=dtype)
     params, state = abstract_state(target, work, transformation(optimizer))
-    own = (work.layers,)
-    forward = program_plan(program(None, INFERENCE), found, dtype, own)
+
+    def planned(name: str, whole: bool) -> ProgramPlan:
+        if whole or work.layers <= _WHOLE:
+            return program_plan(program(None, name), found, dtype, (work.layers,))
+        few, more = (program(layers, name) for layers in _DEPTHS)
+        return program_plan(continued(few, more, _DEPTHS, work.layers), found, dtype, _DEPTHS)
+
+    forward = planned(INFERENCE, not shallow)
     if optimizer == INFERENCE:
         step = forward
-    elif optimizer in ZEROTH_ORDER and work.layers > _WHOLE and not full:
-        shallow, deep = (program(layers, optimizer) for layers in _DEPTHS)
-        step = program_plan(continued(shallow, deep, _DEPTHS, work.layers), found, dtype, _DEPTHS)
     else:
-        step = program_plan(program(None, optimizer), found, dtype, own)
+        step = planned(optimizer, full or optimizer not in ZEROTH_ORDER)
     return Plan(
         model=str(model),
         optimizer=optimizer,
         device=found,
-        devices=devices,
+        devices=math.prod(axes.values()),
+        mesh=axes,
         batch=batch,
         length=length,
         dtype=dtype,
@@ -186,6 +198,15 @@ def plan(
         forward=forward,
         step=step,
     )
+
+
+def _axes(devices: int, mesh: Mapping[str, int] | None) -> dict[str, int]:
+    if mesh is None:
+        # The count is checked where it is used; one device needs no mesh.
+        return {} if devices == 1 else {"model": devices}
+    if devices != 1:
+        raise ValueError(f"plan: devices must not be given with mesh, got {devices} and {mesh}.")
+    return dict(mesh)
 
 
 def _check(optimizer: str, dtype: str, device: Device) -> None:

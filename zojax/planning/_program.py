@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import jax
 import optax
 from jax.experimental import topologies
+from jax.sharding import Mesh
 
 import zojax
-from zojax.planning._cost import Collective, Cost, cost
+from zojax.planning._collectives import Collective
+from zojax.planning._cost import Cost, cost
 from zojax.planning._devices import Device
 from zojax.planning._memory import Memory, memory
 from zojax.planning._step import compile_first_order, compile_forward, compile_step
@@ -42,6 +44,8 @@ class ProgramPlan:
     flops: float  # operations of arithmetic
     bytes_accessed: float  # between the chip and its memory
     collectives: Mapping[str, Collective]  # by kind; bytes of their results
+    sent_bytes: float  # to other devices
+    communication_seconds: float  # of the bytes sent; 0 where the device's link is unknown
     seconds: float  # roofline: no run can be faster
     compile_seconds: float  # on this machine, tracing included
     compiled_layers: tuple[int, ...]  # one depth: the whole model; two: continued in a line
@@ -57,6 +61,8 @@ class ProgramPlan:
             "flops": self.flops,
             "bytes_accessed": self.bytes_accessed,
             "collectives": {kind: found._asdict() for kind, found in self.collectives.items()},
+            "sent_bytes": self.sent_bytes,
+            "communication_seconds": self.communication_seconds,
             "roofline_seconds": self.seconds,
             "compile_seconds": self.compile_seconds,
             "compiled_layers": list(self.compiled_layers),
@@ -83,7 +89,7 @@ def transformation(optimizer: str) -> Any:
 
 
 def compile_program(
-    target: topologies.TopologyDescription, work: Workload, optimizer: str
+    target: Mesh | topologies.TopologyDescription, work: Workload, optimizer: str
 ) -> Compiled:
     """Compile a step, or a forward pass, and read what it needs.
 
@@ -131,6 +137,7 @@ def continued(shallow: Compiled, deep: Compiled, depths: tuple[int, int], layers
                 for kind in {**before, **after}
             },
             unknown_loops=deep.cost.unknown_loops,
+            sent=line(shallow.cost.sent, deep.cost.sent),
         ),
         shallow.seconds + deep.seconds,
     )
@@ -142,12 +149,15 @@ def program_plan(
     """Add what the device makes of it: the roofline time."""
     compute = found.cost.flops / device.peak[dtype]
     traffic = found.cost.bytes_accessed / device.bandwidth
+    communication = found.cost.sent / device.link if device.link else 0.0
     return ProgramPlan(
         memory=found.memory,
         flops=found.cost.flops,
         bytes_accessed=found.cost.bytes_accessed,
         collectives=dict(sorted(found.cost.collectives.items())),
-        seconds=max(compute, traffic),
+        sent_bytes=found.cost.sent,
+        communication_seconds=communication,
+        seconds=max(compute, traffic, communication),
         compile_seconds=found.seconds,
         compiled_layers=compiled_layers,
     )

@@ -10,18 +10,17 @@ UNKNOWN = (
     "MB), that cuBLAS takes for its work, and that fragmentation loses; kernels that autotuning "
     "would choose on the device itself. JAX takes 75% of a GPU's memory unless "
     "XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise. Roofline times are lower bounds: every "
-    "operation at peak, every byte at full bandwidth, the larger of the two; communication is "
-    "not in them."
+    "operation at peak, every byte of memory and every byte between devices at full bandwidth, the "
+    "largest of the three, as if nothing waited for anything."
 )
 
 
 def report(plan: Plan) -> str:
     """The whole plan in lines, for a terminal."""
-    cards = plan.device.name if plan.devices == 1 else f"{plan.devices} × {plan.device.name}"
     step = plan.step
     lines = [
         f"{plan.model}, {plan.optimizer}, {plan.dtype}, {plan.batch}×{plan.length} tokens, "
-        f"on {cards}",
+        f"on {cards(plan)}",
         "",
         f"{_on_each('memory', plan)}",
         *_table(
@@ -40,6 +39,7 @@ def report(plan: Plan) -> str:
         ("memory", [gigabytes(p.memory.device) for p in (plan.forward, step)]),
         ("operations", [f"{p.flops / 1e12:.4g} T" for p in (plan.forward, step)]),
         ("bytes moved", [gigabytes(p.bytes_accessed) for p in (plan.forward, step)]),
+        *([] if plan.devices == 1 else [("between devices", _communication(plan))]),
         ("roofline time", [f"{p.seconds * 1e3:.4g} ms" for p in (plan.forward, step)]),
         ("compile time", [f"{p.compile_seconds:.1f} s" for p in (plan.forward, step)]),
     ]
@@ -53,6 +53,14 @@ def report(plan: Plan) -> str:
             f"in a line to {plan.layers}. --full compiles it whole.",
         ]
     return "\n".join([*lines, "", UNKNOWN])
+
+
+def cards(plan: Plan) -> str:
+    """How many of which device, and in which mesh."""
+    if plan.devices == 1:
+        return plan.device.name
+    axes = ", ".join(f"{name}={size}" for name, size in plan.mesh.items())
+    return f"{plan.devices} × {plan.device.name} ({axes})"
 
 
 def verdict(plan: Plan) -> str:
@@ -73,6 +81,13 @@ def _on_each(what: str, plan: Plan) -> str:
 
 def _table(*rows: tuple[str, str]) -> list[str]:
     return [f"  {name:<18}{value:>16}" for name, value in rows]
+
+
+def _communication(plan: Plan) -> list[str]:
+    programs = (plan.forward, plan.step)
+    if plan.device.link is None:
+        return [gigabytes(p.sent_bytes) for p in programs]
+    return [f"{p.communication_seconds * 1e3:.4g} ms" for p in programs]
 
 
 def _collectives(forward: ProgramPlan, step: ProgramPlan) -> list[str]:

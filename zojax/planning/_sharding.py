@@ -1,85 +1,84 @@
-"""How a plan lays a model over several devices: tensor parallelism over one axis."""
+"""How a plan lays a model over several devices."""
 
 from __future__ import annotations
 
-import re
-from typing import Any
+import math
+from typing import Any, TypeAlias
 
 import jax
+import numpy as np
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-AXIS = "model"
+from zojax.planning._topology import topology
+from zojax.sharding import fully_sharded, state_layout, tensor_parallel
 
-# Matrices [in, out] whose products stay apart until the next matrix, which is of the second kind
-# and whose products are summed over the devices: one sum for attention, one for the feed-forward.
-_BY_OUTPUT = re.compile(
-    r"/(q_proj|k_proj|v_proj|fc1|gate_proj|up_proj|query|key|value|intermediate/dense|lm_head)/"
-    r"kernel$"
-)
-_BY_INPUT = re.compile(r"/(out_proj|o_proj|fc2|down_proj|output/dense)/kernel$")
-_VOCABULARY = re.compile(r"/(embed_tokens|word_embeddings)/embedding$")
+Target: TypeAlias = str | topologies.TopologyDescription | Mesh
+"""A device's name, several devices, or several devices in a mesh."""
+
+AXES = ("data", "fsdp", "model")
+"""Axes of a mesh, and what is cut over each: the batch; batch and parameters; matrices."""
 
 
-def partition_spec(path: str, shape: tuple[int, ...], devices: int) -> PartitionSpec:
-    """Where a parameter is cut, for OPT, RoBERTa, LLaMA and Mistral.
+def mesh(device: str = "a100-80gb", **axes: int) -> Mesh:
+    """Devices that are not there, in a mesh.
 
     Args:
-      path: Its path, with slashes: ``/model/decoder/layers/0/fc1/kernel``.
-      shape: Its shape.
-      devices: Size of the mesh's axis ``"model"``.
+      device: One of :data:`zojax.planning.DEVICES`.
+      **axes: Sizes by name, in this order: ``mesh(data=2, model=4)``. Programs of this package cut
+        matrices over ``model`` (:func:`zojax.sharding.tensor_parallel`), the batch over ``data``,
+        and the batch and all parameters over ``fsdp`` (:func:`zojax.sharding.fully_sharded`).
 
-    Returns:
-      Matrices are cut once; vectors, and what ``devices`` does not divide, are on every device.
+    Raises:
+      ImportError: The compiler for the device is not installed.
+      ValueError: ``device`` is unknown, or a size is < 1.
     """
-    if len(shape) < 2:
-        return PartitionSpec()
-    if _BY_OUTPUT.search(path):
-        preferred = [1, 0]
-    elif _BY_INPUT.search(path) or _VOCABULARY.search(path):
-        preferred = [0, 1]
-    else:
-        preferred = sorted(range(len(shape)), key=lambda axis: -shape[axis])
-    for axis in preferred:
-        if shape[axis] % devices == 0:
-            return PartitionSpec(*[AXIS if i == axis else None for i in range(axis + 1)])
-    return PartitionSpec()
+    for name, size in axes.items():
+        if size < 1:
+            raise ValueError(f"mesh: the size of axis {name} must be >= 1, got {size}.")
+    devices = topology(device, math.prod(axes.values())).devices
+    return Mesh(np.array(devices).reshape([*axes.values()]), tuple(axes))
 
 
-def shard_params(params: Any, target: topologies.TopologyDescription) -> Any:
-    """Give abstract parameters their shardings over the devices of ``target``."""
-    mesh = Mesh(target.devices, (AXIS,))
-
-    def placed(path: Any, leaf: Any) -> jax.ShapeDtypeStruct:
-        name = "/" + jax.tree_util.keystr(path, simple=True, separator="/")
-        spec = partition_spec(name, leaf.shape, len(target.devices))
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, spec))
-
-    return jax.tree_util.tree_map_with_path(placed, params)
+def mesh_of_target(target: Target) -> Mesh | None:
+    """The mesh to lay a model over; None for a single device."""
+    if isinstance(target, Mesh):
+        return target if target.size > 1 else None
+    if isinstance(target, str) or len(target.devices) == 1:
+        return None
+    return Mesh(np.array(target.devices), ("model",))
 
 
-def shard_state(state: Any, params: Any) -> Any:
-    """Give an optimizer's abstract state its shardings: as the parameters', or on every device.
+def place(params: Any, tokens: jax.ShapeDtypeStruct, over: Mesh) -> tuple[Any, Any]:
+    """Give abstract parameters and tokens their shardings over a mesh.
 
-    A leaf belongs to a parameter where its path ends in that parameter's, and its shape is the
-    same.
+    Raises:
+      ValueError: An axis is none of :data:`AXES`, or does not divide what it is to cut.
     """
-    placed = [(path, leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)]
-    by_path = {(path, leaf.shape): leaf.sharding for path, leaf in placed}
-    replicated = NamedSharding(placed[0][1].sharding.mesh, PartitionSpec())
+    for name in over.axis_names:
+        if name not in AXES:
+            raise ValueError(f"plan: mesh must have axes of {', '.join(AXES)}, got {name!r}.")
+    whole = NamedSharding(over, PartitionSpec())
+    layout = jax.tree.map(lambda _: whole, params)
+    if "model" in over.axis_names:
+        layout = tensor_parallel(params, over)
+    if "fsdp" in over.axis_names:
+        layout = fully_sharded(params, over, "fsdp", given=layout)
+    axes = tuple(name for name in ("data", "fsdp") if name in over.axis_names)
+    count = math.prod(over.shape[name] for name in axes)
+    if tokens.shape[0] % count:
+        raise ValueError(
+            f"plan: batch must be a multiple of {count}, the devices that it is cut over "
+            f"({' × '.join(axes)}), got {tokens.shape[0]}."
+        )
+    rows = NamedSharding(over, PartitionSpec(axes) if axes else PartitionSpec())
+    return jax.tree.map(_placed, params, layout), _placed(tokens, rows)
 
-    def sharding_of(path: Any, shape: tuple[int, ...]) -> NamedSharding:
-        for start in range(len(path)):
-            if (path[start:], shape) in by_path:
-                return by_path[path[start:], shape]
-        return replicated
 
-    return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: jax.ShapeDtypeStruct(
-            leaf.shape, leaf.dtype, sharding=sharding_of(path, leaf.shape)
-        ),
-        state,
-    )
+def place_state(state: Any, params: Any) -> Any:
+    """Give an optimizer's abstract state its shardings, by those of the parameters."""
+    layout = jax.tree.map(lambda leaf: leaf.sharding, params)
+    return jax.tree.map(_placed, state, state_layout(state, params, layout))
 
 
 def bytes_on_each(tree: Any) -> int:
@@ -87,5 +86,9 @@ def bytes_on_each(tree: Any) -> int:
     total = 0
     for leaf in jax.tree.leaves(tree):
         shape = leaf.sharding.shard_shape(leaf.shape) if leaf.sharding else leaf.shape
-        total += jax.ShapeDtypeStruct(shape, leaf.dtype).size * leaf.dtype.itemsize
+        total += math.prod(shape) * leaf.dtype.itemsize
     return total
+
+
+def _placed(leaf: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

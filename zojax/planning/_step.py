@@ -6,15 +6,12 @@ from typing import Any
 
 import jax
 import optax
-from jax.experimental import topologies
 
 from zojax._types import Array
 from zojax.planning._compile import compile_for
-from zojax.planning._sharding import shard_params, shard_state
+from zojax.planning._sharding import Target, mesh_of_target, place, place_state
 from zojax.planning._workload import Workload
 from zojax.streaming import compiler_options
-
-Target = str | topologies.TopologyDescription
 
 
 def compile_forward(device: Target, workload: Workload) -> jax.stages.Compiled:
@@ -22,11 +19,12 @@ def compile_forward(device: Target, workload: Workload) -> jax.stages.Compiled:
 
     Args:
       device: One of :data:`zojax.planning.DEVICES`, or ``"cpu"`` for this machine; or a
-        :func:`topology`. Over several devices the parameters are sharded, tensor-parallel.
+        :func:`topology`, over whose devices the parameters are sharded, tensor-parallel; or a
+        :func:`mesh`.
       workload: What :func:`workload` gives.
     """
-    params = _placed(device, workload)
-    return _compile(device, workload.loss, (), None, params, workload.tokens)
+    params, tokens = _placed(device, workload)
+    return _compile(device, workload.loss, (), None, params, tokens)
 
 
 def compile_step(
@@ -77,30 +75,29 @@ def abstract_state(
     device: Target, workload: Workload, optimizer: optax.GradientTransformation
 ) -> tuple[Any, Any]:
     """The parameters and the optimizer's state, abstract, and sharded over several devices."""
-    params = _placed(device, workload)
+    params, _ = _placed(device, workload)
     state = jax.eval_shape(optimizer.init, workload.params)
-    return params, shard_state(state, params) if _several(device) else state
+    return params, place_state(state, params) if mesh_of_target(device) else state
 
 
 def _compile_update(device: Target, workload: Workload, optimizer: Any, step: Any) -> Any:
     params, state = abstract_state(device, workload, optimizer)
+    abstract = jax.eval_shape(optimizer.init, workload.params)
     results = None
-    if _several(device):
+    if mesh_of_target(device):
         # Donated buffers can be written to only where the results are laid out as they are.
         results = jax.tree.map(lambda leaf: leaf.sharding, (params, state))
-        values = len(jax.eval_shape(step, params, state, workload.tokens)) - 2
+        values = len(jax.eval_shape(step, workload.params, abstract, workload.tokens)) - 2
         results = (*results, *[None] * values)
-    return _compile(device, step, (0, 1), results, params, state, workload.tokens)
+    _, tokens = _placed(device, workload)
+    return _compile(device, step, (0, 1), results, params, state, tokens)
 
 
-def _several(device: Target) -> bool:
-    return not isinstance(device, str) and len(device.devices) > 1
-
-
-def _placed(device: Target, workload: Workload) -> Any:
-    if isinstance(device, str) or not _several(device):
-        return workload.params
-    return shard_params(workload.params, device)
+def _placed(device: Target, workload: Workload) -> tuple[Any, Any]:
+    mesh = mesh_of_target(device)
+    if mesh is None:
+        return workload.params, workload.tokens
+    return place(workload.params, workload.tokens, mesh)
 
 
 def _compile(

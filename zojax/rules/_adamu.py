@@ -9,6 +9,7 @@ import optax
 from jax import lax
 
 from zojax import _check
+from zojax._mesh import laid_out, mesh_of, whole
 from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
 from zojax.directions import (
@@ -18,6 +19,8 @@ from zojax.directions import (
     LeafNoise,
     MomentumNoise,
     alone,
+    drawn,
+    is_vector,
     rounded,
 )
 from zojax.rules._anneal import Anneal, adamu_schedules
@@ -162,7 +165,7 @@ def adamu(
         )
         return gradient, new_state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return laid_out(optax.GradientTransformationExtraArgs(init, update))
 
 
 def _zeros(parameter: Array, dtype: Any) -> Array:
@@ -175,9 +178,13 @@ def _noises(
     zeros: list[LeafNoise | None], mu: Any, alpha: Array, beta1: Array
 ) -> list[MomentumNoise | None]:
     """The undrawn direction m_t of every leaf."""
+    leaves = jax.tree.leaves(mu)
+    mesh = mesh_of(leaves)
+    # What a bias is added to may be cut, and the partitioner would cut the bias's history, too.
+    leaves = [whole(x, mesh) if is_vector(x.shape) else x for x in leaves]
     return [
         None if zero is None else MomentumNoise(zero, centred, alpha, beta1)
-        for zero, centred in zip(zeros, jax.tree.leaves(mu), strict=True)
+        for zero, centred in zip(zeros, leaves, strict=True)
     ]
 
 
@@ -199,8 +206,8 @@ def _centre(state: AdamuState, alpha: Array, direction: Direction, *, signed: bo
     def moved(turn: Array, zero: LeafNoise | None, fresh: LeafNoise | None, mu: Array) -> Array:
         if zero is None or fresh is None:
             return mu
-        history = MomentumNoise(zero.in_turn(turn), mu, state.alpha, state.beta1).draw(mu.shape)
-        centred = fresh.in_turn(turn).draw(mu.shape)
+        last = MomentumNoise(zero.in_turn(turn), mu, state.alpha, state.beta1)
+        history, centred = drawn(last, mu), drawn(fresh.in_turn(turn), mu)
         return (sign * history + rounded(jnp.sqrt(1.0 - alpha) * centred)).astype(mu.dtype)
 
     def move(turn: Array, leaves: list[Array]) -> list[Array]:
@@ -221,7 +228,7 @@ def _estimate(
         if noise is None:
             return jnp.zeros_like(parameter), jnp.zeros_like(parameter)
         noise, [slope_] = noise.tied([slope])
-        zero, centred = noise.parts(parameter.shape)
+        zero, centred = noise.parts()
         variance = beta2 * jnp.square(zero) + (1.0 - beta2) * jnp.square(centred)
         estimate = slope_ * noise.mix(zero, centred) * jax.lax.rsqrt(variance + SIGMA)
         return estimate.astype(parameter.dtype), variance.astype(parameter.dtype)

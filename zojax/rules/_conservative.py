@@ -11,7 +11,7 @@ from zojax import _check
 from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, Params, ValueFn
 from zojax.rules._given import GivenNoise
-from zojax.streaming import EVALUATIONS, loss_at
+from zojax.streaming import EVALUATIONS, loss_at, map_points
 
 
 class ConservativeState(NamedTuple):
@@ -83,7 +83,7 @@ def conservative(*, evaluation: Evaluation = "streamed") -> optax.GradientTransf
             if evaluation == "in_place":
                 losses = jnp.stack([loss(step, sign) for sign in signs])
             else:
-                losses = lax.map(lambda sign: loss(step, sign), signs)
+                losses = map_points(lambda sign: loss(step, sign), signs)
             best = jnp.argmin(jnp.where(jnp.isnan(losses), jnp.inf, losses))
             return signs[best][None], losses[best]
 

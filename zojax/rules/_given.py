@@ -27,6 +27,10 @@ class GivenNoise(LeafNoise):
     def random_access(self) -> bool:
         return True
 
+    @property
+    def in_memory(self) -> bool:
+        return True
+
     def draw(self, shape: tuple[int, ...]) -> Array:
         return self._wide(self.z).reshape(shape)
 

@@ -8,11 +8,12 @@ import optax
 from jax import lax
 
 from zojax import _check
+from zojax._mesh import laid_out
 from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
-from zojax.directions import Direction, Draws, Gaussian
+from zojax.directions import Direction, Draws, Gaussian, drawn
 from zojax.rules._given import GivenNoise
-from zojax.streaming import EVALUATIONS, loss_at
+from zojax.streaming import EVALUATIONS, loss_at, map_points
 
 # Where optax's rules keep their first moment.
 MOMENTA = ("mu", "trace")
@@ -119,7 +120,7 @@ def on_perturbation(
             if evaluation == "in_place":
                 losses = jnp.stack([loss(noises, scale), loss(noises, -scale)])
             else:
-                losses = lax.map(lambda s: loss(noises, s), jnp.stack([scale, -scale]))
+                losses = map_points(lambda s: loss(noises, s), jnp.stack([scale, -scale]))
             return ((losses[0] - losses[1]) / (2.0 * scale))[None], jnp.mean(losses)
 
         [slope], value = measured(meter, "slopes", 1, measure)
@@ -135,7 +136,7 @@ def on_perturbation(
         )
         return jax.tree.unflatten(tree, estimate), new_state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return laid_out(optax.GradientTransformationExtraArgs(init, update))
 
 
 def _shaped(
@@ -144,7 +145,7 @@ def _shaped(
     """What the rule makes of z, float32, and its new state."""
     leaves, tree = jax.tree.flatten(params)
     z = [
-        jnp.zeros(leaf.shape, jnp.float32) if noise is None else noise.draw(leaf.shape)
+        jnp.zeros(leaf.shape, jnp.float32) if noise is None else drawn(noise, leaf)
         for leaf, noise in zip(leaves, draws.query(0), strict=True)
     ]
     # optax takes powers of integer counts, which strict settings of JAX refuse.

@@ -6,4 +6,6 @@ from zojax.streaming._losses import Loss as Loss
 from zojax.streaming._losses import Noises as Noises
 from zojax.streaming._losses import loss_at as loss_at
 from zojax.streaming._losses import losses_at as losses_at
+from zojax.streaming._points import map_points as map_points
+from zojax.streaming._points import points_shared_over as points_shared_over
 from zojax.streaming._tiles import part_of_model as part_of_model

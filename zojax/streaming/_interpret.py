@@ -26,6 +26,7 @@ from jax.extend import core
 from zojax._types import Array
 from zojax.streaming._factored import factored_dot
 from zojax.streaming._perturbed import Perturbed, View, perturb
+from zojax.streaming._ties import Ties
 from zojax.streaming._tiles import tiled_dot
 
 Value: TypeAlias = Any
@@ -56,7 +57,7 @@ CALLS = {
 }
 
 
-def interpret(jaxpr: core.ClosedJaxpr, inputs: Sequence[Value]) -> list[Array]:
+def interpret(jaxpr: core.ClosedJaxpr, inputs: Sequence[Value], ties: Ties) -> list[Array]:
     """Runs ``jaxpr`` on ``inputs``, of which any may be perturbed weights; outputs are arrays."""
     env: dict[Any, Value] = {}
     env.update(zip(jaxpr.jaxpr.constvars, jaxpr.consts, strict=True))
@@ -69,17 +70,17 @@ def interpret(jaxpr: core.ClosedJaxpr, inputs: Sequence[Value]) -> list[Array]:
         operands = [read(atom) for atom in eqn.invars]
         with eqn.ctx.manager:
             rule = _rule(eqn, operands)
-            outputs = rule(eqn, operands)
+            outputs = rule(eqn, operands, ties)
         env.update(zip(eqn.outvars, outputs, strict=True))
     return [_array(read(atom)) for atom in jaxpr.jaxpr.outvars]
 
 
-Rule: TypeAlias = Callable[[core.JaxprEqn, list[Value]], Sequence[Value]]
+Rule: TypeAlias = Callable[[core.JaxprEqn, list[Value], Ties], Sequence[Value]]
 
 
 def _rule(eqn: core.JaxprEqn, operands: list[Value]) -> Rule:
     if not any(isinstance(x, Perturbed) for x in operands):
-        return _bind
+        return _unperturbed
     name = eqn.primitive.name
     if name in VIEWS and len(operands) == 1:
         return _view
@@ -88,41 +89,65 @@ def _rule(eqn: core.JaxprEqn, operands: list[Value]) -> Rule:
     return RULES.get(name, _perturb)
 
 
+def _unperturbed(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Array]:
+    del ties
+    return _bind(eqn, operands)
+
+
 def _bind(eqn: core.JaxprEqn, operands: list[Value]) -> Sequence[Array]:
     outputs: Any = eqn.primitive.bind(*operands, **eqn.primitive.get_bind_params(eqn.params))
     return outputs if eqn.primitive.multiple_results else [outputs]
 
 
-def _perturb(eqn: core.JaxprEqn, operands: list[Value]) -> Sequence[Array]:
+def _perturb(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Array]:
     # Every perturbed weight waits for the activations that it meets here.
     operands = list(operands)
     dense = [i for i, x in enumerate(operands) if isinstance(x, jax.Array)]
     for i, x in enumerate(operands):
         if isinstance(x, Perturbed):
-            weight, values = x.tied([operands[j] for j in dense])
+            weight, values = ties(x, [operands[j] for j in dense])
             for j, value in zip(dense, values, strict=True):
                 operands[j] = value
             operands[i] = weight.value()
     return _bind(eqn, operands)
 
 
-def _view(eqn: core.JaxprEqn, operands: list[Value]) -> list[Value]:
+def _view(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> list[Value]:
+    del ties
     return [operands[0].view(View(eqn.primitive, eqn.params))]
 
 
-def _call(eqn: core.JaxprEqn, operands: list[Value]) -> list[Array]:
-    return interpret(_closed(eqn.params[CALLS[eqn.primitive.name]]), operands)
+def _reshard(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Value]:
+    weight: Perturbed = operands[0]
+    here = jax.typeof(weight.weight).sharding.mesh
+    there = eqn.params["dst_sharding"].mesh
+    if here == there:
+        # The perturbed weight moves, and not its noise.
+        return _view(eqn, operands, ties)
+    if weight.views:
+        return _perturb(eqn, operands, ties)
+    # The border of jax.sharding.auto_axes: beyond it arrays are of other types, noise as well.
+    [beyond] = _bind(eqn, [weight.weight])
+    return [weight.beside(beyond)]
 
 
-def _dot(eqn: core.JaxprEqn, operands: list[Value]) -> Sequence[Array]:
-    return factored_dot(eqn, operands) or tiled_dot(eqn, operands) or _perturb(eqn, operands)
+def _call(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> list[Array]:
+    return interpret(_closed(eqn.params[CALLS[eqn.primitive.name]]), operands, ties)
 
 
-def _gather(eqn: core.JaxprEqn, operands: list[Value]) -> Sequence[Value]:
+def _dot(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Array]:
+    return factored_dot(eqn, operands) or tiled_dot(eqn, operands) or _perturb(eqn, operands, ties)
+
+
+def _gather(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Value]:
     table, indices = operands
     if not _takes_rows(eqn, table) or isinstance(indices, Perturbed):
-        return _perturb(eqn, operands)
-    table, (indices,) = table.tied([indices])
+        return _perturb(eqn, operands, ties)
+    if ties.shared and table.noise.in_memory:
+        # Rows of z would be a second gather, and rows that lie apart are communication. Each device
+        # perturbs its part of the table instead.
+        return _perturb(eqn, operands, ties)
+    table, (indices,) = ties(table, [indices])
     shape = table.weight.shape
     rank = indices.ndim - 1
     [weights] = _bind(eqn, [table.weight, indices])
@@ -149,7 +174,7 @@ def _takes_rows(eqn: core.JaxprEqn, table: Value) -> bool:
     )
 
 
-def _scan(eqn: core.JaxprEqn, operands: list[Value]) -> list[Array]:
+def _scan(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> list[Array]:
     consts, carry, xs = _scan_groups(eqn.params, operands)
     # A stacked weight goes in as its layers and what picks each layer's noise.
     lazy = [x if isinstance(x, Perturbed) and _sliceable(x) else None for x in xs]
@@ -166,7 +191,8 @@ def _scan(eqn: core.JaxprEqn, operands: list[Value]) -> list[Array]:
 
     def body(carry: list[Array], parts: list[Any]) -> tuple[list[Array], list[Array]]:
         layers = [layer(whole, part) for whole, part in zip(lazy, parts, strict=True)]
-        outputs = interpret(_closed(eqn.params["jaxpr"]), [*consts, *carry, *layers])
+        jaxpr = _closed(eqn.params["jaxpr"])
+        outputs = interpret(jaxpr, [*consts, *carry, *layers], ties.inner())
         return outputs[: len(carry)], outputs[len(carry) :]
 
     carry, outputs = lax.scan(
@@ -195,25 +221,26 @@ def _sliceable(x: Perturbed) -> bool:
     )
 
 
-def _while(eqn: core.JaxprEqn, operands: list[Value]) -> list[Array]:
+def _while(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> list[Array]:
     params = eqn.params
     split = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
     cond_consts, body_consts = operands[: split[0]], operands[split[0] : split[1]]
 
     def cond(carry: list[Array]) -> Array:
-        return interpret(_closed(params["cond_jaxpr"]), [*cond_consts, *carry])[0]
+        jaxpr = _closed(params["cond_jaxpr"])
+        return interpret(jaxpr, [*cond_consts, *carry], ties.inner())[0]
 
     def body(carry: list[Array]) -> list[Array]:
-        return interpret(_closed(params["body_jaxpr"]), [*body_consts, *carry])
+        return interpret(_closed(params["body_jaxpr"]), [*body_consts, *carry], ties.inner())
 
     return lax.while_loop(cond, body, [_array(x) for x in operands[split[1] :]])
 
 
-def _cond(eqn: core.JaxprEqn, operands: list[Value]) -> Sequence[Array]:
+def _cond(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Array]:
     if isinstance(operands[0], Perturbed) or "branches_platforms" in eqn.params:
-        return _perturb(eqn, operands)
+        return _perturb(eqn, operands, ties)
     branches = [
-        lambda jaxpr=jaxpr: interpret(_closed(jaxpr), operands[1:])
+        lambda jaxpr=jaxpr: interpret(_closed(jaxpr), operands[1:], ties.inner())
         for jaxpr in eqn.params["branches"]
     ]
     return lax.switch(operands[0], branches)
@@ -223,6 +250,7 @@ RULES: dict[str, Rule] = {
     "cond": _cond,
     "dot_general": _dot,
     "gather": _gather,
+    "reshard": _reshard,
     "scan": _scan,
     "while": _while,
 }

@@ -8,10 +8,13 @@ import jax.numpy as jnp
 from jax import lax
 from jax.core import Tracer
 
+from zojax._mesh import mesh_of
 from zojax._types import Array, Evaluation, Params, ValueFn
-from zojax.directions import Draws, LeafNoise, alone, is_vector
+from zojax.directions import Draws, LeafNoise, alone, drawn, is_vector
 from zojax.streaming._interpret import interpret
 from zojax.streaming._perturbed import Perturbed, perturb
+from zojax.streaming._points import map_points
+from zojax.streaming._ties import Ties
 from zojax.streaming._tiles import large_bytes
 
 Noises: TypeAlias = Sequence[LeafNoise | None]
@@ -58,7 +61,9 @@ def _streamed(where: str, value_fn: ValueFn, params: Params) -> Loss:
         return _scalar(where, value_fn(jax.tree.unflatten(tree, leaves)))
 
     jaxpr = jax.make_jaxpr(flat_value_fn)(*leaves)
-    large = large_bytes(leaves)
+    mesh = mesh_of(leaves)
+    # Over several devices each holds only a part already, and slices would be communication.
+    large = large_bytes(leaves) if mesh is None else None
 
     def loss(noises: Noises, scale: Array | float) -> Array:
         scale = jnp.asarray(scale, jnp.float32)
@@ -68,7 +73,7 @@ def _streamed(where: str, value_fn: ValueFn, params: Params) -> Loss:
         ]
         for i, vector in _perturbed_vectors(leaves, noises, scale).items():
             inputs[i] = vector
-        return interpret(jaxpr, inputs)[0]
+        return interpret(jaxpr, inputs, Ties(shared=mesh is not None))[0]
 
     return loss
 
@@ -86,7 +91,7 @@ def _perturbed_vectors(leaves: Sequence[Array], noises: Noises, scale: Array) ->
         return {
             i: perturb(
                 leaves[i],
-                noise.in_turn(turn).draw(leaves[i].shape),
+                drawn(noise.in_turn(turn), leaves[i]),
                 scale + turn.astype(scale.dtype),
             )
             for i, noise in moving.items()
@@ -163,17 +168,15 @@ def losses_at(
     if evaluation == "in_place":
         # Python calls of value_fn cannot be rolled into a compiled loop.
         return jnp.stack([loss_of(point) for point in range(len(scales))])
-    if batched:
-        return jax.vmap(loss_of)(jnp.arange(len(scales)))
     # A loop rather than a row: the program holds one forward pass, and a point's perturbed weights
     # are gone before the next point's are there.
-    return lax.map(loss_of, jnp.arange(len(scales)))
+    return map_points(loss_of, jnp.arange(len(scales)), batched=batched)
 
 
 @jax.jit
 def _perturbed(leaves: list[Array], noises: Noises, scale: Array) -> list[Array]:
     return [
-        leaf if noise is None else perturb(leaf, noise.draw(leaf.shape), scale)
+        leaf if noise is None else perturb(leaf, drawn(noise, leaf), scale)
         for leaf, noise in zip(leaves, noises, strict=True)
     ]
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from zojax._types import Array
-from zojax.directions import LeafNoise
+from zojax.directions import LeafNoise, drawn, moved
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Perturbed:
       weight: The parameter, any floating dtype; never written.
       noise: Its undrawn z.
       scale: float32 []: ±ε.
-      large: Bytes from which a product with it is done in parts.
+      large: Bytes from which a product with it is done in parts; None for never.
       views: Operations between the perturbed weight and what this stands for.
     """
 
     weight: Array
     noise: LeafNoise
     scale: Array
-    large: int
+    large: int | None
     views: tuple[View, ...] = ()
 
     def view(self, view: View) -> "Perturbed":
@@ -47,9 +47,22 @@ class Perturbed:
         noise, values = self.noise.tied(values)
         return dataclasses.replace(self, noise=noise), values
 
+    def waiting(self, zero: Array) -> "Perturbed":
+        """The same weight, perturbed only once ``zero`` is there, an int32 [] of 0."""
+        return dataclasses.replace(self, noise=self.noise.waiting(zero))
+
+    def beside(self, weight: Array) -> "Perturbed":
+        """The same on the other side of a border between kinds of a mesh's axes.
+
+        Args:
+          weight: The parameter, there.
+        """
+        noise, scale = moved((self.noise, self.scale), weight)
+        return dataclasses.replace(self, weight=weight, noise=noise, scale=scale)
+
     def value(self) -> Array:
         """The perturbed weight, in its own dtype, after the views."""
-        return self.viewed(perturb(self.weight, self.noise.draw(self.weight.shape), self.scale))
+        return self.viewed(perturb(self.weight, drawn(self.noise, self.weight), self.scale))
 
     def axes(self) -> tuple[int, ...] | None:
         """Where each axis of what this stands for lies in the weight; None if it is unclear."""

@@ -6,7 +6,6 @@ from collections.abc import Generator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
@@ -89,9 +88,7 @@ def tiled_dot(eqn: core.JaxprEqn, operands: list[Any]) -> list[Array] | None:
 
 
 def _large(weight: Perturbed) -> bool:
-    # Over several devices each holds only a part already, and slices would be communication.
-    mesh = jax.typeof(weight.weight).sharding.mesh
-    return _nbytes(weight) >= weight.large and mesh.size <= 1
+    return weight.large is not None and _nbytes(weight) >= weight.large
 
 
 def _nbytes(weight: Perturbed) -> int:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import importlib.util
+import json
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,25 +29,38 @@ def require_orbax() -> None:
 class Checkpoints:
     """Trees of arrays in folders by their step, written by orbax in the background.
 
-    A folder gets its name when all of it is on the disk. A SHA-256 of the arrays goes along.
+    A folder gets its name when all of it is on the disk. A SHA-256 of the arrays and the
+    note goes along.
 
     Args:
       folder: Of all checkpoints of a run.
+      writes: Whether this process, of several, is the one that writes.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, writes: bool = True) -> None:
         import orbax.checkpoint as ocp
 
         self._folder, self._ocp = folder, ocp
         # Folders are made at once: if that fails in the background, orbax waits for many minutes.
         options = ocp.AsyncOptions(create_directories_asynchronously=False)
+        # Each process holds all arrays and acts alone; orbax would wait for the others.
+        me, several = jax.process_index(), jax.process_count() > 1
+        self._alone = ocp.options.MultiprocessingOptions(
+            primary_host=me,
+            active_processes={me} if several else None,
+            barrier_sync_key_prefix=f"process {me}" if several else None,
+        )
         self._writer = ocp.AsyncCheckpointer(
-            ocp.CompositeCheckpointHandler(), async_options=options
+            self._handler(), async_options=options, multiprocessing_options=self._alone
         )
         self._kept: set[int] | None = None
-        for path in folder.iterdir() if folder.is_dir() else ():
+        for path in folder.iterdir() if writes and folder.is_dir() else ():
             if not path.name.isdecimal():  # left by a process that was killed
                 _remove(path)
+
+    def _handler(self) -> Any:
+        options = self._ocp.CompositeOptions(multiprocessing_options=self._alone)
+        return self._ocp.CompositeCheckpointHandler(composite_options=options)
 
     def steps(self) -> list[int]:
         """Those that are there, ascending."""
@@ -71,7 +87,7 @@ class Checkpoints:
         args = self._ocp.args.Composite(
             **{
                 _ARRAYS: self._ocp.args.PyTreeSave({k: x for k, x in arrays.items() if x.size}),
-                _NOTE: self._ocp.args.JsonSave({**note, "sha256": _sha256(arrays)}),
+                _NOTE: self._ocp.args.JsonSave({**note, "sha256": _sha256(arrays, note)}),
             }
         )
         try:
@@ -118,12 +134,15 @@ class Checkpoints:
             }
         )
         try:
-            with self._ocp.Checkpointer(self._ocp.CompositeCheckpointHandler()) as reader:
+            with self._ocp.Checkpointer(
+                self._handler(), multiprocessing_options=self._alone
+            ) as reader:
                 found = reader.restore(path, args=args)
             note, arrays = found[_NOTE], dict(found[_ARRAYS])
             empty = {name: np.zeros(x.shape, x.dtype) for name, x in wanted.items() if not x.size}
             arrays |= empty
-            whole = note["sha256"] == _sha256(arrays) and all(
+            sha256 = note.pop("sha256")
+            whole = sha256 == _sha256(arrays, note) and all(
                 (arrays[name].shape, arrays[name].dtype) == (x.shape, x.dtype)
                 for name, x in wanted.items()
             )
@@ -176,8 +195,8 @@ def _typed(array: np.ndarray, like: Any) -> Any:
     return jax.random.wrap_key_data(jnp.array(array), impl=jax.random.key_impl(like))
 
 
-def _sha256(arrays: dict[str, np.ndarray]) -> str:
-    total = hashlib.sha256()
+def _sha256(arrays: dict[str, np.ndarray], note: dict[str, Any]) -> str:
+    total = hashlib.sha256(json.dumps(note, sort_keys=True).encode())
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         total.update(f"{name} {array.shape} {array.dtype}".encode())
@@ -196,4 +215,7 @@ def _remove(path: Path) -> None:
 
 def _failed(error: Exception, steps: list[int]) -> OSError:
     whole = f"the last whole one is that of step {steps[-1]}" if steps else "there is none yet"
-    return OSError(f"finetune: a checkpoint could not be written ({error}); {whole}.")
+    # tensorstore adds its whole specification.
+    full = os.strerror(errno.ENOSPC)
+    reason = full if full in str(error) else str(error).split(" [")[0]
+    return OSError(f"finetune: a checkpoint could not be written ({reason}); {whole}.")

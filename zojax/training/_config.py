@@ -9,7 +9,9 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
+
+from zojax.parallel._spread import Parallel
 
 OptimizerName = Literal[
     "zo_adamu",
@@ -27,6 +29,9 @@ OptimizerName = Literal[
 
 
 AdapterName = Literal["none", "lora", "prefix", "virtual_tokens", "head"]
+ModelDtype = Literal["float32", "bfloat16", "float16"]
+NonFinite = Literal["stop", "skip"]
+LogDtype = Literal["float32", "bfloat16"]
 
 ObjectiveName = Literal["loss", "accuracy", "f1"]
 # They follow derivatives, and a metric's is zero wherever it has one.
@@ -133,7 +138,7 @@ class FinetuneConfig:
     """opt-mini or roberta-mini (inside this package), a folder, a hub name."""
     from_pt: bool = False
     """Read PyTorch weights (needs torch)."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: ModelDtype = "float32"
     """Of the parameters and of the computation."""
     optimizer: OptimizerName = "zo_adamu"
     """adam and sgd are first-order peers; the others need forward passes alone."""
@@ -142,6 +147,9 @@ class FinetuneConfig:
     accuracy of a task that chooses, f1 of the text that a model writes."""
     steps: int = 1000
     """Updates."""
+    parallel: Parallel | None = None
+    """What all devices share: a batch's examples (data), or queries and signs (query). Without it
+    one device is used, or with several processes data."""
     batch_size: int = 16
     """Training examples of a step, at most as many as there are."""
     eval_batch_size: int = 64
@@ -150,9 +158,9 @@ class FinetuneConfig:
     """Steps between two measurements on dev."""
     log_every: int = 10
     """Steps whose mean loss makes a line of metrics.jsonl."""
-    non_finite: Literal["stop", "skip"] = "stop"
+    non_finite: NonFinite = "stop"
     """What a loss or slope that is not finite does: end the run, or pass for a slope of 0."""
-    slopes: Literal["float32", "bfloat16"] = "float32"
+    slopes: LogDtype = "float32"
     """What slopes are rounded to before they are used and logged (zeroth-order)."""
     keep: int = 1
     """Checkpoints to keep, besides that of the best step; 0 for none."""
@@ -179,6 +187,7 @@ class FinetuneConfig:
         for name in counts:
             if getattr(self.data, name) is not None:
                 _at_least_one(name, getattr(self.data, name))
+        _check_choices(self)
         if self.objective != "loss" and self.optimizer in _NEED_DERIVATIVES:
             raise ValueError(
                 f"finetune: objective must be loss for {self.optimizer}, which follows a "
@@ -208,3 +217,18 @@ class FinetuneConfig:
 def _at_least_one(name: str, value: int) -> None:
     if value < 1:
         raise ValueError(f"finetune: {name} must be >= 1, got {value}.")
+
+
+def _check_choices(config: FinetuneConfig) -> None:
+    chosen = {
+        "optimizer": (config.optimizer, OptimizerName),
+        "objective": (config.objective, ObjectiveName),
+        "dtype": (config.dtype, ModelDtype),
+        "non_finite": (config.non_finite, NonFinite),
+        "slopes": (config.slopes, LogDtype),
+        "adapter": (config.tuned.adapter, AdapterName),
+    }
+    for name, (value, choices) in chosen.items():
+        if value not in get_args(choices):  # a file may say anything
+            names = ", ".join(get_args(choices))
+            raise ValueError(f"finetune: {name} must be one of {names}, got {value!r}.")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from zojax.decoding import texts
 from zojax.models._language_model import Params
+from zojax.parallel._spread import Spread
 from zojax.tasks import Batch, Decoding, Generation, Objective, exact_match, f1
 from zojax.training._step import CompiledByShape
 
@@ -62,14 +63,21 @@ class CompiledTotals:
     Args:
       task: Scores batches, and writes answers if it is of that kind.
       announce: Takes a line that says what is being compiled.
+      spread: The devices, which share a batch's examples.
     """
 
-    def __init__(self, task: Objective, announce: Callable[[str], None]) -> None:
-        self._totals = CompiledByShape(task.totals, "the forward pass", announce)
+    def __init__(
+        self,
+        task: Objective,
+        announce: Callable[[str], None],
+        spread: Spread = Spread(),  # noqa: B008 (frozen)
+    ) -> None:
+        where: Any = {"place": spread.shared_rows, "out_shardings": spread.everywhere}
+        self._totals = CompiledByShape(task.totals, "the forward pass", announce, **where)
         self._tokenizer = task.model.tokenizer
         # Never called for a task that chooses, which has no prompts to write answers to.
         write = task.write if isinstance(task, Generation) else task.totals
-        self._write = CompiledByShape(write, "greedy decoding", announce)
+        self._write = CompiledByShape(write, "greedy decoding", announce, **where)
 
     @property
     def seconds(self) -> float:

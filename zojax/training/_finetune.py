@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
-
+from zojax.parallel._spread import Spread
 from zojax.training._best import Best, to_host
 from zojax.training._checkpoints import require_orbax
 from zojax.training._config import FinetuneConfig
-from zojax.training._curve import draw_curve, require_matplotlib
+from zojax.training._curve import require_matplotlib
 from zojax.training._data import load_data
 from zojax.training._evaluation import CompiledTotals, Scores, dev_metrics, evaluate
 from zojax.training._identity import header_of
 from zojax.training._lock import FolderLock
 from zojax.training._observer import Observer
-from zojax.training._optimizer import Optimizer, make_optimizer, resolve
+from zojax.training._optimizer import make_optimizer, resolve
 from zojax.training._reader import NonFiniteLossError
 from zojax.training._recovery import Recovery
 from zojax.training._run_folder import (
     BEST,
-    CURVE,
     TUNED,
     RunFolder,
     load_config,
@@ -33,7 +34,9 @@ from zojax.training._run_folder import (
 )
 from zojax.training._training import Ending, Training
 from zojax.training._tuned import Tuned, load_saved, load_to_tune
-from zojax.trajectory import Header
+
+# Where a process that does not write finds nothing: there is never such a folder.
+_NOWHERE = Path(os.devnull, "nowhere")
 
 
 @dataclass(frozen=True)
@@ -95,45 +98,56 @@ def finetune(config: FinetuneConfig, observer: Observer | None = None) -> Result
     require_orbax()
     resume = config.resume is not None
     config = to_resume(config) if resume else _absolute(resolve(config))
-    folder = output_folder(config)
+    spread = Spread.of(config.parallel)
+    reads = spread.writes or resume
+    folder = output_folder(config) if reads else _NOWHERE
 
     observer.status(f"loading {config.model}")
     tuned = load_to_tune(config)
+    tuned = tuned.at(spread.replicated(tuned.model.params))
     params = tuned.model.params
     data = load_data(config, tuned.model)
     optimizer = make_optimizer(config, tuned.moving(params))
     optimizer = optimizer._replace(tx=tuned.only(optimizer.tx))
+    spread.require(
+        batch_size=min(config.batch_size, len(data.train)),
+        losses=optimizer.forward_passes if optimizer.zeroth_order else 0,
+        in_jax=not optimizer.in_place and config.objective != "f1",
+    )
     header = header_of(config, optimizer, tuned.base(params))
-    with FolderLock(folder):
-        output_folder(config)  # another run may have been there since
-        run = RunFolder(folder, config, resume=resume)
+    lock = FolderLock(folder) if spread.writes else contextlib.nullcontext()
+    with lock, _way_out(folder):
+        if spread.writes:
+            output_folder(config)  # another run may have been there since
+        run = RunFolder(folder, config, resume=resume, writes=spread.writes)
         loaded = time.perf_counter()
 
-        totals = CompiledTotals(data.task, observer.status)
+        totals = CompiledTotals(data.task, observer.status, spread)
         observer.status(f"measuring {config.model} before the first step")
         zero_shot = evaluate(totals, params, data.test)
         observer.measured("zero-shot", zero_shot)
-        training = Training(config, tuned, data, optimizer, totals, observer)
+        training = Training(config, tuned, data, optimizer, totals, observer, spread)
         dev = training.measure(params)
         if not run.read_metrics():
             run.log(step=0, **dev_metrics(dev))
         best = Best(0, dev, to_host(tuned.moving(params)))
-        ending = _train(config, training, tuned, optimizer, header, run, best, observer)
+        recovery = Recovery(config, tuned, optimizer, header, run, spread)
+        ending = _train(config, training, tuned, recovery, run, best, observer)
         last = ending.last
 
         observer.status("saving the model")
-        tuned.save(last.params, folder / TUNED)
+        run.save(tuned, spread.local(last.params), TUNED)
         best_params = tuned.whole(best.params, last.params)
         best_is_new = best.step not in (0, last.step)
         if best_is_new:
-            tuned.save(best_params, folder / BEST)
+            run.save(tuned, spread.local(best_params), BEST)
         tuned_scores = best_scores = None
         if not ending.signal:
             observer.status("measuring the tuned model")
             tuned_scores = evaluate(totals, last.params, data.test)
             best_scores = zero_shot if best.step == 0 else tuned_scores
             if best_is_new:
-                best_scores = evaluate(totals, jax.device_put(best_params), data.test)
+                best_scores = evaluate(totals, spread.replicated(best_params), data.test)
         result = Result(
             folder=folder,
             model_folder=folder / TUNED,
@@ -159,14 +173,12 @@ def _train(
     config: FinetuneConfig,
     training: Training,
     tuned: Tuned,
-    optimizer: Optimizer,
-    header: Header,
+    recovery: Recovery,
     run: RunFolder,
     best: Best,
     observer: Observer,
 ) -> Ending:
     """Train, and leave what there is in order, however it ends."""
-    recovery = Recovery(config, tuned, optimizer, header, run)
     try:
         ending = training.run(run, recovery, best)
         recovery.wait()
@@ -174,18 +186,12 @@ def _train(
         if best.step:
             # The loop has taken the memory of the parameters that an adapter stands beside.
             tuned = tuned if tuned.adapter is None else load_to_tune(config)
-            tuned.save(tuned.whole(best.params, tuned.model.params), run.folder / BEST)
+            run.save(tuned, tuned.whole(best.params, tuned.model.params), BEST)
             error.add_note(
                 f"The best parameters before it, of step {best.step}, are in {run.folder}."
             )
         run.write_results({"failed": str(error), "best_step": best.step})
         _draw(config, run)
-        raise
-    except OSError as error:
-        error.add_note(
-            f"What the run had come to is in {run.folder}; when there is room, "
-            f"`zojax finetune --resume {run.folder}` goes on from there."
-        )
         raise
     finally:
         observer.stopped()
@@ -194,9 +200,24 @@ def _train(
     return ending
 
 
+@contextlib.contextmanager
+def _way_out(folder: Path) -> Generator[None]:
+    """Say of what could not be written that the run can go on."""
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        error.add_note(
+            f"What the run had come to is in {folder}; when it can be written again, "
+            f"`zojax finetune --resume {folder}` goes on from there."
+        )
+        raise
+
+
 def _draw(config: FinetuneConfig, run: RunFolder) -> None:
     title = f"{config.optimizer} on {config.model}"
-    draw_curve(run.folder / CURVE, title, run.read_metrics(), config.objective)
+    run.draw_curve(title, config.objective)
 
 
 def evaluate_run(folder: str | Path, observer: Observer | None = None) -> dict[str, Scores]:

@@ -35,7 +35,7 @@ def header_of(config: FinetuneConfig, optimizer: Optimizer, base: Params) -> Hea
         data_seed=config.seed,
         fields=optimizer.fields,
         dtype=config.slopes,
-        versions=versions(),
+        versions={**versions(), "backend": jax.default_backend()},
     )
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
+from zojax.training._config import NonFinite
 from zojax.training._step import Outcome
 from zojax.trajectory import LogWriter
 
@@ -25,7 +24,7 @@ class Reader:
     """
 
     def __init__(
-        self, log: LogWriter | None, non_finite: Literal["stop", "skip"], step: int, skipped: int
+        self, log: LogWriter | None, non_finite: NonFinite, step: int, skipped: int
     ) -> None:
         self._log, self._non_finite = log, non_finite
         self.step, self.skipped = step, skipped

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from zojax.models._language_model import Params
+from zojax.parallel._spread import Spread
 from zojax.training._best import Best
 from zojax.training._checkpoints import Checkpoints
 from zojax.training._config import FinetuneConfig
@@ -51,9 +52,11 @@ class Recovery:
       optimizer: Makes the steps.
       header: Of the run's log.
       run: The run's files.
+      spread: The devices.
 
     Attributes:
-      log: Takes the records of the steps; None for first-order optimizers.
+      log: Takes the records of the steps; None for first-order optimizers, and in processes that do
+        not write.
     """
 
     log: LogWriter | None = None
@@ -65,10 +68,11 @@ class Recovery:
         optimizer: Optimizer,
         header: Header,
         run: RunFolder,
+        spread: Spread,
     ) -> None:
         self._config, self._tuned, self._optimizer = config, tuned, optimizer
-        self._header, self._run = header, run
-        self._checkpoints = Checkpoints(run.folder / CHECKPOINTS)
+        self._header, self._run, self._spread = header, run, spread
+        self._checkpoints = Checkpoints(run.folder / CHECKPOINTS, writes=run.writes)
 
     def save(self, state: State) -> None:
         """Begin to write a checkpoint, if the run has any; the log is on the disk before it.
@@ -78,8 +82,9 @@ class Recovery:
         """
         if self.log is not None:
             self.log.sync()
-        if self._config.keep == 0:
+        if self._config.keep == 0 or not self._run.writes:
             return
+        self.wait()  # so that the one before counts
         best = state.best
         newest = self._checkpoints.steps()[::-1]
         self._checkpoints.save(
@@ -120,7 +125,8 @@ class Recovery:
           ValueError: The log or a checkpoint is damaged, of another run or another base model.
         """
         params = self._tuned.model.params
-        state = State(0, params, jax.jit(self._optimizer.tx.init)(params), best)
+        init = jax.jit(self._optimizer.tx.init, out_shardings=self._spread.everywhere)
+        state = State(0, params, init(params), best)
         path = self._run.folder / LOG
         saved = self._checkpoints.steps()
         logged = bool(self._optimizer.fields)
@@ -132,9 +138,9 @@ class Recovery:
         self._run.cut_metrics(state.step)
         lines = self._run.read_metrics()
         state.seconds = lines[-1].get("seconds", 0.0) if lines else 0.0
-        if log is not None:
+        if log is not None and self._run.writes:
             self.log = LogWriter.reopen(path, log)
-        elif logged:
+        elif logged and self._run.writes:
             self.log = LogWriter(path, self._header)
         return state
 
@@ -165,6 +171,7 @@ class Recovery:
             state.best.become(best, dev, moving)
         elif best:
             state.best.become(best, dev, self._checkpoints.restore(best, like)[0][0])
+        moving, state.optimizer = self._spread.replicated((moving, state.optimizer))
         state.params = self._tuned.whole(moving, state.params)
 
     def _from_log(self, state: State, log: Log, measure_dev: Callable[[Params], Scores]) -> None:

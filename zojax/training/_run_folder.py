@@ -11,9 +11,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from zojax.training._config import FinetuneConfig
+from zojax.models._language_model import Params
+from zojax.training._config import FinetuneConfig, ObjectiveName
+from zojax.training._curve import draw_curve
 from zojax.training._lock import LOCK
 from zojax.training._options import from_json
+from zojax.training._tuned import Tuned
 
 CONFIG, _METRICS, _RESULTS = "config.json", "metrics.jsonl", "results.json"
 TUNED, BEST, CURVE = "model", "best", "curve.png"
@@ -51,11 +54,16 @@ class RunFolder:
       folder: Made where it is missing; an older run's files in it are removed, no others.
       config: Written at once.
       resume: Keep what the run needs to go on.
+      writes: Whether this process is the one that writes; otherwise the folder is only read.
     """
 
-    def __init__(self, folder: Path, config: FinetuneConfig, *, resume: bool = False) -> None:
+    def __init__(
+        self, folder: Path, config: FinetuneConfig, *, resume: bool = False, writes: bool = True
+    ) -> None:
+        self.folder, self.writes = folder, writes
+        if not writes:
+            return
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
         files, folders = (_RESULTS, CURVE), (TUNED, BEST)
         if not resume:
             # The configuration first: without it, what is left is no run.
@@ -69,12 +77,25 @@ class RunFolder:
 
     def log(self, **metrics: Any) -> None:
         """Add a line to metrics.jsonl."""
+        if not self.writes:
+            return
         with (self.folder / _METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(metrics) + "\n")
 
     def write_results(self, results: dict[str, Any]) -> None:
         """Write results.json."""
-        _write_json(self.folder / _RESULTS, results)
+        if self.writes:
+            _write_json(self.folder / _RESULTS, results)
+
+    def save(self, tuned: Tuned, params: Params, part: str) -> None:
+        """Write a model into a folder of its own."""
+        if self.writes:
+            tuned.save(params, self.folder / part)
+
+    def draw_curve(self, title: str, objective: ObjectiveName) -> None:
+        """Draw what :meth:`log` wrote."""
+        if self.writes:
+            draw_curve(self.folder / CURVE, title, self.read_metrics(), objective)
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Read what :meth:`log` wrote."""
@@ -83,15 +104,19 @@ class RunFolder:
             return []
         lines: list[dict[str, Any]] = []
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            with contextlib.suppress(ValueError):  # a crash may have torn the last one
-                lines.append(json.loads(line))
+            # A crash may have torn the last one; another that is no record says nothing either.
+            with contextlib.suppress(ValueError, RecursionError):
+                metrics = json.loads(line)
+                if isinstance(metrics, dict) and _are_metrics(metrics):
+                    lines.append(metrics)
         return lines
 
     def cut_metrics(self, step: int) -> None:
         """Forget the lines after ``step``, and one that a crash has torn."""
         lines = [line for line in self.read_metrics() if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in lines)
-        _replace(self.folder / _METRICS, text)
+        if self.writes:
+            _replace(self.folder / _METRICS, text)
 
 
 def load_config(folder: str | Path) -> FinetuneConfig:
@@ -135,13 +160,36 @@ def to_resume(config: FinetuneConfig) -> FinetuneConfig:
             "besides. Leave them out, or begin another run."
         )
     saved = load_config(folder)
-    results = folder / _RESULTS
-    if results.is_file() and json.loads(results.read_text(encoding="utf-8")).get("complete"):
+    if _is_complete(folder / _RESULTS):
         raise ValueError(
             f"finetune: resume must be a run that is not at its end, got {folder}, which has taken "
             f"all of its {saved.steps} steps."
         )
     return dataclasses.replace(saved, output=folder, resume=folder, overwrite=False)
+
+
+def _is_complete(results: Path) -> bool:
+    """Whether a run's results say that it has taken all of its steps."""
+    if not results.is_file():
+        return False
+    try:
+        return bool(json.loads(results.read_text(encoding="utf-8")).get("complete"))
+    except (ValueError, RecursionError, AttributeError) as error:
+        raise ValueError(
+            f"finetune: resume: {results} must be a run's results, got something else ({error!r}). "
+            "Remove it: the run writes it again."
+        ) from error
+
+
+def _are_metrics(line: dict[str, Any]) -> bool:
+    numbers = [value for value in line.values() if value is not None]
+    sound = all(type(value) is float or _is_count(value) for value in numbers)
+    return sound and _is_count(line.get("step"))
+
+
+def _is_count(value: Any) -> bool:
+    """Whether it is an int that a picture can hold."""
+    return type(value) is int and abs(value) < 1 << 62
 
 
 def as_json(config: FinetuneConfig) -> dict[str, Any]:

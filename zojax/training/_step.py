@@ -42,6 +42,8 @@ class CompiledByShape:
       name: What is compiled, for ``announce``.
       announce: Takes a line that says what is being compiled.
       donate_argnums: Arguments whose memory the results may take.
+      place: Puts a batch where the program wants it, or only its shapes and dtypes.
+      out_shardings: Where the results are to be; None leaves that to JAX.
     """
 
     def __init__(
@@ -50,10 +52,16 @@ class CompiledByShape:
         name: str,
         announce: Callable[[str], None],
         donate_argnums: tuple[int, ...] = (),
+        place: Callable[[Any], Any] | None = None,
+        out_shardings: Any = None,
     ) -> None:
         self._jit = jax.jit(
-            function, donate_argnums=donate_argnums, compiler_options=zojax.compiler_options()
+            function,
+            donate_argnums=donate_argnums,
+            out_shardings=out_shardings,
+            compiler_options=zojax.compiler_options(),
         )
+        self._place = place or (lambda batch: batch)
         self._name = name
         self._announce = announce
         self._programs: dict[Shapes, Callable[..., Any]] = {}
@@ -68,7 +76,7 @@ class CompiledByShape:
         sizes = " and ".join(f"{rows} x {length}" for (rows, length), *_ in shapes)
         self._announce(f"compiling {self._name} for {sizes} tokens")
         start = time.perf_counter()
-        lowered = [self._jit.lower(*new[shape]) for shape in shapes]
+        lowered = [self._jit.lower(*self._placed(new[shape])) for shape in shapes]
         # Much of a compilation is serial: several at once keep several cores busy.
         with ThreadPoolExecutor(len(lowered)) as pool:
             programs = pool.map(lambda program: program.compile(), lowered)
@@ -78,7 +86,10 @@ class CompiledByShape:
     def __call__(self, *args: Any) -> Any:
         """Call the program for this shape of batch."""
         self.prepare(args)
-        return self._programs[_shapes(args[-1])](*args)
+        return self._programs[_shapes(args[-1])](*self._placed(args))
+
+    def _placed(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (*args[:-1], self._place(args[-1]))
 
 
 def _shapes(batch: Batch) -> Shapes:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from zojax.models._language_model import Params
+from zojax.parallel._spread import Spread
 from zojax.tasks import training_batches
 from zojax.training._best import Best
 from zojax.training._config import FinetuneConfig
@@ -41,6 +42,7 @@ class Training:
       optimizer: Makes the steps.
       totals: Measures a batch.
       observer: Hears every tick.
+      spread: The devices.
     """
 
     def __init__(
@@ -51,17 +53,24 @@ class Training:
         optimizer: Optimizer,
         totals: CompiledTotals,
         observer: Observer,
+        spread: Spread,
     ) -> None:
         self._config, self._tuned, self._data = config, tuned, data
         self._optimizer, self._totals, self._observer = optimizer, totals, observer
+        self._spread = spread
         # In place, the step perturbs outside jit: the loss alone is compiled.
         if optimizer.in_place:
             self._compiled = CompiledByShape(data.loss, "the forward pass", observer.status)
             self._step = make_step(optimizer, self._compiled, config.slopes)
         else:
-            step = make_step(optimizer, data.loss, config.slopes)
+            step = spread.step(make_step(optimizer, data.loss, config.slopes))
             self._compiled = CompiledByShape(
-                step, f"{config.optimizer}'s step", observer.status, donate_argnums=(0, 1)
+                step,
+                f"{config.optimizer}'s step",
+                observer.status,
+                donate_argnums=(0, 1),
+                place=spread.training_batch,
+                out_shardings=spread.everywhere,
             )
             self._step = self._compiled
 
@@ -90,7 +99,15 @@ class Training:
         self._compiled.prepare(*((*head, batch) for batch in shapes))
         self._observer.started(config.steps)
         reader = Reader(recovery.log, config.non_finite, start.step, start.skipped)
+        signal = 0
+
+        def stop() -> bool:
+            nonlocal signal
+            signal = heard()
+            return signal != 0
+
         with interrupt_flag() as interrupted:
+            heard = self._spread.agreed(interrupted)
             ticks = train(
                 self._step,
                 start.params,
@@ -109,14 +126,14 @@ class Training:
                 forward_passes=optimizer.forward_passes,
                 due=lambda step: step % config.log_every == 0 or self._measured(step),
                 read=reader,
-                stop=lambda: interrupted() != 0,
+                stop=stop,
             )
             del start  # its parameters' memory is the loop's
             tick = next(ticks)
             self._ticked(tick, run, recovery, best, reader)
             for tick in ticks:
                 self._ticked(tick, run, recovery, best, reader)
-            return Ending(tick, interrupted() if tick.step < config.steps else 0, reader.skipped)
+            return Ending(tick, signal if tick.step < config.steps else 0, reader.skipped)
 
     def _measured(self, step: int) -> bool:
         return step % self._config.eval_every == 0 or step == self._config.steps

@@ -39,6 +39,10 @@ class Tuned:
     adapter: Adapter | None
     name: str
 
+    def at(self, params: Params) -> Tuned:
+        """The same model with other parameters, or the same ones elsewhere."""
+        return dataclasses.replace(self, model=dataclasses.replace(self.model, params=params))
+
     def moving(self, params: Params) -> Params:
         """The part of ``params`` that training changes."""
         return params if self.adapter is None else params["adapter"]
@@ -56,11 +60,20 @@ class Tuned:
         return tx if self.adapter is None else zojax.select(tx, "adapter/*")
 
     def save(self, params: Params, folder: Path) -> None:
-        """Write the model, or the adapter alone."""
-        if self.adapter is None:
-            self.model.save(params, folder)
-        else:
-            save_adapter(self.adapter, params, folder, base=self.name)
+        """Write the model, or the adapter alone.
+
+        Raises:
+          OSError: It cannot be written; the disk is full, say.
+        """
+        from safetensors import SafetensorError
+
+        try:
+            if self.adapter is None:
+                self.model.save(params, folder)
+            else:
+                save_adapter(self.adapter, params, folder, base=self.name)
+        except SafetensorError as error:
+            raise OSError(f"finetune: {folder} could not be written ({error}).") from error
 
 
 def make_adapter(config: AdapterConfig) -> Adapter | None:

@@ -40,7 +40,7 @@ class Header:
       data_seed: Decides the order of the data.
       fields: The scalars of a step, in the order in which the optimizer's links measure them.
       dtype: Of the slopes.
-      versions: Of the packages that the run used: other ones may round in another way.
+      versions: Of the packages and the backend that the run used: others may round in another way.
     """
 
     optimizer: str

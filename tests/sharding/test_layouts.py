@@ -1,0 +1,176 @@
+"""Where parameters are cut."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+from sharded import mesh_of_eight
+
+from zojax import planning, sharding
+
+TREE = {"up": {"kernel": jax.ShapeDtypeStruct((16, 64), jnp.float32)}, "bias": jnp.ones(64)}
+
+
+def specs_of(layout):
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf.spec
+        for path, leaf in jax.tree_util.tree_leaves_with_path(layout)
+    }
+
+
+CUT = {
+    "opt-125m": {
+        "model/decoder/embed_tokens/embedding": P("model"),
+        "model/decoder/layers/0/fc1/kernel": P(None, "model"),
+        "model/decoder/layers/0/fc2/kernel": P("model"),
+        "model/decoder/layers/0/self_attn/k_proj/kernel": P(None, "model"),
+        "model/decoder/layers/0/self_attn/out_proj/kernel": P("model"),
+        "model/decoder/layers/0/self_attn/q_proj/kernel": P(None, "model"),
+        "model/decoder/layers/0/self_attn/v_proj/kernel": P(None, "model"),
+    },
+    "roberta-base": {
+        "roberta/encoder/layer/0/attention/output/dense/kernel": P("model"),
+        "roberta/encoder/layer/0/attention/self/key/kernel": P(None, "model"),
+        "roberta/encoder/layer/0/attention/self/query/kernel": P(None, "model"),
+        "roberta/encoder/layer/0/attention/self/value/kernel": P(None, "model"),
+        "roberta/encoder/layer/0/intermediate/dense/kernel": P(None, "model"),
+        "roberta/encoder/layer/0/output/dense/kernel": P("model"),
+    },
+    "llama-2-7b": {
+        "lm_head/kernel": P(None, "model"),
+        "model/embed_tokens/embedding": P("model"),
+        "model/layers/0/mlp/down_proj/kernel": P("model"),
+        "model/layers/0/mlp/gate_proj/kernel": P(None, "model"),
+        "model/layers/0/mlp/up_proj/kernel": P(None, "model"),
+        "model/layers/0/self_attn/k_proj/kernel": P(None, "model"),
+        "model/layers/0/self_attn/o_proj/kernel": P("model"),
+        "model/layers/0/self_attn/q_proj/kernel": P(None, "model"),
+        "model/layers/0/self_attn/v_proj/kernel": P(None, "model"),
+    },
+}
+CUT["mistral-7b"] = CUT["llama-2-7b"]
+
+
+@pytest.mark.parametrize("model", CUT)
+def test_tensor_parallelism_cuts_the_matrices_of_a_family(model):
+    params = planning.workload(model, batch=1, length=8, layers=1).params
+    found = specs_of(sharding.tensor_parallel(params, mesh_of_eight("model")))
+    assert {path: spec for path, spec in found.items() if spec != P()} == CUT[model]
+
+
+def test_an_adapter_stays_whole():
+    kernel = {"fc1": {"kernel": jnp.ones((16, 64))}}
+    params = {"model": {"layers": {"0": kernel}}, "adapter": {"layers": {"0": kernel}}}
+    found = specs_of(sharding.tensor_parallel(params, mesh_of_eight("model")))
+    assert found == {
+        "model/layers/0/fc1/kernel": P(None, "model"),
+        "adapter/layers/0/fc1/kernel": P(),
+    }
+
+
+def test_a_line_of_ones_own_goes_first():
+    mesh = mesh_of_eight("model")
+    params = {"layer": {"fc1": {"kernel": jnp.ones((16, 60))}, "fc2": {"kernel": jnp.ones((8, 9))}}}
+    with pytest.raises(ValueError, match="size 8 must divide dimension 1 of layer/fc1/kernel"):
+        sharding.tensor_parallel(params, mesh)
+    table = [("*/fc1/*", 0), *sharding.TENSOR_PARALLEL]
+    found = specs_of(sharding.tensor_parallel(params, mesh, table=table))
+    assert found == {"layer/fc1/kernel": P("model"), "layer/fc2/kernel": P("model")}
+    table = [("*/fc1/*", None), *sharding.TENSOR_PARALLEL]
+    assert specs_of(sharding.tensor_parallel(params, mesh, table=table))["layer/fc1/kernel"] == P()
+
+
+def test_tensor_parallelism_refuses():
+    mesh = mesh_of_eight("model")
+    with pytest.raises(ValueError, match="table must cut at least one parameter"):
+        sharding.tensor_parallel(TREE, mesh)
+    with pytest.raises(ValueError, match="axis must be one of the mesh's, model, got 'data'"):
+        sharding.tensor_parallel(TREE, mesh, "data")
+    with pytest.raises(ValueError, match="bias must have 2 dimensions or more"):
+        sharding.tensor_parallel(TREE, mesh, table=[("bias", 1)])
+
+
+def test_full_sharding_cuts_the_largest_dimension_that_divides():
+    mesh = mesh_of_eight("data")
+    params = {
+        "a": jnp.ones((16, 64)),
+        "b": jnp.ones((64, 16)),
+        "odd": jnp.ones((63, 16)),
+        "vector": jnp.ones(24),
+        "scalar": jnp.ones(()),
+    }
+    found = specs_of(sharding.fully_sharded(params, mesh, min_size=8))
+    assert found == {
+        "a": P(None, "data"),
+        "b": P("data"),
+        "odd": P(None, "data"),
+        "vector": P("data"),
+        "scalar": P(),
+    }
+    found = specs_of(sharding.fully_sharded(params, mesh, min_size=1008))
+    assert [path for path, spec in found.items() if spec == P()] == ["scalar", "vector"]
+    with pytest.raises(ValueError, match=r"lone has the shape \(9, 7\). Take an axis"):
+        sharding.fully_sharded({"lone": jnp.ones((9, 7))}, mesh, min_size=63)
+    assert specs_of(sharding.fully_sharded({"lone": jnp.ones((9, 7))}, mesh, min_size=64)) == {
+        "lone": P()
+    }
+
+
+def test_full_sharding_goes_on_where_another_layout_ends():
+    mesh = mesh_of_eight("fsdp", "model")
+    params = {
+        "layer": {"fc1": {"kernel": jnp.ones((16, 64))}, "fc2": {"kernel": jnp.ones((64, 9))}}
+    }
+    given = sharding.tensor_parallel(params, mesh)
+    found = sharding.fully_sharded(params, mesh, "fsdp", min_size=1000, given=given)
+    assert specs_of(found) == {
+        "layer/fc1/kernel": P("fsdp", "model"),
+        "layer/fc2/kernel": P("model"),
+    }
+    with pytest.raises(ValueError, match=r"fc2/kernel has the shape \(64, 9\), cut by"):
+        sharding.fully_sharded(params, mesh, "fsdp", min_size=1, given=given)
+    both = sharding.fully_sharded(params, mesh, ("fsdp", "model"), min_size=1)
+    assert specs_of(both)["layer/fc1/kernel"] == P(None, ("fsdp", "model"))
+
+
+def test_a_layout_of_ones_own():
+    mesh = mesh_of_eight("data", "model")
+    found = specs_of(sharding.by_pattern(TREE, mesh, [("up/*", P("data", "model"))]))
+    assert found == {"up/kernel": P("data", "model"), "bias": P()}
+    # The first line that fits counts.
+    table = [("*", P("model")), ("bias", P("data"))]
+    assert specs_of(sharding.by_pattern(TREE, mesh, table))["bias"] == P("model")
+    with pytest.raises(ValueError, match="no parameter matches 'down'"):
+        sharding.by_pattern(TREE, mesh, [("down", P("data"))])
+    with pytest.raises(ValueError, match="must be one of the mesh's, data, model, got 'x'"):
+        sharding.by_pattern(TREE, mesh, [("bias", P("x"))])
+    with pytest.raises(ValueError, match="bias must have 2 dimensions or more"):
+        sharding.by_pattern(TREE, mesh, [("bias", P(None, "data"))])
+    with pytest.raises(ValueError, match="of size 8 must divide dimension 0 of odd"):
+        sharding.by_pattern({"odd": jnp.ones(12)}, mesh, [("odd", P(("data", "model")))])
+
+
+def test_parameters_are_put_where_the_layout_says():
+    mesh = mesh_of_eight("model")
+    params = {"w": np.arange(64.0, dtype=np.float32).reshape(4, 16)}
+    layout = sharding.by_pattern(params, mesh, [("w", P(None, "model"))])
+    placed = sharding.shard(params, layout)
+    np.testing.assert_array_equal(placed["w"], params["w"])
+    assert placed["w"].sharding == layout["w"]
+    assert {shard.data.shape for shard in placed["w"].addressable_shards} == {(4, 2)}
+    assert sharding.bytes_on_each(params, layout) == 4 * 2 * 4
+    with pytest.raises(ValueError, match="layout must have the structure of params"):
+        sharding.shard({"v": params["w"]}, layout)
+
+
+def test_state_lies_as_its_parameters_do():
+    mesh = mesh_of_eight("model")
+    layout = {"a": {"w": NamedSharding(mesh, P("model"))}, "w": NamedSharding(mesh, P())}
+    params = {"a": {"w": jnp.ones(8)}, "w": jnp.ones(8)}
+    state = {"mu": params, "other": {"w": jnp.ones(16)}, "count": jnp.zeros(())}
+    found = specs_of(sharding.state_layout(state, params, layout))
+    assert found == {"count": P(), "mu/a/w": P("model"), "mu/w": P(), "other/w": P()}

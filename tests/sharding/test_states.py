@@ -1,0 +1,55 @@
+"""An optimizer's state lies as its parameters do."""
+
+from __future__ import annotations
+
+import jax
+import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+from optimizers import OPTIMIZERS
+from sharded import mesh_of_eight
+
+from zojax import testing
+from zojax.testing._problem import step_with
+
+
+def sharded_parameters():
+    params = testing.parameters()
+    mesh = mesh_of_eight("x")
+    specs = {"matrix": P("x"), "nested": [P(), P()]}
+    layout = jax.tree.map(
+        lambda spec: NamedSharding(mesh, spec), specs, is_leaf=lambda x: isinstance(x, P)
+    )
+    return jax.device_put(params, layout)
+
+
+def matrices(state):
+    return [leaf for leaf in jax.tree.leaves(state) if leaf.shape == (8, 4)]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_compiled_init_puts_moments_where_parameters_are(name):
+    tx = OPTIMIZERS[name]()
+    params = sharded_parameters()
+    state = jax.jit(tx.init)(params)
+    for leaf in matrices(state):
+        assert leaf.sharding.spec == P("x")
+    # As many as there are, and the same as where nothing is compiled.
+    plain = tx.init(params)
+    assert len(matrices(state)) == len(matrices(plain))
+    for leaf in matrices(plain):
+        assert leaf.sharding.spec == P("x")
+
+
+@pytest.mark.parametrize("name", ["zo_adam", "zo_adamm", "zo_sgd_momentum", "zo_adamu"])
+def test_a_step_leaves_moments_where_they_are(name):
+    tx = OPTIMIZERS[name]()
+    params = sharded_parameters()
+    state = jax.jit(tx.init)(params)
+    assert matrices(state)
+    step = jax.jit(step_with(tx))
+    for _ in range(2):
+        params, state = step(params, state)
+        for leaf in matrices((params, state)):
+            assert leaf.sharding.spec == P("x")
+    assert step._cache_size() == 1

@@ -1,0 +1,21 @@
+"""Training on several devices and in several processes.
+
+Batches are shared out by putting them on a mesh (:func:`shard_batch`), queries by wrapping the step
+(:func:`query_parallel`); either way nothing but losses crosses the wire.
+"""
+
+from zojax.parallel._launch import launch as launch
+from zojax.parallel._processes import join as join
+from zojax.parallel._put import pad_batch as pad_batch
+from zojax.parallel._put import replicate as replicate
+from zojax.parallel._put import shard_batch as shard_batch
+from zojax.parallel._queries import query_parallel as query_parallel
+
+__all__ = [
+    "join",
+    "launch",
+    "pad_batch",
+    "query_parallel",
+    "replicate",
+    "shard_batch",
+]
