@@ -74,6 +74,7 @@ def test_unknown_options_are_refused(capsys: pytest.CaptureFixture[str]):
     [
         ([], "eval"),
         (["finetune", "--help"], "--num-queries"),
+        (["finetune", "--help"], "- prefix: learning_rate"),
         (["eval", "--help"], "folder"),
         (["replay", "--help"], "--until"),
     ],

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from zojax.training import AdapterConfig, DataConfig, FinetuneConfig, HyperParameters, load_config
-from zojax.training._optimizer import DEFAULTS, resolve
+from zojax.training._optimizer import DEFAULTS, WITH_ADAPTER, resolve
 from zojax.training._run_folder import RunFolder, output_folder
 
 
@@ -47,6 +47,22 @@ def test_defaults_fill_what_is_not_given(optimizer: str):
     ).hyper
     given = {k: v for k, v in dataclasses.asdict(hyper).items() if v is not None}
     assert given == {**DEFAULTS[optimizer], "learning_rate": 7.0}
+
+
+@pytest.mark.parametrize("adapter", WITH_ADAPTER)
+def test_adapters_have_defaults_of_their_own(adapter: str):
+    tuned = AdapterConfig(adapter)
+    for optimizer in ("mezo", "zo_adamu"):
+        hyper = resolve(FinetuneConfig(optimizer=optimizer, tuned=tuned)).hyper
+        own = WITH_ADAPTER[adapter]
+        assert (hyper.learning_rate, hyper.eps) == (own["learning_rate"], own["eps"])
+        assert hyper.learning_rate > DEFAULTS[optimizer]["learning_rate"]
+        assert hyper.direction == DEFAULTS[optimizer]["direction"]
+    given = FinetuneConfig(tuned=tuned, hyper=HyperParameters(eps=0.5))
+    assert resolve(given).hyper.eps == 0.5
+    # For the others nothing is known.
+    other = resolve(FinetuneConfig(optimizer="zo_adam", tuned=tuned)).hyper
+    assert other == resolve(FinetuneConfig(optimizer="zo_adam")).hyper
 
 
 def test_foreign_settings_are_refused():

@@ -1,6 +1,6 @@
 """The command line's arguments, made from the configuration's classes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -9,7 +9,7 @@ import tyro
 
 from zojax import gallery
 from zojax.training import DataConfig, FinetuneConfig
-from zojax.training._optimizer import DEFAULTS
+from zojax.training._optimizer import DEFAULTS, WITH_ADAPTER, WITH_ADAPTER_OPTIMIZERS
 
 
 @dataclass(frozen=True)
@@ -194,10 +194,18 @@ def _finetune_description() -> str:
         "",
         "Each optimizer takes these settings, with these defaults:",
     ]
-    for name, settings in DEFAULTS.items():
-        shown = ", ".join(f"{setting} {value}" for setting, value in settings.items())
-        lines.append(f"- {name}: {shown}")
+    lines += _listed(DEFAULTS)
+    lines += ["", f"With an adapter, {' and '.join(WITH_ADAPTER_OPTIMIZERS)} take instead:"]
+    lines += _listed(WITH_ADAPTER)
     return "\n".join(lines)
+
+
+def _listed(table: Mapping[Any, Mapping[str, Any]]) -> list[str]:
+    shown = {
+        name: ", ".join(f"{setting} {value}" for setting, value in settings.items())
+        for name, settings in table.items()
+    }
+    return [f"- {name}: {settings}" for name, settings in shown.items()]
 
 
 def _gallery_description() -> str:

@@ -11,7 +11,12 @@ import optax
 
 import zojax
 from zojax.selection import find_blocks
-from zojax.training._config import FinetuneConfig, HyperParameters, OptimizerName
+from zojax.training._config import (
+    AdapterName,
+    FinetuneConfig,
+    HyperParameters,
+    OptimizerName,
+)
 from zojax.trajectory import Field
 
 _DIRECTIONS = {
@@ -58,6 +63,17 @@ DEFAULTS: Mapping[OptimizerName, Mapping[str, Any]] = {
     "sgd": {"learning_rate": 1e-2, "momentum": 0.0, **_FIRST_ORDER},
 }
 
+# With an adapter, these take other values: it has fewer parameters than the model, of other sizes.
+# They are what benchmarks/adapter_defaults.py found best for opt-mini; but a third of it for the
+# prefix, whose best is the largest tried, and no better than that third by more than chance.
+WITH_ADAPTER: Mapping[AdapterName, Mapping[str, float]] = {
+    "lora": {"learning_rate": 1e-2, "eps": 1e-2},
+    "prefix": {"learning_rate": 0.3, "eps": 1e-1},
+    "virtual_tokens": {"learning_rate": 1e-2, "eps": 1e-3},
+    "head": {"learning_rate": 3e-4, "eps": 1e-3},
+}
+WITH_ADAPTER_OPTIMIZERS: tuple[OptimizerName, ...] = ("zo_adamu", "mezo")
+
 
 class Optimizer(NamedTuple):
     """A gradient transformation, and how the loop has to call it."""
@@ -69,13 +85,19 @@ class Optimizer(NamedTuple):
     fields: tuple[Field, ...]  # what a step's record has; none for a first-order step
 
 
+def defaults_of(optimizer: OptimizerName, adapter: AdapterName) -> Mapping[str, Any]:
+    """The settings that an optimizer takes, with their defaults."""
+    own = WITH_ADAPTER.get(adapter, {}) if optimizer in WITH_ADAPTER_OPTIMIZERS else {}
+    return {**DEFAULTS[optimizer], **own}
+
+
 def resolve(config: FinetuneConfig) -> FinetuneConfig:
-    """Fill the optimizer's defaults in.
+    """Fill the optimizer's defaults in, those for the adapter where there is one.
 
     Raises:
       ValueError: A setting is given that the optimizer does not take.
     """
-    defaults = DEFAULTS[config.optimizer]
+    defaults = defaults_of(config.optimizer, config.tuned.adapter)
     given = {k: v for k, v in dataclasses.asdict(config.hyper).items() if v is not None}
     foreign = sorted(given.keys() - defaults.keys())
     if foreign:
