@@ -42,7 +42,6 @@ def whole(x: Array, mesh: AbstractMesh | None) -> Array:
     """
     if mesh is None or AxisType.Auto not in mesh.axis_types or not isinstance(x, Tracer):
         return x
-    return x
     return lax.with_sharding_constraint(x, NamedSharding(mesh, PartitionSpec()))
 
 
