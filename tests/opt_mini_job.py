@@ -50,8 +50,8 @@ def train(spread: Spread) -> tuple[list[np.ndarray], list[float]]:
     batches = training_batches(data.train, data.lengths, config.batch_size, seed=0)
     losses: list[float] = []
     for _ in range(STEPS):
-        params, state, loss = step(params, state, next(batches))
-        losses.append(float(loss))
+        params, state, outcome = step(params, state, next(batches))
+        losses.append(float(outcome.loss))
     return jax.tree.leaves(spread.local(params)), losses
 
 

@@ -139,7 +139,7 @@ def test_another_headers_records_are_refused(path: Path):
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_no_byte_can_be_changed(folder: Path, data: st.DataObject):
     path = folder / "changed.log"
     content = bytearray(write(path))
@@ -151,7 +151,7 @@ def test_no_byte_can_be_changed(folder: Path, data: st.DataObject):
 
 
 @given(st.binary(max_size=200), st.integers(0, 400), st.integers(0, 400))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_any_bytes_are_read_or_refused(folder: Path, junk: bytes, start: int, end: int):
     path = folder / "junk.log"
     content = write(path)

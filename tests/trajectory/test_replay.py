@@ -33,22 +33,19 @@ NEVER_REPLAYED = {"hybrid", "coordinatewise"}
 # Each of them is two compilations: those that differ in how losses become updates.
 NAMES = (
     "mezo, 3 queries",
-    "mezo, low rank",
-    "mezo, decay",
     "select, zo_adamu",
     "on_perturbation",
     "one_point",
     "sparse_spsa",
     "zo_sgd_blockwise",
     "forward_gradient_sgd",
-    "zo_sgd_sign",
     "zo_sgd_momentum",
     "zo_sgd_conservative",
     "zo_adam, schedules",
     "zo_adamm, box",
-    "zo_adamu",
+    "mezo, decay",
 )
-NARROW = ("mezo", "zo_adam", "zo_adamu")
+NARROW = ("zo_adam", "zo_adamu")
 CASES = [*((name, "float32") for name in NAMES), *((name, "bfloat16") for name in NARROW)]
 
 
@@ -142,8 +139,10 @@ def test_bfloat16_slopes_are_those_of_the_update():
     assert differ(exact, params)
 
 
-@pytest.mark.parametrize("name", ["mezo", "zo_adam", "zo_adamu", "zo_sgd_blockwise"])
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [("mezo", np.nan), ("zo_adam", np.inf), ("zo_adamu", -np.inf), ("zo_sgd_blockwise", np.nan)],
+)
 def test_what_is_not_finite_reaches_neither_parameters_nor_moments(name: str, bad: float):
     tx = OPTIMIZERS[name]()
     params = parameters("float32")

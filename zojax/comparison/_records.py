@@ -23,8 +23,8 @@ class Records:
         self._path = path
         self._by_key: dict[str, dict[str, Any]] = {}
         content = path.read_bytes() if path.is_file() else b""
-        whole, _, torn = content.rpartition(b"\n")
-        for number, line in enumerate(whole.split(b"\n") if whole else (), 1):
+        *whole, torn = content.split(b"\n")
+        for number, line in enumerate(whole, 1):
             try:
                 record = json.loads(line.decode())
                 _check(record)

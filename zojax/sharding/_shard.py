@@ -64,6 +64,7 @@ def bytes_on_each(tree: Any, layout: Layout) -> int:
 
     Examples:
       >>> import jax
+      >>> from zojax.sharding import bytes_on_each, fully_sharded
       >>> mesh = jax.make_mesh((1,), ("model",))
       >>> params = {"fc1": {"kernel": jax.ShapeDtypeStruct((16, 64), "float32")}}
       >>> bytes_on_each(params, fully_sharded(params, mesh, "model"))

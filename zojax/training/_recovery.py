@@ -84,6 +84,7 @@ class Recovery:
             self.log.sync()
         if self._config.keep == 0 or not self._run.writes:
             return
+        self.wait()  # so that the one before counts
         best = state.best
         newest = self._checkpoints.steps()[::-1]
         self._checkpoints.save(
