@@ -8,6 +8,7 @@ import pytest
 from opt_config import write_config
 
 from zojax import planning
+from zojax.cli import _plan as _cli_plan
 from zojax.planning import _plan, _program
 
 SIZES = {"batch": 16, "length": 128}
@@ -132,6 +133,25 @@ def test_several_devices_share_the_model(config):
     assert sum(found.bytes for found in four.forward.collectives.values()) > 0
     assert "on 4 × a100-80gb" in str(four)
     assert "all-" in str(four)
+
+
+@pytest.mark.usefixtures("plugin")
+def test_a_mesh_has_named_axes(config):
+    mesh = {"data": 2, "model": 2}
+    found = planning.plan(config, "inference", mesh=mesh, batch=2, length=16, shallow=True)
+    assert found.devices == 4
+    assert found.to_dict()["mesh"] == mesh
+    assert "on 4 × a100-80gb (data=2, model=2)" in str(found)
+    assert found.forward.communication_seconds == found.forward.sent_bytes / 300e9 > 0
+    with pytest.raises(ValueError, match="devices must not be given with mesh"):
+        planning.plan(config, "inference", devices=2, mesh=mesh)
+
+
+def test_the_command_line_names_a_mesh():
+    assert _cli_plan._axes("data=2,model=4") == {"data": 2, "model": 4}
+    for text in ("data", "data=two", "data=2,data=4", ""):
+        with pytest.raises(ValueError, match="mesh must name axes once and their sizes"):
+            _cli_plan._axes(text)
 
 
 def test_a_chip_is_planned_for(config, libtpu):

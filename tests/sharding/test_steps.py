@@ -40,6 +40,10 @@ def laid_out(problem, kind):
         if explicit:
             mesh = jax.make_mesh((8,), ("model",), axis_types=(AxisType.Explicit,))
         layout, rows = sharding.tensor_parallel(problem.params, mesh), P()
+        if "positions" in kind:
+            # Then the residual stream is cut, too, and gathered once for queries, keys and values.
+            table = [("*embed_positions/embedding", 1), *sharding.TENSOR_PARALLEL]
+            layout = sharding.tensor_parallel(problem.params, mesh, table=table)
     elif kind == "fully sharded":
         mesh = mesh_of_eight("data")
         layout, rows = sharding.fully_sharded(problem.params, mesh, min_size=2**10), P("data")
@@ -102,6 +106,7 @@ def sizes(program):
     [
         ("tensor-parallel", "mezo"),
         ("tensor-parallel", "zo_adamu"),
+        ("tensor-parallel, positions", "mezo"),
         ("tensor-parallel, explicit", "mezo"),
         ("fully sharded", "mezo"),
         ("fully sharded", "zo_adamu"),
