@@ -1,9 +1,12 @@
-"""OPT-1.3B over eight A100s that are not there."""
+"""OPT-1.3B over eight A100s that are not there, and over eight CPU devices."""
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from jax.sharding import Mesh
 
 import zojax
 from zojax import planning
@@ -12,29 +15,42 @@ from zojax import planning
 LAYERS = 2
 
 
+def workload(dtype):
+    return planning.workload("opt-1.3b", batch=8, length=64, dtype=dtype, layers=LAYERS)
+
+
 @pytest.fixture(scope="module")
 def work():
     pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
-    return planning.workload("opt-1.3b", batch=8, length=64, dtype=jnp.bfloat16, layers=LAYERS)
+    return workload(jnp.bfloat16)
 
 
-def test_a_tensor_parallel_step_communicates_what_its_forward_passes_do(work):
-    mesh = planning.mesh(model=8)
+@pytest.mark.parametrize("platform", ["a100-80gb", "cpu"])
+def test_a_tensor_parallel_step_communicates_what_its_forward_passes_do(platform, request):
+    if platform == "cpu":  # it would compute bfloat16 in float32
+        mesh, work = Mesh(np.array(jax.devices("cpu")[:8]), ("model",)), workload(jnp.float32)
+    else:
+        mesh, work = planning.mesh(model=8), request.getfixturevalue("work")
     forward = planning.cost(planning.compile_forward(mesh, work)).collectives
     tx = zojax.mezo(1e-6, 1e-3, 0)
     step = planning.cost(planning.compile_step(mesh, work, tx)).collectives
+    itemsize = jax.tree.leaves(work.params)[0].dtype.itemsize
     # Sums after attention and after the feed-forward of each layer, one of the embedding's rows,
-    # and two of the loss over a vocabulary in parts: in bfloat16 what has the hidden size.
+    # and two of the loss over a vocabulary in parts. What has the hidden size is in the model's
+    # dtype.
     assert {*forward} == {"all-reduce"}
-    hidden, scalars = 8 * 64 * 2048 * 2, 8 * 63 * 4
+    hidden, scalars = 8 * 64 * 2048 * itemsize, 8 * 63 * 4
     assert forward["all-reduce"].runs == 2 * LAYERS + 3
     assert forward["all-reduce"].bytes >= (2 * LAYERS + 1) * hidden
     assert forward["all-reduce"].bytes <= (2 * LAYERS + 1) * hidden + 6 * scalars
-    assert step == {
-        "all-reduce": planning.Collective(
-            2 * forward["all-reduce"].runs, 2 * forward["all-reduce"].bytes
-        )
-    }
+    assert {*step} == {"all-reduce"}
+    shared = 0
+    if platform == "cpu":  # what is looked up in the embedding is the same for both signs
+        shared = 1
+    assert step["all-reduce"] == planning.Collective(
+        2 * forward["all-reduce"].runs - shared,
+        2 * forward["all-reduce"].bytes - shared * hidden,
+    )
 
 
 def test_a_fully_sharded_step_gathers_weights_and_no_noise(work):
