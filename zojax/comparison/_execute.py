@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing.connection import wait
 from typing import Any
 
 import jax
@@ -168,6 +170,7 @@ class _Pool:
 
 
 def _start_worker(number: Any, jobs: int, cache: str) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with number.get_lock():
         place = number.value
         number.value += 1
@@ -175,6 +178,14 @@ def _start_worker(number: Any, jobs: int, cache: str) -> None:
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cores[place % jobs :: jobs] or cores)
     _use_cache(cache)
+
+
+def _end_with_parent() -> None:
+    """A study that was killed has no use for runs, and its worker would wait for more for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _use_cache(folder: str | None) -> None:
