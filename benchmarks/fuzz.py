@@ -2,6 +2,9 @@
 
 Each kind has a process of its own, so that one that dies is seen. Writes ``results/fuzz.json``;
 ``--kind`` prints the counts of one kind instead, with the files that went wrong.
+
+    pip install ".[test]" pyarrow
+    python benchmarks/fuzz.py
 """
 
 from __future__ import annotations

