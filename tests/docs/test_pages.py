@@ -67,6 +67,14 @@ def test_the_finetune_page_runs_as_printed():
     assert run_page("docs/finetune.md")["config"].optimizer == "mezo"
 
 
+@pytest.mark.usefixtures("standard_promotion")
+def test_the_page_on_ones_own_model_runs_as_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = run_page("docs/own-model.md")
+    saved = jax.tree.map(jnp.array_equal, given["again"].params, given["params"])
+    assert jax.tree.all(saved)
+
+
 def test_the_tasks_page_runs_as_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = run_page("docs/tasks.md")
