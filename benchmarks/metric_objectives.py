@@ -97,7 +97,7 @@ def studies(folder: Path) -> dict[str, Study]:
             "Rotten Tomatoes, label words",
             "accuracy",
             "as it is",
-            _config("accuracy", DataConfig(dev_size=1000), eps=1e-2, steps=800),
+            _config("accuracy", DataConfig(dev_size=1000), eps=1e-2, steps=600),
             (1e-4, 3e-4, 1e-3),
         ),
         "verdicts": Study(
@@ -111,7 +111,7 @@ def studies(folder: Path) -> dict[str, Study]:
             "bigbench-qa-wikidata, written answer",
             "F1",
             f"tuned on the loss, from {100 * zero_shot:.1f}",
-            _config("f1", facts, eps=1e-2, steps=500, model=str(tuned)),
+            _config("f1", facts, eps=1e-2, steps=300, model=str(tuned)),
             (3e-4, 1e-3, 3e-3),
         ),
     }
