@@ -16,7 +16,7 @@ from zojax.comparison._records import Records as Records
 from zojax.comparison._runs import Record as Record
 from zojax.comparison._runs import Run as Run
 from zojax.comparison._study import Study as Study
-from zojax.comparison._study import load_study as load_study
+from zojax.comparison._study_file import load_study as load_study
 from zojax.comparison._summary import Entry as Entry
 
 __all__ = [
