@@ -112,6 +112,8 @@ def test_a_study_is_run_and_written_and_not_run_again(path: Path):
     summary = json.loads((folder / "summary.json").read_text())
     assert [entry["mean"] for entry in summary["entries"]] == [entry.mean for entry in entries]
     assert [len(entry["scores"]) for entry in summary["entries"]] == [1, 2, 2]
+    assert "over 2 seeds, at 8 forward passes" in summary["caption"]
+    assert {"jax", "zojax"} <= summary["versions"].keys()
 
     again = Heard()
     assert compare(study, folder, observer=again) == entries
@@ -159,6 +161,35 @@ def test_a_study_that_was_cut_off_goes_on(path: Path, monkeypatch: pytest.Monkey
     execute(study, Records(file), heard)
     assert len(heard.runs) == len(lines) - 3
     assert sorted(file.read_text().splitlines()) == sorted(line.strip() for line in lines)
+
+
+class Stopped(Heard):
+    """Is interrupted after some runs."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after = after
+
+    def ended(self, run: Run, record: Record) -> None:
+        super().ended(run, record)
+        if len(self.runs) == self.after:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("after", "found"), [(1, {}), (4, {"zero-shot": 1, "mezo": 1})])
+def test_an_interrupted_study_has_a_table_of_what_is_there(
+    path: Path, monkeypatch: pytest.MonkeyPatch, after: int, found: dict[str, int]
+):
+    no_runs(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        compare(load_study(path), path.parent / "out", observer=Stopped(after))
+    if not found:  # the grid alone
+        assert {p.name for p in (path.parent / "out").iterdir()} == {"runs.jsonl"}
+        return
+    summary = json.loads((path.parent / "out" / "summary.json").read_text())
+    assert {e["method"]: len(e["scores"]) for e in summary["entries"]} == found
+    assert "over 1 to 2 seeds (the study is not finished)" in summary["caption"]
+    assert "not finished" in (path.parent / "out" / "table.md").read_text()
 
 
 def test_a_run_that_broke_down_is_not_the_best(path: Path, monkeypatch: pytest.MonkeyPatch):

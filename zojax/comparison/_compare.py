@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 from collections.abc import Sequence
 from pathlib import Path
 
 from zojax.comparison._curves import draw_curves
-from zojax.comparison._execute import StudyObserver, check, execute
+from zojax.comparison._execute import StudyObserver, check, execute, reported
 from zojax.comparison._records import Records
 from zojax.comparison._study import Study
 from zojax.comparison._summary import Entry, summarize
 from zojax.comparison._tables import caption, tables
+from zojax.training._run_folder import versions
 
 RUNS = "runs.jsonl"
 
@@ -28,7 +31,8 @@ def compare(
     The folder gets ``runs.jsonl``, a line for each finished run; ``table.md``, ``table.tex`` and
     ``table.html``; ``summary.json``; and a picture of the dev score for each model and task. Runs
     that stand in ``runs.jsonl`` are not made again, so that a study that was cut off goes on, and
-    one whose file has changed makes only what is new in it. The other files are written anew.
+    one whose file has changed makes only what is new in it. The other files are written anew; a
+    study that is interrupted has them of what is there.
 
     Args:
       study: What to run.
@@ -54,14 +58,22 @@ def compare(
     records = Records(folder / RUNS)
     observer.planned(study, records, runs)
     try:
-        reported = execute(study, records, observer, jobs)
+        execute(study, records, observer, jobs)
     finally:
         observer.stopped()
-    entries = summarize(reported)
-    for ending, text in tables(study, entries).items():
-        (folder / f"table.{ending}").write_text(text, encoding="utf-8")
-    (folder / "summary.json").write_text(_summary(study, entries), encoding="utf-8")
-    draw_curves(reported, folder)
+        entries = _write(study, records, folder)
+    return entries
+
+
+def _write(study: Study, records: Records, folder: Path) -> list[Entry]:
+    """Write the tables and pictures of what is there."""
+    runs = reported(study, records)
+    entries = summarize(runs)
+    if entries:
+        for ending, text in tables(study, entries).items():
+            (folder / f"table.{ending}").write_text(text, encoding="utf-8")
+        (folder / "summary.json").write_text(_summary(study, entries), encoding="utf-8")
+        draw_curves(runs, folder)
     return entries
 
 
@@ -72,7 +84,9 @@ def _is_study(folder: Path) -> bool:
 def _summary(study: Study, entries: Sequence[Entry]) -> str:
     content = {
         "title": study.title,
-        "caption": caption(study),
+        "caption": caption(study, entries),
+        "versions": {"python": platform.python_version(), **versions()},
+        "machine": f"{os.cpu_count()} cores, {platform.system()}, {platform.machine()}",
         "entries": [
             {
                 **entry.cell.name,

@@ -62,9 +62,7 @@ def check(study: Study, observer: StudyObserver | None = None) -> int:
     return runs
 
 
-def execute(
-    study: Study, records: Records, observer: StudyObserver, jobs: int = 1
-) -> dict[Cell, list[Record]]:
+def execute(study: Study, records: Records, observer: StudyObserver, jobs: int = 1) -> None:
     """Make all runs of a study that are not in ``records``.
 
     First every grid is run with the tuning seed; then the best point on dev of each runs with the
@@ -76,9 +74,6 @@ def execute(
       observer: Hears of each.
       jobs: Processes, each with its share of the cores.
 
-    Returns:
-      The records of each cell's reported runs.
-
     Raises:
       ValueError: ``jobs`` < 1.
     """
@@ -89,13 +84,21 @@ def execute(
         tuning = {cell: _tuning(study, cell) for cell in cells}
         grids = [run for runs in tuning.values() if len(runs) > 1 for run in runs]
         _make(grids, records, observer, pool)
-        reported = {
-            cell: _reporting(study, best_of(runs, records)) for cell, runs in tuning.items()
-        }
-        seeds = range(max(map(len, reported.values())))
-        by_seed = [runs[i] for i in seeds for runs in reported.values() if i < len(runs)]
+        chosen = [_reporting(study, best_of(runs, records)) for runs in tuning.values()]
+        seeds = range(max(map(len, chosen)))
+        by_seed = [runs[i] for i in seeds for runs in chosen if i < len(runs)]
         _make(by_seed, records, observer, pool)
-    return {cell: [records[run.key] for run in runs] for cell, runs in reported.items()}
+
+
+def reported(study: Study, records: Records) -> dict[Cell, list[Record]]:
+    """The records of each cell's reported runs, as far as they are made."""
+    found: dict[Cell, list[Record]] = {}
+    for cell in study.cells():
+        tuning = _tuning(study, cell)
+        if len(tuning) == 1 or all(run.key in records for run in tuning):
+            runs = _reporting(study, best_of(tuning, records))
+            found[cell] = [records[run.key] for run in runs if run.key in records]
+    return found
 
 
 def best_of(runs: Sequence[Run], records: Records) -> Run:

@@ -21,11 +21,16 @@ def tables(study: Study, entries: Sequence[Entry]) -> dict[str, str]:
     return {ending: _text(study, entries, form) for ending, form in _FORMATS.items()}
 
 
-def caption(study: Study) -> str:
+def caption(study: Study, entries: Sequence[Entry]) -> str:
     """What the table's figures are."""
+    of_chance = [e for e in entries if study.methods[e.cell.method].baseline != "zero-shot"]
+    fewest = min((len(entry.scores) for entry in of_chance), default=len(study.seeds))
+    seeds = f"{len(study.seeds)} seeds"
+    if fewest < len(study.seeds):
+        seeds = f"{fewest} to {seeds} (the study is not finished)"
     chosen = "the step that did best on dev" if study.report == "best" else "the last step"
     return (
-        f"Test score in percent of {chosen}, mean ± standard error over {len(study.seeds)} seeds, "
+        f"Test score in percent of {chosen}, mean ± standard error over {seeds}, "
         f"at {study.forward_passes} forward passes a run (a backward pass counts as two); settings "
         f"chosen on dev with a seed of their own. Bold: better than every other of its column, "
         "each by Welch's t-test at 5%."
@@ -37,7 +42,7 @@ def _text(study: Study, entries: Sequence[Entry], form: _Format) -> str:
     for model in study.models:
         of_model = [entry for entry in entries if entry.cell.model == model]
         if of_model:
-            title = f"{study.title}: {model}. {caption(study)}"
+            title = f"{study.title}: {model}. {caption(study, entries)}"
             header = ["method", "adapter", *study.tasks]
             rows = _rows(study, of_model, form)
             parts.append(form.table(form.plain(title), [form.plain(h) for h in header], rows))
