@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from zojax.training import AdapterConfig, DataConfig, FinetuneConfig, HyperParameters, load_config
+from zojax.training._config import AdapterName
 from zojax.training._optimizer import DEFAULTS, WITH_ADAPTER, resolve
 from zojax.training._run_folder import RunFolder, output_folder
 
@@ -63,6 +64,13 @@ def test_adapters_have_defaults_of_their_own(adapter: str):
     # For the others nothing is known.
     other = resolve(FinetuneConfig(optimizer="zo_adam", tuned=tuned)).hyper
     assert other == resolve(FinetuneConfig(optimizer="zo_adam")).hyper
+
+
+@pytest.mark.parametrize("adapter", ["virtual_tokens", "head"])
+def test_what_has_no_layers_is_not_tuned_layer_by_layer(adapter: AdapterName):
+    config = FinetuneConfig(optimizer="zo_sgd_blockwise", tuned=AdapterConfig(adapter))
+    with pytest.raises(ValueError, match=f"layer by layer, and adapter {adapter} has none. Take"):
+        resolve(config)
 
 
 def test_foreign_settings_are_refused():

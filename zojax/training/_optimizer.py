@@ -73,6 +73,7 @@ WITH_ADAPTER: Mapping[AdapterName, Mapping[str, float]] = {
     "head": {"learning_rate": 3e-4, "eps": 1e-3},
 }
 WITH_ADAPTER_OPTIMIZERS: tuple[OptimizerName, ...] = ("zo_adamu", "mezo")
+_WITHOUT_LAYERS: tuple[AdapterName, ...] = ("virtual_tokens", "head")
 
 
 class Optimizer(NamedTuple):
@@ -95,9 +96,16 @@ def resolve(config: FinetuneConfig) -> FinetuneConfig:
     """Fill the optimizer's defaults in, those for the adapter where there is one.
 
     Raises:
-      ValueError: A setting is given that the optimizer does not take.
+      ValueError: A setting is given that the optimizer does not take, or an adapter that it cannot
+        tune.
     """
-    defaults = defaults_of(config.optimizer, config.tuned.adapter)
+    adapter = config.tuned.adapter
+    if config.optimizer == "zo_sgd_blockwise" and adapter in _WITHOUT_LAYERS:
+        raise ValueError(
+            f"finetune: zo_sgd_blockwise tunes layer by layer, and adapter {adapter} has none. Take "
+            "lora, prefix or no adapter, or another optimizer."
+        )
+    defaults = defaults_of(config.optimizer, adapter)
     given = {k: v for k, v in dataclasses.asdict(config.hyper).items() if v is not None}
     foreign = sorted(given.keys() - defaults.keys())
     if foreign:
