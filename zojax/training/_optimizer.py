@@ -102,8 +102,8 @@ def resolve(config: FinetuneConfig) -> FinetuneConfig:
     adapter = config.tuned.adapter
     if config.optimizer == "zo_sgd_blockwise" and adapter in _WITHOUT_LAYERS:
         raise ValueError(
-            f"finetune: zo_sgd_blockwise tunes layer by layer, and adapter {adapter} has none. Take "
-            "lora, prefix or no adapter, or another optimizer."
+            f"finetune: zo_sgd_blockwise tunes layer by layer, and adapter {adapter} has none. "
+            "Take lora, prefix or no adapter, or another optimizer."
         )
     defaults = defaults_of(config.optimizer, adapter)
     given = {k: v for k, v in dataclasses.asdict(config.hyper).items() if v is not None}
