@@ -25,8 +25,8 @@ from zojax.training import AdapterConfig, DataConfig, FinetuneConfig, HyperParam
 
 # Optimizer, adapter, forward passes of a step, learning rates.
 METHODS = {
-    "MeZO": ("mezo", "none", 2, (1e-5, 3e-5, 1e-4)),
-    "ZO-AdaMU": ("zo_adamu", "none", 2, (1e-5, 3e-5, 1e-4)),
+    "MeZO": ("mezo", "none", 2, (3e-5, 1e-4, 3e-4)),
+    "ZO-AdaMU": ("zo_adamu", "none", 2, (3e-5, 1e-4, 3e-4)),
     "Adam, LoRA": ("adam", "lora", 3, (3e-4, 1e-3, 3e-3)),
 }
 RUNS = _record.RESULTS / "smollm2_runs.jsonl"
