@@ -54,16 +54,16 @@ def _measured(config: FinetuneConfig) -> dict[str, Any]:
         raise KeyboardInterrupt
     lines = [json.loads(line) for line in metrics]
     last = lines[-1]
-    measured = [line for line in lines if "dev_accuracy" in line]
+    metric = "dev_f1" if "dev_f1" in last else "dev_accuracy"
     return {
         "forward_passes": last["forward_passes"],
         "zero_shot": result.zero_shot.metric,
-        "dev": last.get("dev_f1", last["dev_accuracy"]),
+        "dev": last[metric],
         "dev_loss": last["dev_loss"],
         "tuned": result.tuned.metric,
         "best": result.best.metric,
         "best_step": result.best_step,
-        "dev_curve": [[line["step"], line["dev_accuracy"]] for line in measured],
+        "dev_curve": [[line["step"], line[metric]] for line in lines if metric in line],
         "seconds": round(result.seconds["total"], 1),
         "seconds_in_steps": round(result.seconds["steps"], 1),
     }
