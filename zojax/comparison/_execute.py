@@ -143,9 +143,9 @@ class _Pool:
 
     def __init__(self, jobs: int, cache: str) -> None:
         self._pool = None
-        self._cache_before: str | None = jax.config.values["jax_compilation_cache_dir"]
+        self._settings_before = {name: jax.config.values[name] for name in _cached_in(cache)}
         if jobs == 1:
-            _use_cache(cache)
+            _configure(_cached_in(cache))
             return
         context = multiprocessing.get_context("spawn")
         number = context.Value("i", 0)
@@ -158,7 +158,7 @@ class _Pool:
 
     def __exit__(self, *_: object) -> None:
         if self._pool is None:
-            _use_cache(self._cache_before)
+            _configure(self._settings_before)
         else:
             self._pool.shutdown(cancel_futures=True)
 
@@ -180,7 +180,7 @@ def _start_worker(number: Any, jobs: int, cache: str) -> None:
     if hasattr(os, "sched_setaffinity"):  # XLA makes as many threads as there are cores to have
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cores[place % jobs :: jobs] or cores)
-    _use_cache(cache)
+    _configure(_cached_in(cache))
 
 
 def _end_with_parent() -> None:
@@ -191,9 +191,17 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _use_cache(folder: str | None) -> None:
-    """Keep compiled programs in ``folder``: the runs of a grid share theirs."""
-    jax.config.update("jax_compilation_cache_dir", folder)
+def _cached_in(folder: str) -> dict[str, Any]:
+    """Settings of jax that keep all compiled programs in ``folder``: a grid's runs share most."""
+    return {
+        "jax_compilation_cache_dir": folder,
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+    }
+
+
+def _configure(settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        jax.config.update(name, value)
     compilation_cache.reset_cache()
 
 
