@@ -49,7 +49,7 @@ class Heard(StudyObserver):
         self.runs: list[tuple[str, str, int, Any]] = []
         self.total = 0
 
-    def planned(self, study: Any, records: Records, runs: int) -> None:
+    def planned(self, study: Any, runs: int) -> None:
         self.total = runs
 
     def ended(self, run: Run, record: Record) -> None:
@@ -269,18 +269,46 @@ def test_the_command(
     assert "zojax: load_study: there is no file" in capsys.readouterr().err
 
 
-def test_the_table_on_a_terminal_fills(path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_runs_of_an_older_choice_are_not_counted(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    from zojax.cli._compare import LiveTable
+
+    better = {("mezo", stage, 1e-1): 0.9 for stage in ("tune", "report")}
+    no_runs(monkeypatch, better)
+    folder = path.parent / "out"
+    assert main(["compare", str(path), f"--output={folder}"]) == 0
+    path.write_text(path.read_text().replace("[1e-3, 1e-2]", "[1e-3, 1e-2, 1e-1]"))
+    capsys.readouterr()
+    assert main(["compare", str(path), f"--output={folder}"]) == 0
+    printed = capsys.readouterr().out
+    assert "2 of the runs were made before" in printed  # of the grid
+    assert "3 of the runs were made before" in printed  # zero-shot, and Adam with two seeds
+    assert "[8/8, 0 h 00 min left]" in printed
+    table = LiveTable()
+    monkeypatch.setattr(table, "_live", Silent())
+    compare(load_study(path), folder, observer=table)
+    drawn = drawing(table)
+    assert "90.0 (2)" in drawn
+    assert "(4)" not in drawn
+
+
+def drawing(table: Any) -> str:
     from rich.console import Console
 
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(table._draw())
+    return console.export_text()
+
+
+def test_the_table_on_a_terminal_fills(path: Path, monkeypatch: pytest.MonkeyPatch):
     from zojax.cli._compare import LiveTable
 
     no_runs(monkeypatch)
     table = LiveTable()
     monkeypatch.setattr(table, "_live", Silent())
     compare(load_study(path), path.parent / "out", observer=table)
-    console = Console(width=200, record=True, file=io.StringIO())
-    console.print(table._draw())  # pyright: ignore[reportPrivateUsage]
-    drawn = console.export_text()
+    drawn = drawing(table)
     assert "50.0 (1)" in drawn
     assert drawn.count("50.0 (2)") == 2
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zojax.cli._arguments import CompareArguments
-from zojax.comparison import Record, Records, Run, Study, StudyObserver, check, compare, load_study
+from zojax.comparison import Record, Run, Study, StudyObserver, check, compare, load_study
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -50,11 +51,17 @@ class Lines(StudyObserver):
         """Print what begins now."""
         self.line(f"{message} ...")
 
-    def planned(self, study: Study, records: Records, runs: int) -> None:
+    def planned(self, study: Study, runs: int) -> None:
         """Print how many runs there are."""
-        self._study, self._runs, self._done = study, runs, len(records)
+        self._study, self._runs = study, runs
         self._start = time.perf_counter()
-        self.line(f"{study.title}: {runs} runs, {len(records)} records are here already")
+        self.line(f"{study.title}: {runs} runs")
+
+    def found(self, made: Sequence[tuple[Run, Record]]) -> None:
+        """Print how many are here already."""
+        self._done += len(made)
+        if made:
+            self.line(f"{len(made)} of the runs were made before")
 
     def ended(self, run: Run, record: Record) -> None:
         """Print what a run came to."""
@@ -96,26 +103,31 @@ class LiveTable(Lines):
         else:
             super().line(text)
 
-    def planned(self, study: Study, records: Records, runs: int) -> None:
-        """Draw the table with what is there."""
-        super().planned(study, records, runs)
-        for record in records:
-            self._take(record)
+    def planned(self, study: Study, runs: int) -> None:
+        """Draw the empty table."""
+        super().planned(study, runs)
         self._live.start()
         self._live.update(self._draw())
 
+    def found(self, made: Sequence[tuple[Run, Record]]) -> None:
+        """Draw the table with what is there."""
+        for run, record in made:
+            self._take(run, record)
+        super().found(made)
+
     def ended(self, run: Run, record: Record) -> None:
         """Draw the table with what is new."""
-        self._take(record)
+        self._take(run, record)
         super().ended(run, record)
 
     def stopped(self) -> None:
         """Leave the table as it is."""
         self._live.stop()
 
-    def _take(self, record: Record) -> None:
-        if record["stage"] == "report":
-            place = tuple(record[key] for key in ("model", "method", "adapter", "task"))
+    def _take(self, run: Run, record: Record) -> None:
+        if run.stage == "report":
+            cell = run.cell
+            place = (cell.model, cell.method, cell.adapter, cell.task)
             self._scores.setdefault(place, []).append(record["test"])
 
     def _draw(self) -> Group:

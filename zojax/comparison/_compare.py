@@ -56,7 +56,7 @@ def compare(
     runs = check(study, observer)
     folder.mkdir(parents=True, exist_ok=True)
     records = Records(folder / RUNS)
-    observer.planned(study, records, runs)
+    observer.planned(study, runs)
     try:
         execute(study, records, observer, jobs)
     finally:

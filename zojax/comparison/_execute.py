@@ -28,8 +28,11 @@ class StudyObserver:
     def status(self, message: str) -> None:
         """Hear a line about what begins now."""
 
-    def planned(self, study: Study, records: Records, runs: int) -> None:
-        """Hear how many runs the study has; those that are made are in the records."""
+    def planned(self, study: Study, runs: int) -> None:
+        """Hear how many runs the study has."""
+
+    def found(self, made: Sequence[tuple[Run, Record]]) -> None:
+        """Hear which of the next runs are in the records already."""
 
     def ended(self, run: Run, record: Record) -> None:
         """Hear what a run came to; it is in the records."""
@@ -206,6 +209,7 @@ def _configure(settings: dict[str, Any]) -> None:
 
 
 def _make(runs: Sequence[Run], records: Records, observer: StudyObserver, pool: _Pool) -> None:
+    observer.found([(run, records[run.key]) for run in runs if run.key in records])
     missing = {run.key: run for run in runs if run.key not in records}
     for run, record in pool.measure(list(missing.values())):
         records.add(record)
