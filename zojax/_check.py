@@ -80,7 +80,8 @@ def typed_key(where: str, key: KeyLike) -> Callable[[], Array]:
     if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         if key.shape != ():
             raise ValueError(f"{where}: key must be one key, got an array of shape {key.shape}.")
-        data, impl = np.asarray(jax.random.key_data(key)), jax.random.key_impl(key)
+        with jax.ensure_compile_time_eval():  # a factory may be called while jit traces
+            data, impl = np.asarray(jax.random.key_data(key)), jax.random.key_impl(key)
         return lambda: jax.random.wrap_key_data(jnp.array(data), impl=impl)
     raise TypeError(
         f"{where}: key must be a typed key or an int seed, got {key!r}. Write jax.random.key(0), "

@@ -167,7 +167,7 @@ def test_composes_with_wrappers_and_schedules():
     np.testing.assert_array_equal(updates["b"], jnp.zeros(3))
 
     injected = optax.inject_hyperparams(zojax.mezo, static_args=("key", "num_queries"))(
-        learning_rate=1e-2, eps=schedule, key=0
+        learning_rate=1e-2, eps=schedule, key=jax.random.key(0)
     )
     state = injected.init(X)
     _, state = jax.jit(lambda s: injected.update(None, s, X, value_fn=quadratic))(state)

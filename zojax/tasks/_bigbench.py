@@ -17,8 +17,8 @@ from zojax.tasks._splits import Examples, fixed_splits
 from zojax.tasks._task import Sizes, Task
 
 _HOW = (
-    "pip download --no-deps --no-binary :all: bigbench==1.0.0, unpack it, and set ZOJAX_BIGBENCH "
-    "to its folder"
+    "with pip < 26.3, pip download --no-deps --no-binary :all: bigbench==1.0.0, unpack it, and "
+    "set ZOJAX_BIGBENCH to its folder"
 )
 _VERDICTS = ("True", "False", "Neither")
 
@@ -47,6 +47,18 @@ def _social_iqa() -> dict[str, Examples]:
         text = " ".join(row["input"].split())
         examples.append(Example(text, right, choices=tuple(scores)))
     return fixed_splits(examples, dev=250, test=500, group=lambda example: example.text)
+
+
+def _hyperbaton() -> dict[str, Examples]:
+    """Read pairs of phrases: the same words in their usual order and in another."""
+    examples: list[Example] = []
+    for row in _rows("hyperbaton"):
+        # Which sentence has the correct adjective order: a " gold old ring " b " old gold ring " ?
+        question, first, _, second, _ = row["input"].split('"')
+        right = list(row["target_scores"].values()).index(1)
+        question = question.partition(":")[0]
+        examples.append(Example(question, right, choices=(first.strip(), second.strip())))
+    return fixed_splits(examples, dev=1000, test=1000)
 
 
 def _disfl_qa() -> dict[str, Examples]:
@@ -97,6 +109,14 @@ BIGBENCH_TASKS = (
         masked_template="{text} Answer: {label}.",
         sizes=Sizes(train=6000),
         source=_social_iqa,
+    ),
+    Task(
+        name="bigbench-hyperbaton",
+        kind="multiple_choice",
+        template="{text}: {label}",
+        masked_template="{text}: {label}.",
+        sizes=Sizes(train=6000),
+        source=_hyperbaton,
     ),
     Task(
         name="bigbench-disfl-qa",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 import zojax
@@ -133,15 +135,32 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
         settings["mask"] = _matrices
     if config.optimizer in ("adam", "sgd"):
         build = optax.adamw if config.optimizer == "adam" else _sgd
-        return Optimizer(build(rate, **settings), False, forward_passes, False, ())
+        tx = _with_rate_in_state(partial(build, **settings), rate)
+        return Optimizer(tx, False, forward_passes, False, ())
     fields = _fields(config.optimizer, settings, params)
     settings["key"] = jax.random.key(config.seed) if key is None else key
     settings["direction"] = _DIRECTIONS[settings["direction"]]()
     if "phases" in settings:
         settings["phases"] = _phases(settings["phases"], config.steps)
     in_place = settings["evaluation"] == "in_place"
-    tx = getattr(zojax, config.optimizer)(rate, **settings)
+    build = partial(getattr(zojax, config.optimizer), **settings)
+    # An update outside jit keeps what it has compiled in the transformation itself.
+    tx = build(rate) if in_place else _with_rate_in_state(build, rate)
     return Optimizer(tx, True, forward_passes, in_place, fields)
+
+
+def _with_rate_in_state(
+    build: Callable[[Any], optax.GradientTransformationExtraArgs], rate: optax.ScalarOrSchedule
+) -> optax.GradientTransformationExtraArgs:
+    """Keep a constant learning rate in the state: runs that differ in it share their programs."""
+    tx = build(rate)  # checks the rate, which nothing does once it is traced
+    if callable(rate):
+        return tx
+
+    def with_rate(learning_rate: Any) -> optax.GradientTransformationExtraArgs:
+        return build(learning_rate)
+
+    return optax.inject_hyperparams(with_rate, hyperparam_dtype=jnp.float32)(rate)  # pyright: ignore[reportReturnType]
 
 
 def _forward_passes(optimizer: OptimizerName, settings: Mapping[str, Any], params: Any) -> int:
