@@ -6,7 +6,7 @@ import dataclasses
 import json
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -70,6 +70,17 @@ def test_the_configuration_of_a_run_repeats_it(mezo_run: Result, tmp_path: Path)
     )
     models = [zojax.models.load(run.model_folder).params for run in (again, mezo_run)]
     jax.tree.map(np.testing.assert_array_equal, *models)
+
+
+@pytest.mark.parametrize("report", ["best", "last"])
+def test_only_what_is_reported_is_measured(
+    report: Literal["best", "last"], mezo_run: Result, base: FinetuneConfig, tmp_path: Path
+):
+    result = finetune(dataclasses.replace(base, output=tmp_path / "run"), report=report)
+    assert result.zero_shot is None
+    expected = {"best": (None, mezo_run.best), "last": (mezo_run.tuned, None)}
+    assert (result.tuned, result.best) == expected[report]
+    assert json.loads((result.folder / "results.json").read_text())["test"]["zero_shot"] is None
 
 
 def test_a_saved_run_measures_the_same(mezo_run: Result):

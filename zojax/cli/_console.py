@@ -48,7 +48,8 @@ class Console(Observer):
     def report(self, result: Result) -> None:
         """Print what a run came to."""
         self.line("")
-        self.line(_scores("zero-shot", result.zero_shot))
+        if result.zero_shot is not None:
+            self.line(_scores("zero-shot", result.zero_shot))
         if result.tuned is None or result.best is None:
             self.line(
                 f"interrupted after step {result.steps}: the model and the metrics so far are "

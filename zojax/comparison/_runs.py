@@ -142,7 +142,7 @@ def changed(settings: Any) -> dict[str, Any]:
 
 
 def _tuned(config: FinetuneConfig, report: Literal["best", "last"]) -> Record:
-    result = finetune(config)
+    result = finetune(config, report=report)
     scores = result.best if report == "best" else result.tuned
     if scores is None:
         raise KeyboardInterrupt  # finetune has ended early, and quietly
@@ -159,7 +159,6 @@ def _tuned(config: FinetuneConfig, report: Literal["best", "last"]) -> Record:
         "forward_passes": result.steps * passes,
         "dev": _metric(chosen),
         "dev_loss": chosen["dev_loss"],
-        "zero_shot": result.zero_shot.metric,
         "test": scores.metric,
         "best_step": result.best_step,
         "seconds": round(result.seconds["total"], 1),

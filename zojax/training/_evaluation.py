@@ -124,3 +124,22 @@ def evaluate(totals: CompiledTotals, params: Params, examples: Measured) -> Scor
         return scores
     mean_f1, mean_match = totals.of_answers(params, examples.prompts)
     return scores._replace(f1=mean_f1, exact_match=mean_match)
+
+
+class ScoresByStep:
+    """Measures the parameters of a run's steps on the same examples, those of a step once.
+
+    Args:
+      totals: Measures batches.
+      examples: At least one.
+    """
+
+    def __init__(self, totals: CompiledTotals, examples: Measured) -> None:
+        self._totals, self._examples = totals, examples
+        self._known: dict[int, Scores] = {}
+
+    def of(self, step: int, params: Params) -> Scores:
+        """Measure ``params``, which are those after ``step``."""
+        if step not in self._known:
+            self._known[step] = evaluate(self._totals, params, self._examples)
+        return self._known[step]

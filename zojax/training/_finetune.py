@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from zojax.parallel._spread import Spread
 from zojax.training._best import Best, to_host
@@ -17,7 +17,7 @@ from zojax.training._checkpoints import require_orbax
 from zojax.training._config import FinetuneConfig
 from zojax.training._curve import require_matplotlib
 from zojax.training._data import load_data
-from zojax.training._evaluation import CompiledTotals, Scores, dev_metrics, evaluate
+from zojax.training._evaluation import CompiledTotals, Scores, ScoresByStep, dev_metrics, evaluate
 from zojax.training._identity import header_of
 from zojax.training._lock import FolderLock
 from zojax.training._observer import Observer
@@ -50,7 +50,8 @@ class Result:
       best_step: The step whose parameters did best on dev; 0 for those it began with.
       skipped: Steps whose loss or slopes were not finite.
       signal: The number of the signal that ended the run early; 0 if it was none.
-      zero_shot: Test scores before the first step.
+      zero_shot: Test scores before the first step. Like the next two, None where ``report`` left
+        them out.
       tuned: Test scores after the last step; None for an interrupted run.
       best: Test scores of the parameters of ``best_step``; None for an interrupted run.
       seconds: Where the time went: ``total``, and of it ``load``, ``compile``, ``steps``.
@@ -62,13 +63,18 @@ class Result:
     best_step: int
     skipped: int
     signal: int
-    zero_shot: Scores
+    zero_shot: Scores | None
     tuned: Scores | None
     best: Scores | None
     seconds: dict[str, float]
 
 
-def finetune(config: FinetuneConfig, observer: Observer | None = None) -> Result:
+def finetune(
+    config: FinetuneConfig,
+    observer: Observer | None = None,
+    *,
+    report: Literal["all", "best", "last"] = "all",
+) -> Result:
     """Fine-tune a model, measure it, and write a run folder.
 
     The folder has ``config.json`` (all that is needed to run it again), ``metrics.jsonl``,
@@ -80,6 +86,8 @@ def finetune(config: FinetuneConfig, observer: Observer | None = None) -> Result
     Args:
       config: What to do.
       observer: Hears how it goes.
+      report: Which parameters to measure on test: those before the first step, after the last and
+        of the best step on dev, or one of the last two alone. Many test examples take long.
 
     Returns:
       Test scores of the zero-shot, the tuned and the best parameters.
@@ -124,8 +132,11 @@ def finetune(config: FinetuneConfig, observer: Observer | None = None) -> Result
 
         totals = CompiledTotals(data.task, observer.status, spread)
         observer.status(f"measuring {config.model} before the first step")
-        zero_shot = evaluate(totals, params, data.test)
-        observer.measured("zero-shot", zero_shot)
+        on_test = ScoresByStep(totals, data.test)
+        zero_shot = None
+        if report == "all":
+            zero_shot = on_test.of(0, params)
+            observer.measured("zero-shot", zero_shot)
         training = Training(config, tuned, data, optimizer, totals, observer, spread)
         dev = training.measure(params)
         if not run.read_metrics():
@@ -144,10 +155,10 @@ def finetune(config: FinetuneConfig, observer: Observer | None = None) -> Result
         tuned_scores = best_scores = None
         if not ending.signal:
             observer.status("measuring the tuned model")
-            tuned_scores = evaluate(totals, last.params, data.test)
-            best_scores = zero_shot if best.step == 0 else tuned_scores
-            if best_is_new:
-                best_scores = evaluate(totals, spread.replicated(best_params), data.test)
+            if report != "best":
+                tuned_scores = on_test.of(last.step, last.params)
+            if report != "last":
+                best_scores = on_test.of(best.step, spread.replicated(best_params))
         result = Result(
             folder=folder,
             model_folder=folder / TUNED,
