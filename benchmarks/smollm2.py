@@ -58,6 +58,21 @@ def main() -> None:
         "and computation are float32, directions random signs, prompts at most 48 tokens.",
     )
     print(f"written: {path}")
+    path = _record.write(
+        "smollm2_dev",
+        "SmolLM2-135M on Rotten Tomatoes: accuracy on dev over forward passes",
+        [
+            {
+                "run": f"{run['method']}, {run['learning_rate']:.0e}",
+                "forward passes": step * METHODS[run["method"]][2],
+                "dev, percent": round(100 * dev, 1),
+            }
+            for run in runs
+            for step, dev in run["dev_curve"]
+        ],
+        "The runs of the table of test accuracies, by method and learning rate.",
+    )
+    print(f"written: {path}")
 
 
 def _run(name: str, passes: int, rate: float, evaluations: int, test_size: int) -> dict[str, Any]:
