@@ -6,6 +6,7 @@ import dataclasses
 import json
 import statistics
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,25 @@ from zojax.training import FinetuneConfig, NonFiniteLossError, finetune
 
 
 def run(records: Path, key: dict[str, Any], config: FinetuneConfig) -> dict[str, Any]:
-    """The record of a run: of an earlier one, or of one made now.
+    """The record of a run, whose output folder is not kept; see :func:`once`."""
+    return once(records, key, lambda: _measured(config))
+
+
+def once(
+    records: Path, key: dict[str, Any], measure: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """The record of what was measured before, or is measured now.
 
     Args:
-      records: JSON lines, one for each finished run.
-      key: What tells the run from the others; the record begins with it.
-      config: The run; its output folder is not kept.
+      records: JSON lines, one for each measurement.
+      key: What tells it from the others; the record begins with it.
+      measure: Makes the rest of the record.
     """
     for line in records.read_text(encoding="utf-8").splitlines() if records.is_file() else []:
         record = json.loads(line)
         if key.items() <= record.items():
             return record
-    record = key | _measured(config)
+    record = key | measure()
     records.parent.mkdir(exist_ok=True)
     with records.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
