@@ -6,8 +6,8 @@ two. Each method tries three learning rates for a fifth of the steps, and goes t
 the start with the one whose dev loss was lowest. Where the loss on dev ends higher than after that
 fifth, the rate was too large for so many steps, and the next lower one goes the whole way too.
 
-The label words' logits differ by a constant that has nothing to do with the film, so zero-shot
-accuracy is measured a second time with a threshold for that difference, the best one on dev.
+The untuned model prefers one of the label words whatever the film, so zero-shot accuracy is
+measured a second time with a threshold for the difference of their logits, the best one on dev.
 
 Every finished run is a line of ``results/smollm2_runs.jsonl``; run again, the script goes on from
 there.

@@ -83,6 +83,12 @@ def test_only_what_is_reported_is_measured(
     assert json.loads((result.folder / "results.json").read_text())["test"]["zero_shot"] is None
 
 
+def test_a_report_of_something_else_is_refused(base: FinetuneConfig, tmp_path: Path):
+    with pytest.raises(ValueError, match=r"finetune: report must be one of .*, got 'worst'"):
+        finetune(dataclasses.replace(base, output=tmp_path / "run"), report="worst")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_saved_run_measures_the_same(mezo_run: Result):
     assert evaluate_run(mezo_run.folder)["tuned"] == mezo_run.tuned
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from zojax import _check
 from zojax.parallel._spread import Spread
 from zojax.training._best import Best, to_host
 from zojax.training._checkpoints import require_orbax
@@ -101,6 +102,7 @@ def finetune(
         or has another base model.
     """
     begin = time.perf_counter()
+    _check.one_of("finetune", "report", report, ("all", "best", "last"))
     observer = observer or Observer()
     require_matplotlib()
     require_orbax()
