@@ -100,6 +100,9 @@ def test_a_study_is_run_and_written_and_not_run_again(path: Path):
     assert by_method["adam"]["steps"] == 2
     assert [point[0] for point in by_method["mezo"]["curve"]] == [0, 4, 8]
     assert max(point[2] for point in by_method["mezo"]["curve"]) == by_method["mezo"]["dev"]
+    # What chooses has not looked at test.
+    assert {record["stage"] for record in records if "test" not in record} == {"tune"}
+    assert {record["stage"] for record in records if "test" in record} == {"report"}
     assert {p.suffix for p in folder.iterdir()} == {
         ".jsonl",
         ".md",
@@ -233,6 +236,8 @@ def test_a_folder_of_something_else_is_left_alone(path: Path):
         "{",
         '{"key": "b"}',
         '{"key": "b", "point": {}, "dev": NaN, "test": 0.5}',
+        '{"key": "b", "stage": "report", "point": {}, "dev": 0.5}',
+        '{"key": "b", "stage": "tune", "point": {}, "test": 0.5}',
         '{"key": "b", "point": {}, "dev": 0.5, "test": 70}',
         '{"key": "b", "point": {}, "dev": 0.5, "test": 0.5, "curve": [[1, 2]]}',
         '{"key": 1, "point": {}, "dev": 0.5, "test": 0.5}',

@@ -68,12 +68,13 @@ def _check(record: dict[str, Any]) -> None:
     if not isinstance(record["key"], str) or not isinstance(record["point"], dict):
         raise TypeError("its key must be a string, its point a table")
     curve = record.get("curve", [])
-    numbers = [record["dev"], record["test"], record.get("dev_loss", 0.0)]
+    judged = ("dev",) if record.get("stage") == "tune" else ("dev", "test")
+    numbers = [*(record[name] for name in judged), record.get("dev_loss", 0.0)]
     if not isinstance(curve, list) or any(len(point) != 3 for point in curve):
         raise TypeError("each point of its curve must have passes, seconds and score")
     numbers += [value for point in curve for value in point]
     wrong = [value for value in numbers if not _is_number(value)]
-    if wrong or not all(0 <= record[name] <= 1 for name in ("dev", "test")):
+    if wrong or not all(0 <= record[name] <= 1 for name in judged):
         raise ValueError(f"scores must be fractions, other entries numbers, got {wrong or numbers}")
 
 

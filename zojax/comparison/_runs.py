@@ -86,19 +86,25 @@ class Run:
 
         Returns:
           What tells it from the others, the dev curve (passes, seconds, score), and scores on dev
-          and test. A run that breaks down scores 0.
+          and, where it is to be reported, on test. A run that breaks down scores 0.
         """
-        about: Record = {
+        record: Record = {
             "key": self.key,
             **self.cell.name,
             "stage": self.stage,
             "seed": self.seed,
             "point": dict(self.point),
+            **self._scores(),
         }
+        if self.stage == "tune":
+            del record["test"]  # of a single example
+        return record
+
+    def _scores(self) -> Record:
         baseline = self.cell.baseline
         if baseline is not None:
             measured = _BASELINES[baseline](self.config)
-            return about | {
+            return {
                 "steps": 0,
                 "dev": measured.dev.metric,
                 "test": measured.test.metric,
@@ -108,14 +114,9 @@ class Run:
         with tempfile.TemporaryDirectory() as folder:
             config = dataclasses.replace(self.config, output=Path(folder) / "run")
             try:
-                return about | _tuned(config, self.cell.study.report)
+                return _tuned(config, self.cell.study.report)
             except NonFiniteLossError as error:
-                return about | {
-                    "steps": config.steps,
-                    "dev": 0.0,
-                    "test": 0.0,
-                    "failed": str(error),
-                }
+                return {"steps": config.steps, "dev": 0.0, "test": 0.0, "failed": str(error)}
 
 
 def passes_of_a_step(config: FinetuneConfig) -> int:
