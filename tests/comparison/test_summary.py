@@ -72,7 +72,10 @@ def test_the_best_is_marked_only_where_every_difference_is_significant():
         ((0.9,), CLOSE, True),
         ((0.9,), (0.5,), False),
         ((0.9, 0.9), (0.5, 0.5), True),
-        ((0.9, 0.9), (0.5,), False),
+        ((0.9, 0.9), (0.5,), True),
+        (HIGH, (0.5,) * 5, True),
+        ((0.75,) * 5, CLOSE, True),
+        ((0.715,) * 5, CLOSE, False),
         ((0.9, 0.1), (0.2, 0.3), False),
     ],
 )
