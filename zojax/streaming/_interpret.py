@@ -151,11 +151,18 @@ def _gather(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[V
     shape = table.weight.shape
     rank = indices.ndim - 1
     [weights] = _bind(eqn, [table.weight, indices])
-    # The same gather over the row numbers says which rows its out-of-bounds mode has taken.
-    params = {**eqn.params, "slice_sizes": (1,) * len(shape), "fill_value": 0}
+    # The same gather over the row numbers says which rows its out-of-bounds mode has taken, and
+    # with -1 where it has taken none.
+    params = {**eqn.params, "slice_sizes": (1,) * len(shape), "fill_value": -1}
     numbers = jnp.arange(shape[0], dtype=jnp.int32).reshape((-1,) + (1,) * (len(shape) - 1))
     rows = eqn.primitive.bind(numbers, indices, **params).reshape(indices.shape[:rank])
-    return [table.viewed(perturb(weights, table.noise.rows(shape, rows), table.scale))]
+    z = table.noise.rows(shape, jnp.maximum(rows, 0))
+    taken = table.viewed(perturb(weights, z, table.scale))
+    fill = eqn.params["fill_value"]
+    if fill is None:
+        return [taken]
+    there = (rows >= 0).reshape(rows.shape + (1,) * (taken.ndim - rank))
+    return [jnp.where(there, taken, jnp.asarray(fill, taken.dtype))]
 
 
 def _takes_rows(eqn: core.JaxprEqn, table: Value) -> bool:
