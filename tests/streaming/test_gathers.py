@@ -69,9 +69,7 @@ def gathered(evaluation, table, noises):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_rows_are_those_of_a_copy(dtype, noises):
     table = (10.0 + jnp.arange(20.0)).reshape(SHAPE).astype(dtype)
-    streamed, copied = (
-        gathered(evaluation, table, noises) for evaluation in ("streamed", "copy")
-    )
+    streamed, copied = (gathered(evaluation, table, noises) for evaluation in ("streamed", "copy"))
     assert len(copied) == len(GATHERS) * len(CASTS)
     for name, rows in copied.items():
         np.testing.assert_array_equal(streamed[name], rows, name)

@@ -97,7 +97,7 @@ def forward_gradient(
         draws = Draws.at_step(direction, state.key, state.count, num_queries, params)
 
         def measure() -> Measured:
-            loss = loss_at("forward_gradient", value_fn, params, evaluation)
+            loss = loss_at("forward_gradient", value_fn, params, evaluation, differentiated=True)
 
             def slope_of(query: Array) -> tuple[Array, Array]:
                 noises = draws.query(query)

@@ -5,7 +5,8 @@ operations see no perturbed weight and are bound as they are. One that does fall
 of these that fits:
 
 - a change of shape or dtype is put off, so that the weight stays unperturbed behind it;
-- a call (jit, remat, custom_jvp, custom_vjp) is entered: only its primal function matters here;
+- a call (jit, remat, custom_jvp, custom_vjp) is entered; but where the loss is differentiated, a
+  function with a derivative of its own gets its weights perturbed just before it, and keeps it;
 - a loop or branch is rebuilt around its interpreted body; a scan over stacked layers perturbs
   one layer at a time;
 - a gather of rows perturbs the rows gathered;
@@ -56,6 +57,9 @@ CALLS = {
     "jit": "jaxpr",
 }
 
+# The calls that say how they are differentiated. Within, that is lost.
+DIFFERENTIABLE = frozenset({"custom_jvp_call", "custom_vjp_call"})
+
 
 def interpret(jaxpr: core.ClosedJaxpr, inputs: Sequence[Value], ties: Ties) -> list[Array]:
     """Runs ``jaxpr`` on ``inputs``, of which any may be perturbed weights; outputs are arrays."""
@@ -79,11 +83,14 @@ Rule: TypeAlias = Callable[[core.JaxprEqn, list[Value], Ties], Sequence[Value]]
 
 
 def _rule(eqn: core.JaxprEqn, operands: list[Value]) -> Rule:
-    if not any(isinstance(x, Perturbed) for x in operands):
+    weights = [x for x in operands if isinstance(x, Perturbed)]
+    if not weights:
         return _unperturbed
     name = eqn.primitive.name
     if name in VIEWS and len(operands) == 1:
         return _view
+    if name in DIFFERENTIABLE and any(weight.differentiated for weight in weights):
+        return _perturb
     if name in CALLS:
         return _call
     return RULES.get(name, _perturb)

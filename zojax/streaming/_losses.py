@@ -1,6 +1,7 @@
 """Losses at perturbed parameters, in three ways that see the same z."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import jax
@@ -26,7 +27,14 @@ Loss: TypeAlias = Callable[[Noises, Array | float], Array]
 EVALUATIONS = ("streamed", "copy", "in_place")
 
 
-def loss_at(where: str, value_fn: ValueFn | None, params: Any, evaluation: Evaluation) -> Loss:
+def loss_at(
+    where: str,
+    value_fn: ValueFn | None,
+    params: Any,
+    evaluation: Evaluation,
+    *,
+    differentiated: bool = False,
+) -> Loss:
     """The loss as a function of the perturbation.
 
     Args:
@@ -37,6 +45,8 @@ def loss_at(where: str, value_fn: ValueFn | None, params: Any, evaluation: Evalu
         of ``value_fn(params)``. ``"copy"`` evaluates ``value_fn`` on a perturbed copy. The copy of
         ``"in_place"`` lives outside jit in one buffer, rewritten from θ for each loss, so that
         ``value_fn`` may be any Python function.
+      differentiated: Whether the loss will be differentiated with respect to the scale. Functions
+        with a derivative of their own (``jax.custom_jvp``) then get their weights whole.
 
     Returns:
       ``loss(noises, scale)``.
@@ -50,11 +60,12 @@ def loss_at(where: str, value_fn: ValueFn | None, params: Any, evaluation: Evalu
             f"{where}: update needs value_fn, a function from params to the loss, got "
             f"{value_fn!r}. Call update(None, state, params, value_fn=...)."
         )
-    make = {"streamed": _streamed, "copy": _copy, "in_place": _in_place}[evaluation]
+    streamed = partial(_streamed, differentiated=differentiated)
+    make = {"streamed": streamed, "copy": _copy, "in_place": _in_place}[evaluation]
     return make(where, value_fn, params)
 
 
-def _streamed(where: str, value_fn: ValueFn, params: Params) -> Loss:
+def _streamed(where: str, value_fn: ValueFn, params: Params, *, differentiated: bool) -> Loss:
     leaves, tree = jax.tree.flatten(params)
 
     def flat_value_fn(*leaves: Array) -> Array:
@@ -68,7 +79,9 @@ def _streamed(where: str, value_fn: ValueFn, params: Params) -> Loss:
     def loss(noises: Noises, scale: Array | float) -> Array:
         scale = jnp.asarray(scale, jnp.float32)
         inputs = [
-            leaf if noise is None else Perturbed(leaf, noise, scale, large)
+            leaf
+            if noise is None
+            else Perturbed(leaf, noise, scale, large, differentiated=differentiated)
             for leaf, noise in zip(leaves, noises, strict=True)
         ]
         for i, vector in _perturbed_vectors(leaves, noises, scale).items():
