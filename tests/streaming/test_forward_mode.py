@@ -106,7 +106,7 @@ def test_a_function_keeps_its_own_derivative(name, direction):
 
 @pytest.mark.parametrize("evaluation", ["streamed", "copy"])
 def test_a_reverse_rule_alone_cannot_be_taken_forward(evaluation):
-    with pytest.raises(TypeError, match="forward-mode .* custom_vjp"):
+    with pytest.raises(TypeError, match=r"forward-mode .* custom_vjp"):
         estimated(lambda p: jnp.sum(X @ tripled(p["w"])), evaluation, zojax.Gaussian())
 
 
