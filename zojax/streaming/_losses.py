@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.core import Tracer
 
+from zojax._leaves import arrays
 from zojax._mesh import mesh_of
 from zojax._types import Array, Evaluation, Params, ValueFn
 from zojax.directions import LeafNoise, alone, drawn, is_vector, rounded
@@ -70,7 +71,7 @@ def loss_at(
         )
     streamed = partial(_streamed, differentiated=differentiated)
     make = {"streamed": streamed, "copy": _copy, "in_place": _in_place}[evaluation]
-    return make(lambda tree: value_and_aux(where, value_fn(tree), has_aux), params)
+    return make(lambda tree: value_and_aux(where, value_fn(tree), has_aux), arrays(params))
 
 
 Evaluated: TypeAlias = Callable[[Params], tuple[Array, Any]]
