@@ -133,7 +133,6 @@ def test_a_long_vector_is_drawn_where_it_is_used():
 
     size = 2**22
     low_rank, full = (temporary(d, size) for d in (zojax.LowRank(2), zojax.Gaussian()))
-    print(low_rank, full)
     assert low_rank < full + 4 * size / 100
 
 
