@@ -10,7 +10,6 @@ from jax import lax
 from zojax import _check
 from zojax._leaves import arrays
 from zojax._mesh import laid_out
-from zojax._leaves import arrays
 from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
 from zojax.directions import Direction, Draws, Gaussian, drawn
