@@ -5,14 +5,17 @@ from typing import Any, Unpack
 import optax
 
 from zojax import _check
+from zojax._named import speaks_for
 from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
+from zojax._optimizers._descend import descend
 from zojax._optimizers._options import SpsaOptions, scheduled
 from zojax._types import KeyLike, ScalarOrSchedule
 from zojax.estimators import spsa
 from zojax.rules import in_float32
 
 
+@speaks_for("spsa")
 def zo_adam(
     learning_rate: ScalarOrSchedule,
     eps: ScalarOrSchedule,
@@ -54,7 +57,7 @@ def zo_adam(
 
     Raises:
       ValueError, TypeError: as :func:`zojax.spsa`; ``b1`` or ``b2`` is outside [0, 1];
-        ``adam_eps`` or ``weight_decay`` is negative.
+        ``learning_rate``, ``adam_eps`` or ``weight_decay`` is negative.
 
     References:
       Kingma and Ba, 2015, arXiv:1412.6980. Zhang et al., 2024, arXiv:2402.11592.
@@ -70,5 +73,5 @@ def zo_adam(
         spsa(eps, key, **options),
         in_float32(scheduled(optax.scale_by_adam, b1=b1, b2=b2, eps=adam_eps)),
         decay("zo_adam", weight_decay, mask),
-        optax.scale_by_learning_rate(learning_rate),
+        descend("zo_adam", learning_rate),
     )

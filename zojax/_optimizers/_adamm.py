@@ -6,14 +6,17 @@ from typing import Any, Unpack
 import optax
 
 from zojax import _check
+from zojax._named import speaks_for
 from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
+from zojax._optimizers._descend import descend
 from zojax._optimizers._options import SpsaOptions, scheduled
 from zojax._types import KeyLike, ScalarOrSchedule
 from zojax.estimators import spsa
 from zojax.rules import in_float32, keep_in_box
 
 
+@speaks_for("spsa", "keep_in_box")
 def zo_adamm(
     learning_rate: ScalarOrSchedule,
     eps: ScalarOrSchedule,
@@ -62,7 +65,8 @@ def zo_adamm(
 
     Raises:
       ValueError, TypeError: as :func:`zojax.spsa`; ``b1`` or ``b2`` is outside [0, 1];
-        ``adam_eps`` or ``weight_decay`` is negative; ``lower`` exceeds ``upper``.
+        ``learning_rate``, ``adam_eps`` or ``weight_decay`` is negative; ``lower`` exceeds
+        ``upper``.
 
     References:
       Chen et al., 2019, arXiv:1910.06513, Algorithm 1.
@@ -85,6 +89,6 @@ def zo_adamm(
         spsa(eps, key, **options),
         in_float32(scheduled(amsgrad, b1=b1, b2=b2, eps=adam_eps)),
         decay("zo_adamm", weight_decay, mask),
-        optax.scale_by_learning_rate(learning_rate),
+        descend("zo_adamm", learning_rate),
         optax.identity() if unconstrained else keep_in_box(lower, upper),
     )

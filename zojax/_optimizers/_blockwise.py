@@ -2,13 +2,17 @@
 
 import optax
 
+from zojax import _check
+from zojax._named import speaks_for
 from zojax._optimizers._chain import chain
+from zojax._optimizers._descend import descend
 from zojax._types import Evaluation, KeyLike, ScalarOrSchedule
 from zojax.directions import Direction, Gaussian
 from zojax.estimators import blockwise
 from zojax.selection import Blocks
 
 
+@speaks_for("blockwise")
 def zo_sgd_blockwise(
     learning_rate: ScalarOrSchedule,
     eps: ScalarOrSchedule,
@@ -37,7 +41,7 @@ def zo_sgd_blockwise(
     Cost: as :func:`zojax.blockwise`, two forward passes for each block; no state beyond scalars.
 
     Raises:
-      ValueError, TypeError: as :func:`zojax.blockwise`.
+      ValueError, TypeError: as :func:`zojax.blockwise`; ``learning_rate`` is negative.
 
     References:
       Zhang et al., 2024, arXiv:2402.11592, Section 6.
@@ -46,6 +50,8 @@ def zo_sgd_blockwise(
       >>> import zojax
       >>> tx = zojax.zo_sgd_blockwise(learning_rate=1e-6, eps=1e-3, key=0)
     """
+    _check.non_negative("zo_sgd_blockwise", "learning_rate", learning_rate)
+    _check.flag("zo_sgd_blockwise", "in_turn", in_turn)
     return chain(
         blockwise(
             eps,
@@ -55,5 +61,5 @@ def zo_sgd_blockwise(
             direction=direction,
             evaluation=evaluation,
         ),
-        optax.scale_by_learning_rate(learning_rate),
+        descend("zo_sgd_blockwise", learning_rate),
     )

@@ -4,13 +4,16 @@ from typing import Any
 
 import optax
 
+from zojax._named import speaks_for
 from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
+from zojax._optimizers._descend import descend
 from zojax._types import KeyLike, ScalarOrSchedule
 from zojax.directions import Direction, Gaussian
 from zojax.estimators import ForwardEvaluation, forward_gradient
 
 
+@speaks_for("forward_gradient")
 def forward_gradient_sgd(
     learning_rate: ScalarOrSchedule,
     key: KeyLike,
@@ -40,7 +43,8 @@ def forward_gradient_sgd(
     Cost: as :func:`zojax.forward_gradient`; no state beyond scalars.
 
     Raises:
-      ValueError, TypeError: as :func:`zojax.forward_gradient`; ``weight_decay`` is negative.
+      ValueError, TypeError: as :func:`zojax.forward_gradient`; ``learning_rate`` or
+        ``weight_decay`` is negative.
 
     References:
       Baydin et al., 2022, arXiv:2202.08587. Zhang et al., 2024, arXiv:2402.11592.
@@ -52,5 +56,5 @@ def forward_gradient_sgd(
     return chain(
         forward_gradient(key, num_queries=num_queries, direction=direction, evaluation=evaluation),
         decay("forward_gradient_sgd", weight_decay, mask),
-        optax.scale_by_learning_rate(learning_rate),
+        descend("forward_gradient_sgd", learning_rate),
     )

@@ -4,13 +4,16 @@ from typing import Any
 
 import optax
 
+from zojax._named import speaks_for
 from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
+from zojax._optimizers._descend import descend
 from zojax._types import Difference, Evaluation, KeyLike, ScalarOrSchedule
 from zojax.directions import Direction, Gaussian
 from zojax.estimators import spsa
 
 
+@speaks_for("spsa")
 def mezo(
     learning_rate: ScalarOrSchedule,
     eps: ScalarOrSchedule,
@@ -44,7 +47,8 @@ def mezo(
     Cost: as :func:`zojax.spsa`; no state beyond scalars.
 
     Raises:
-      ValueError, TypeError: as :func:`zojax.spsa`; ``weight_decay`` is negative.
+      ValueError, TypeError: as :func:`zojax.spsa`; ``learning_rate`` or
+        ``weight_decay`` is negative.
 
     References:
       Malladi et al., 2023, arXiv:2305.17333, Algorithm 1.
@@ -75,8 +79,8 @@ def mezo(
             batched=batched,
         ),
         decay("mezo", weight_decay, mask),
-        optax.scale_by_learning_rate(learning_rate),
+        descend("mezo", learning_rate),
     )
 
 
-zo_sgd = mezo
+zo_sgd = speaks_for("mezo", name="zo_sgd")(mezo)

@@ -43,8 +43,9 @@ def conservative(*, evaluation: Evaluation = "streamed") -> optax.GradientTransf
       parameters.
 
     Raises:
-      ValueError: ``evaluation`` is unknown or ``update`` got no ``params``.
-      TypeError: ``value_fn`` is no scalar function.
+      ValueError: ``evaluation`` is unknown, ``update`` got no ``params``, or no parameter is
+        floating-point.
+      TypeError: ``value_fn`` is no scalar function, or a parameter is complex or a key.
 
     References:
       Zhang et al., 2024, arXiv:2402.11592.
@@ -56,7 +57,7 @@ def conservative(*, evaluation: Evaluation = "streamed") -> optax.GradientTransf
     _check.one_of("conservative", "evaluation", evaluation, EVALUATIONS)
 
     def init(params: Params) -> ConservativeState:
-        del params
+        _check.parameters("conservative", params)
         return ConservativeState(jnp.zeros((), jnp.float32), jnp.full((), jnp.inf, jnp.float32))
 
     def update(
@@ -75,9 +76,14 @@ def conservative(*, evaluation: Evaluation = "streamed") -> optax.GradientTransf
 
         def measure() -> Measured:
             loss = loss_at("conservative", value_fn, params, evaluation)
+            # What stays under a select before this link has a scalar for its update.
             step = [
-                GivenNoise(update) if jnp.issubdtype(update.dtype, jnp.floating) else None
-                for update in jax.tree.leaves(updates)
+                GivenNoise(jnp.broadcast_to(update, jnp.shape(parameter)))
+                if jnp.issubdtype(update.dtype, jnp.floating)
+                else None
+                for update, parameter in zip(
+                    jax.tree.leaves(updates), jax.tree.leaves(params), strict=True
+                )
             ]
             signs = jnp.array([0.0, 1.0, -1.0], jnp.float32)
             if evaluation == "in_place":
@@ -89,8 +95,8 @@ def conservative(*, evaluation: Evaluation = "streamed") -> optax.GradientTransf
 
         [sign], least = measured(meter, "sign", 1, measure)
         tried = jax.tree.map(lambda update: update * sign.astype(update.dtype), updates)
-        # Times 0, an update that is not finite is no number.
-        taken = jax.tree.map(lambda x: jnp.where(sign == 0, jnp.zeros_like(x), x), tried)
+        # Times 0, an update that is not finite is no number; and only −0.0 leaves −0.0 as it is.
+        taken = jax.tree.map(lambda x: jnp.where(sign == 0, jnp.full_like(x, -0.0), x), tried)
         return taken, ConservativeState(sign, least)
 
     return optax.GradientTransformationExtraArgs(init, update)
