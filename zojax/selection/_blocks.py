@@ -119,7 +119,7 @@ def _stack(where: str, params: Any, paths: list[str], fix: str) -> Stack:
     # One number around everything is a wrapper, such as a list of one tree.
     found = [s for s in found if len(s.numbers) > 1 or s.leaves < len(paths)]
     # What is called an embedding or a head is that, numbered or not, unless all is called so.
-    found = [s for s in found if role(s.prefix.split("/")) is None] or found
+    found = [s for s in found if role(f"{s.prefix}0".split("/")) is None] or found
     outermost = [s for s in found if not any(other.holds(s.prefix) for other in found)]
     if not outermost:
         raise ValueError(
@@ -131,7 +131,7 @@ def _stack(where: str, params: Any, paths: list[str], fix: str) -> Stack:
     chosen = max(several or outermost, key=lambda s: s.size)
     rivals = several if len(several) > 1 else _lists_inside(chosen, found)
     if rivals:
-        names = [f"{s.prefix}* ({len(s.numbers)})" for s in dict.fromkeys((chosen, *rivals))]
+        names = sorted({f"{s.prefix}* ({len(s.numbers)})" for s in (chosen, *rivals)})
         raise ValueError(
             f"{where}: the layers must be one stack of numbered parameters, got {names[:5]}. {fix}"
         )
