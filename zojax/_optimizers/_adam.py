@@ -2,6 +2,7 @@
 
 from typing import Any, Unpack
 
+import jax.numpy as jnp
 import optax
 
 from zojax import _check
@@ -71,7 +72,7 @@ def zo_adam(
     _check.non_negative("zo_adam", "adam_eps", adam_eps)
     return chain(
         spsa(eps, key, **options),
-        in_float32(scheduled(optax.scale_by_adam, b1=b1, b2=b2, eps=adam_eps)),
+        in_float32(scheduled(optax.scale_by_adam, jnp.float32, b1=b1, b2=b2, eps=adam_eps)),
         decay("zo_adam", weight_decay, mask),
         descend("zo_adam", learning_rate),
     )

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any, Unpack
 
+import jax.numpy as jnp
 import optax
 
 from zojax import _check
@@ -87,7 +88,7 @@ def zo_adamm(
     unconstrained = lower is None and upper is None
     return chain(
         spsa(eps, key, **options),
-        in_float32(scheduled(amsgrad, b1=b1, b2=b2, eps=adam_eps)),
+        in_float32(scheduled(amsgrad, jnp.float32, b1=b1, b2=b2, eps=adam_eps)),
         decay("zo_adamm", weight_decay, mask),
         descend("zo_adamm", learning_rate),
         optax.identity() if unconstrained else keep_in_box(lower, upper),
