@@ -39,7 +39,10 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
         zojax.zo_adamu(1e-2, 1e-2, 0, phases=PHASES, **o), ["matrix", "nested/0"]
     ),
     "hybrid": lambda **o: zojax.hybrid(
-        zojax.mezo(1e-2, 1e-2, 0, **o), optax.sgd(1e-2, momentum=0.9), "matrix"
+        zojax.mezo(1e-2, 1e-2, 0, **o),
+        optax.sgd(1e-2, momentum=0.9),
+        "matrix",
+        has_aux=o.get("has_aux", False),
     ),
     "on_perturbation": lambda **o: optax.chain(
         zojax.on_perturbation(optax.scale_by_adam(), 1e-1, 0, **o),
