@@ -152,6 +152,6 @@ def _check_equation(where: str, first: int, second: int, last: int) -> None:
         if second - first > 1.5 * (last - rate * (last - second)):
             raise ValueError(
                 f'{where}: phases must satisfy 4 T1 + 5 T2 >= 3 T3 for anneal="equation", whose '
-                f"{name} would turn back up past 1/2 or divide by zero, got {(first, second, last)}. "
-                f'Take a later T2, or anneal="figure".'
+                f"{name} would turn back up past 1/2 or divide by zero, got "
+                f'{(first, second, last)}. Take a later T2, or anneal="figure".'
             )
