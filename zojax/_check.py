@@ -27,7 +27,7 @@ def _number(where: str, name: str, value: Any) -> float | None:
     elif callable(value):
         return None
     # A bool is a Python number, but where a number is meant it is a mistake.
-    elif isinstance(value, numbers.Real) and not isinstance(value, bool):
+    elif not isinstance(value, bool) and isinstance(value, numbers.Real):
         return float(value)
     raise TypeError(f"{where}: {name} must be a number or a schedule of the step, got {value!r}.")
 

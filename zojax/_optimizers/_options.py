@@ -1,10 +1,9 @@
 """What named optimizers hand on, as it came, to the estimator and to optax's rules."""
 
 from collections.abc import Callable
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import optax
-from jax.typing import DTypeLike
 
 from zojax._types import Difference, Evaluation, ScalarOrSchedule
 from zojax.directions import Direction
@@ -24,7 +23,7 @@ class SpsaOptions(TypedDict, total=False):
 
 def scheduled(
     rule: Callable[..., optax.GradientTransformation],
-    dtype: DTypeLike | None = None,
+    dtype: Any = None,
     **numbers: ScalarOrSchedule,
 ) -> optax.GradientTransformation:
     """``rule(**numbers)``, of which any may be a schedule.

@@ -52,8 +52,8 @@ def adamu_schedules(
 
     with φ = 1 (α), 0.1 (β₁) and 1.5 (β₂): about 0.01, 0.13 and 0.01 at T₂ of the default phases.
     For β₂ the denominator at T₂ is :math:`\tfrac12 (3 T_2 - T_3)`, and the cosine turns back up
-    where T₂ - T₁ exceeds it. The default phases turn by 7 % of half a turn, hence to 0.01; phases
-    for which it is more than half of one, so that β₂ would end above ½ or divide by zero, are
+    where T₂ - T₁ exceeds it. With the default phases it does by 7 %, and so β₂ ends at 0.01. Phases
+    for which it does by more than a half, so that β₂ turns up past ½ or is divided by zero, are
     refused.
 
     Args:
@@ -152,6 +152,6 @@ def _check_equation(where: str, first: int, second: int, last: int) -> None:
         if second - first > 1.5 * (last - rate * (last - second)):
             raise ValueError(
                 f'{where}: phases must satisfy 4 T1 + 5 T2 >= 3 T3 for anneal="equation", whose '
-                f"{name} would end above 1/2 or divide by zero, got {(first, second, last)}. "
-                f'Take a later T2, or anneal="figure".'
+                f"{name} would turn back up past 1/2 or divide by zero, got "
+                f'{(first, second, last)}. Take a later T2, or anneal="figure".'
             )

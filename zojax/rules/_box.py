@@ -76,7 +76,7 @@ def keep_in_box(lower: Any = None, upper: Any = None) -> optax.GradientTransform
 
 def _check_bound(name: str, bound: Any) -> None:
     for leaf in jax.tree.leaves(bound):
-        number = isinstance(leaf, Real) and not isinstance(leaf, bool)
+        number = not isinstance(leaf, bool) and isinstance(leaf, Real)
         dtype: Any = getattr(leaf, "dtype", bool)
         array = jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
         if not (number or array):

@@ -7,10 +7,14 @@ from typing import Literal
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 # Words of a name: lm_head is "lm" and "head", LayerNorm "layer" and "norm".
-BEFORE = {"embed", "embedding", "embeddings", "emb", "wte", "wpe", "in", "input", "inputs"}
-BEFORE |= {"token", "tokens"}
-AFTER = {"head", "heads", "final", "last", "out", "output", "outputs", "classifier", "pooler"}
-AFTER |= {"score", "cls", "logits", "unembed"}
+BEFORE = {
+    *("embed", "embedding", "embeddings", "emb", "wte", "wpe", "token", "tokens"),
+    *("in", "input", "inputs"),
+}
+AFTER = {
+    *("head", "heads", "classifier", "pooler", "score", "cls", "logits", "unembed"),
+    *("final", "last", "out", "output", "outputs"),
+}
 # A norm by itself is the final one, but one of the embeddings has their name too.
 NORM = {"norm", "layernorm", "rmsnorm", "ln"}
 
