@@ -61,7 +61,7 @@ def mezo(
       ...     return optax.apply_updates(params, updates), state
       >>> for _ in range(200):
       ...     params, state = step(params, state)
-      >>> bool(optax.tree_utils.tree_get(state, "value") < 1e-3)
+      >>> bool(zojax.last_loss(state) < 1e-3)
       True
     """
     return chain(

@@ -11,6 +11,7 @@ from zojax import _check
 from zojax._mesh import laid_out
 from zojax._types import Array, Params, ValueFn
 from zojax.selection import Where, find_blocks, part, select, selected, whole
+from zojax.streaming import HasAux, value_and_aux
 
 
 class HybridState(NamedTuple):
@@ -21,7 +22,11 @@ class HybridState(NamedTuple):
 
 
 def hybrid(
-    zo: optax.GradientTransformation, fo: optax.GradientTransformation, split: int | Where
+    zo: optax.GradientTransformation,
+    fo: optax.GradientTransformation,
+    split: int | Where,
+    *,
+    has_aux: HasAux = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Tunes the shallow part of a model without gradients and the deep part with them.
 
@@ -31,7 +36,8 @@ def hybrid(
 
     Both updates are computed at the same θ. The gradient is taken for the deep part alone, so
     back-propagation ends where the deep part begins, and no activation of the shallow part is
-    kept for it.
+    kept for it. Where the loss or its gradient is not finite, the deep part and its optimizer's
+    state stay as they were.
 
     Args:
       zo: A zeroth-order optimizer of zojax, with its learning rate.
@@ -40,6 +46,8 @@ def hybrid(
       split: How many of the first layers ``zo`` tunes, together with the embeddings; ``fo`` tunes
         the other layers, the final norm and the head. Or what :func:`zojax.select` takes, to name
         the part that ``zo`` tunes. Embeddings tied to the head are one parameter, and shallow.
+      has_aux: Whether ``value_fn`` returns a pair (loss, aux), which ``zo`` must have been told as
+        well; the back-propagation drops aux.
 
     Returns:
       An optimizer whose ``update`` needs ``params`` and a ``value_fn`` that JAX can differentiate;
@@ -114,7 +122,7 @@ def hybrid(
         )
 
         def loss(moving: Any) -> Array:
-            return value_fn(whole(moving, deep, params))
+            return value_and_aux("hybrid", value_fn(whole(moving, deep, params)), has_aux)[0]
 
         moving = _after(part(params, deep), zo_state)
         value, gradient = jax.value_and_grad(loss)(moving)
@@ -123,6 +131,13 @@ def hybrid(
             state.fo,
             moving,
             **{**extra_args, "value": value, "grad": gradient, "value_fn": loss},
+        )
+        usable = jnp.isfinite(value) & jnp.isfinite(optax.tree_utils.tree_norm(gradient))
+        nothing = jax.tree.map(lambda x: jnp.full_like(x, -0.0), deep_updates)
+        deep_updates, fo_state = jax.tree.map(
+            lambda new, old: jnp.where(usable, new, old),
+            (deep_updates, fo_state),
+            (nothing, state.fo),
         )
         return whole(deep_updates, deep, updates), HybridState(zo_state, fo_state)
 
