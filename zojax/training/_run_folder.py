@@ -7,6 +7,7 @@ import dataclasses
 import json
 import shutil
 import time
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from zojax.training._tuned import Tuned
 
 CONFIG, _METRICS, _RESULTS = "config.json", "metrics.jsonl", "results.json"
 TUNED, BEST, CURVE = "model", "best", "curve.png"
-LOG, CHECKPOINTS = "trajectory.log", "checkpoints"
+LOG, LOSSES, CHECKPOINTS = "trajectory.log", "losses.bin", "checkpoints"
 _PACKAGES = ("zojax", "jax", "jaxlib", "optax", "flax", "transformers", "numpy")
 
 
@@ -67,7 +68,7 @@ class RunFolder:
         files, folders = (_RESULTS, CURVE), (TUNED, BEST)
         if not resume:
             # The configuration first: without it, what is left is no run.
-            files, folders = (CONFIG, _METRICS, LOG, *files), (CHECKPOINTS, *folders)
+            files, folders = (CONFIG, _METRICS, LOG, LOSSES, *files), (CHECKPOINTS, *folders)
         for name in files:
             (folder / name).unlink(missing_ok=True)
         for name in folders:
@@ -111,9 +112,14 @@ class RunFolder:
                     lines.append(metrics)
         return lines
 
-    def cut_metrics(self, step: int) -> None:
-        """Forget the lines after ``step``, and one that a crash has torn."""
-        lines = [line for line in self.read_metrics() if line["step"] <= step]
+    def keep_metrics(self, of: Callable[[int], bool]) -> None:
+        """Put the lines in the order of their steps; forget one that a crash has torn, and others.
+
+        Args:
+          of: Whether the line of a step is kept.
+        """
+        lines = [line for line in self.read_metrics() if of(line["step"])]
+        lines.sort(key=lambda line: line["step"])
         text = "".join(json.dumps(line) + "\n" for line in lines)
         if self.writes:
             _replace(self.folder / _METRICS, text)
