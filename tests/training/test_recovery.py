@@ -22,6 +22,7 @@ from zojax.training import (
     Observer,
     Result,
     Tick,
+    evaluate_run,
     finetune,
     replay_run,
 )
@@ -330,6 +331,33 @@ def test_other_settings_are_refused(killed: Path):
         resume(killed)
     with pytest.raises(ValueError, match="resume must be given alone"):
         finetune(FinetuneConfig(resume=killed, batch_size=4))
+
+
+def test_a_run_of_another_format_is_refused_before_anything_of_it_is_read(
+    killed: Path, tmp_path: Path
+):
+    # As zojax 0.1.0 was before the format had a number; what lies beside the settings may be
+    # anything.
+    config = json.loads((killed / "config.json").read_text())
+    assert config.pop("format") == 2
+    config["versions"]["zojax"] = "0.1.0.dev3"
+    (killed / "config.json").write_text(json.dumps(config))
+    (killed / "trajectory.log").write_bytes(b"")
+    for file in (killed / "checkpoints" / "6").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    before = {path: path.read_bytes() for path in killed.rglob("*") if path.is_file()}
+    refusal = (
+        r"the format of .*config\.json must be 2, got 1, that of zojax 0\.1\.0\.dev3, and this"
+    )
+    for read in (
+        lambda: resume(killed),
+        lambda: evaluate_run(killed),
+        lambda: replay_run("opt-mini", killed, tmp_path / "out"),
+    ):
+        with pytest.raises(ValueError, match=refusal):
+            read()
+    assert {path: path.read_bytes() for path in killed.rglob("*") if path.is_file()} == before
 
 
 def test_two_runs_in_one_folder_are_refused(killed: Path):

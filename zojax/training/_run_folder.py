@@ -22,6 +22,9 @@ from zojax.training._tuned import Tuned
 CONFIG, _METRICS, _RESULTS = "config.json", "metrics.jsonl", "results.json"
 TUNED, BEST, CURVE = "model", "best", "curve.png"
 LOG, LOSSES, CHECKPOINTS = "trajectory.log", "losses.bin", "checkpoints"
+# Of the folder. 1, which had no number: the optimizer's state did not count what was skipped, and
+# the losses since the last line were not kept.
+FORMAT = 2
 _PACKAGES = ("zojax", "jax", "jaxlib", "optax", "flax", "transformers", "numpy")
 
 
@@ -74,7 +77,9 @@ class RunFolder:
         for name in folders:
             shutil.rmtree(folder / name, ignore_errors=True)
         if not resume:
-            _write_json(folder / CONFIG, {**as_json(config), "versions": versions()})
+            _write_json(
+                folder / CONFIG, {"format": FORMAT, **as_json(config), "versions": versions()}
+            )
 
     def log(self, **metrics: Any) -> None:
         """Add a line to metrics.jsonl."""
@@ -133,8 +138,8 @@ def load_config(folder: str | Path) -> FinetuneConfig:
 
     Raises:
       FileNotFoundError: There is no config.json.
-      ValueError: It is no JSON, or has settings that this version does not know, or of the wrong
-        kind.
+      ValueError: It is no JSON, or of another format than this version's, or has settings that this
+        version does not know, or of the wrong kind.
     """
     path = Path(folder) / CONFIG
     if not path.is_file():
@@ -143,12 +148,19 @@ def load_config(folder: str | Path) -> FinetuneConfig:
         )
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
-        del settings["versions"]
+        writer = settings.pop("versions")["zojax"]
+        found = settings.pop("format", 1)
     except (ValueError, RecursionError, TypeError, KeyError) as error:
         raise ValueError(
             f"load_config: {path} must be a run's settings, as finetune writes them, got something "
             f"else ({error!r})."
         ) from error
+    if found != FORMAT:
+        raise ValueError(
+            f"load_config: the format of {path} must be {FORMAT}, got {found}, that of zojax "
+            f"{writer}, and this is zojax {metadata.version('zojax')}. Go on with the version that "
+            "wrote the run, or begin another one."
+        )
     return from_json(settings, str(path))
 
 
