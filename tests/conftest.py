@@ -22,6 +22,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the fixtures, which compile
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked ``plan`` where the compilers of the extra are not installed."""
+    if item.get_closest_marker("plan"):
+        for compiler in ("jax_plugins.xla_cuda12", "libtpu"):
+            pytest.importorskip(compiler, reason='needs pip install "zojax[plan]"')
+
+
 @pytest.fixture
 def standard_promotion() -> Iterator[None]:
     """Lift strict dtype promotion around transformers' models, which mix bool, int and float."""

@@ -105,11 +105,11 @@ def test_missing_tyro(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     assert 'pip install "zojax[demo]"' in capsys.readouterr().err
 
 
+@pytest.mark.plan
 @pytest.mark.usefixtures("standard_promotion")
 def test_plan_prints_and_writes_what_it_is_asked_to(
     tiny_opt: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
     figures, chart = tmp_path / "plan.json", tmp_path / "plan.png"
     command = ["plan", f"--model={tiny_opt}", "--optimizer=mezo", "--batch=2", "--length=16"]
     files = [f"--json={figures}", f"--chart={chart}"]

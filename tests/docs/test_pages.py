@@ -108,8 +108,8 @@ def test_the_objectives_page_runs_as_printed(capsys):
     assert len(ast.literal_eval(capsys.readouterr().out)) == 2
 
 
+@pytest.mark.plan
 def test_the_planning_page_runs_as_printed(capsys):
-    pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
     run_page("docs/planning.md")
     assert "GiB" in capsys.readouterr().out
 

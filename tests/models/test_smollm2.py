@@ -15,11 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import regex
-import torch
 from gguf import GGMLQuantizationType, GGUFValueType, GGUFWriter, dequantize, quantize
 from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode
 
 import zojax.models
+
+torch = pytest.importorskip("torch", reason="needs torch, whose logits are the measure")
 
 Change = Callable[..., None]
 
