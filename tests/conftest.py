@@ -24,10 +24,12 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 @pytest.hookimpl(tryfirst=True)  # before the fixtures, which compile
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what is marked ``plan`` where the compilers of the extra are not installed."""
+    """Skip what needs a package that is not installed, by its marker."""
     if item.get_closest_marker("plan"):
         for compiler in ("jax_plugins.xla_cuda12", "libtpu"):
             pytest.importorskip(compiler, reason='needs pip install "zojax[plan]"')
+    if item.get_closest_marker("pyarrow"):
+        pytest.importorskip("pyarrow", reason="needs pyarrow, an optional reader")
 
 
 @pytest.fixture
