@@ -16,20 +16,13 @@ os.environ["XLA_FLAGS"] = " ".join(
 
 import jax
 import pytest
+from sets import pytest_collection_modifyitems, pytest_runtest_setup
 from tiny_models import write_tiny_model
+
+__all__ = ["pytest_collection_modifyitems", "pytest_runtest_setup"]
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
-
-
-@pytest.hookimpl(tryfirst=True)  # before the fixtures, which compile
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs a package that is not installed, by its marker."""
-    if item.get_closest_marker("plan"):
-        for compiler in ("jax_plugins.xla_cuda12", "libtpu"):
-            pytest.importorskip(compiler, reason='needs pip install "zojax[plan]"')
-    if item.get_closest_marker("pyarrow"):
-        pytest.importorskip("pyarrow", reason="needs pyarrow, an optional reader")
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ def _read(folder: Path) -> Any:
     return {"crash": lambda: {}[1], "unnamed": lambda: int("x"), "wrong": lambda: "1"}[text]()
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("content", "outcome"),
     [

@@ -96,6 +96,7 @@ def test_another_base_is_refused(saved: Path, load):
         load_adapter(dataclasses.replace(base, params=near), saved)
 
 
+@pytest.mark.quick
 def test_the_fingerprint_is_of_paths_shapes_dtypes_and_bits():
     x = jnp.arange(6, dtype=jnp.float32)
     trees = [
@@ -114,6 +115,7 @@ def test_the_fingerprint_is_of_paths_shapes_dtypes_and_bits():
     assert fingerprint({"b": spread, "a": np.asarray(x)}) == fingerprint(trees[0])
 
 
+@pytest.mark.quick
 def test_damaged_files(saved: Path, load):
     weights = (saved / "adapter.safetensors").read_bytes()
     (saved / "adapter.safetensors").write_bytes(weights[:-7])

@@ -35,10 +35,12 @@ def shown(outputs: list[Any]) -> tuple[str, int]:
     return text, sum("image/png" in output.get("data", {}) for output in outputs)
 
 
+@pytest.mark.quick
 def test_there_are_notebooks():
     assert NOTEBOOKS == ["quickstart.ipynb", "write_your_own.ipynb"]
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_is_valid_and_its_outputs_are_stripped(name):
     notebook = read(name)

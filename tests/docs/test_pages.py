@@ -37,6 +37,7 @@ def run_page(path: str, **given: Any) -> dict[str, Any]:
     return namespace
 
 
+@pytest.mark.quick
 def test_the_loop_of_the_readme_runs_as_printed():
     model = nn.Dense(1)
     inputs = jax.random.normal(jax.random.key(0), (32, 4))
@@ -124,6 +125,7 @@ def test_the_examples_for_contributors_run_as_printed():
     assert abs(z.mean()) < 4.5 * z.std() / 100
 
 
+@pytest.mark.quick
 def test_every_public_name_is_in_the_reference():
     reference = "".join(page.read_text() for page in (ROOT / "docs" / "api").glob("*.md"))
     documented = set(re.findall(r"zojax\.(\w+)", reference))

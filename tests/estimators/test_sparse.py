@@ -58,6 +58,7 @@ def test_ratios_are_those_of_the_global_quantile(sparsity, dtype):
         assert low - 1e-4 <= share <= high + 1e-4, name
 
 
+@pytest.mark.quick
 def test_the_mask_probed_is_the_mask_applied():
     seen = []
 
@@ -140,6 +141,7 @@ def test_every_evaluation_sees_the_same_masks(queries):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), found[0], other)
 
 
+@pytest.mark.quick
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match=r"sparse_spsa: sparsity must be within \[0, 1\], got 20"):
         zojax.sparse_spsa(1e-3, 0, sparsity=20)

@@ -57,6 +57,7 @@ def folder(tiny_opt: Path, tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("shards", [False, True], ids=["whole", "shards"])
 @pytest.mark.parametrize("name", [SAFETENSORS, MSGPACK, PYTORCH])
 def test_every_format(tiny_opt: Path, folder: Path, name: str, shards: bool):
@@ -70,6 +71,7 @@ def test_every_format(tiny_opt: Path, folder: Path, name: str, shards: bool):
     jax.tree.map(np.testing.assert_array_equal, model.params, expected.params)
 
 
+@pytest.mark.quick
 def test_bfloat16_is_read_as_it_is(tiny_opt: Path, folder: Path):
     tensors = {
         name: x.astype(ml_dtypes.bfloat16) for name, x in load_file(tiny_opt / SAFETENSORS).items()

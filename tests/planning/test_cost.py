@@ -22,6 +22,7 @@ def test_a_product_has_its_operations():
     assert found.collectives == {}
 
 
+@pytest.mark.quick
 def test_a_loop_counts_as_often_as_it_runs():
     def repeated(a, b):
         def outer(_, x):

@@ -33,6 +33,7 @@ def compiled(layers):
     return _program.Compiled(planning.Memory(9 + layers, 5, 4, 1000 + 10 * layers), cost, 1.0)
 
 
+@pytest.mark.quick
 def test_two_depths_make_a_line():
     line = _program.continued(compiled(2), compiled(4), (2, 4), 40)
     assert line == compiled(40)._replace(seconds=2.0)
@@ -172,6 +173,7 @@ def test_a_program_that_the_compiler_refuses_is_told(configs):
         planning.plan(configs[3], "inference", "tpu-v5e", batch=1, length=8)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

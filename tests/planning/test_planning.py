@@ -25,6 +25,7 @@ def product(a, b):
     return jax.nn.gelu(a @ b)
 
 
+@pytest.mark.quick
 def test_memory_counts_every_buffer_once():
     step = jax.jit(lambda state, x: (state + x, x.sum()), donate_argnums=0)
     x = jnp.ones(1024)
@@ -97,6 +98,7 @@ def test_a_missing_plugin_names_the_extra(monkeypatch):
         planning.topology(count=3)
 
 
+@pytest.mark.quick
 def test_unknown_devices_and_counts_are_refused():
     with pytest.raises(ValueError, match=r"device must be one of a100-80gb, .*, got 'a200'"):
         planning.topology("a200")

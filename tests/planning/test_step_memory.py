@@ -55,6 +55,7 @@ def test_zo_adamu_adds_one_buffer_for_its_momentum(target):
     assert more <= allowed
 
 
+@pytest.mark.quick
 def test_a_perturbed_copy_would_be_noticed():
     # The bound can fail: plain copies are far beyond it.
     params = {"w": jax.ShapeDtypeStruct((1024, 1024), jnp.float32)}

@@ -7,6 +7,8 @@ import pytest
 from zojax import planning
 from zojax.selection import find_blocks
 
+pytestmark = pytest.mark.quick
+
 FLOAT = jax.ShapeDtypeStruct((4, 4), jnp.float32)
 
 

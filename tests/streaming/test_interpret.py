@@ -235,6 +235,7 @@ def test_a_gather_draws_its_rows_alone():
     assert compiled.memory_analysis().temp_size_in_bytes < params["table"].nbytes / 10
 
 
+@pytest.mark.quick
 def test_value_fn_is_traced_once_and_never_retraced():
     calls = []
     tx = zojax.mezo(1e-2, 1e-2, 0)
@@ -255,6 +256,7 @@ def test_value_fn_is_traced_once_and_never_retraced():
     assert len(calls) == 1
 
 
+@pytest.mark.quick
 def test_in_place_takes_any_python_function():
     tx = zojax.spsa(1e-2, 0, evaluation="in_place", num_queries=2)
     p = params()

@@ -12,6 +12,8 @@ import pytest
 
 from zojax.tasks import Example, Task, load_splits, load_task, read_examples
 
+pytestmark = pytest.mark.quick
+
 TEXT = Task("text", "classification", "{text} It was {label}", ("bad", "good"))
 OPTIONS = Task("options", "multiple_choice", "{text} {label}")
 ANSWERS = Task("answers", "generation", "{text} {label}")

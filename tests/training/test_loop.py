@@ -16,6 +16,8 @@ from zojax.training._loop import train
 from zojax.training._reader import Reader
 from zojax.training._step import Outcome
 
+pytestmark = pytest.mark.quick
+
 
 def ticks(losses: list[float], stop_at: int = 99, start: int = 0) -> list[Tick]:
     """Run over ``losses``; the parameter counts the steps."""
