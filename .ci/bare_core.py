@@ -26,7 +26,8 @@ CORE = (
 )  # fmt: skip
 EXTRAS = ("flax", "matplotlib", "msgspec", "orbax", "safetensors", "torch", "transformers", "tyro")
 GIVEN = {"learning_rate": 1e-2, "eps": 1e-2, "key": 0}
-PARAMS = {"matrix": np.ones((4, 3), np.float32), "bias": np.zeros(3, np.float32)}
+# Layers by number, for optimizers that take one at a time.
+PARAMS = {"layers": {"0": {"w": np.ones((4, 3), np.float32)}, "1": {"w": np.ones(5, np.float32)}}}
 
 
 def named_optimizers() -> dict[str, Callable[..., Any]]:
@@ -40,8 +41,8 @@ def named_optimizers() -> dict[str, Callable[..., Any]]:
 
 
 def loss(params: Any) -> jax.Array:
-    """A quadratic, 12 where the parameters start."""
-    return jnp.sum(params["matrix"] ** 2) + jnp.sum((params["bias"] - 1.0) ** 2) - 3.0
+    """A quadratic."""
+    return sum((jnp.sum(leaf**2) for leaf in jax.tree.leaves(params)), jnp.float32(0.0))
 
 
 def take_a_step(make: Callable[..., Any]) -> None:

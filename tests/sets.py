@@ -1,8 +1,30 @@
-"""What the markers of tests mean: hooks of pytest, which conftest.py takes over."""
+"""What the markers of tests mean: hooks of pytest, which conftest.py takes over, and a helper."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import pytest
+
+
+def slow_except(cases: Iterable[str], *kept: str) -> list[Any]:
+    """Cases for ``parametrize``, of which those kept alone are in the default set.
+
+    A mapping gives its values, of which a tuple is several arguments, and its keys are their names.
+    """
+    values = cases if isinstance(cases, Mapping) else {case: case for case in cases}
+    unknown = {*kept} - {*values}
+    if unknown:
+        raise ValueError(f"slow_except: kept must be names of cases, got {sorted(unknown)}.")
+    return [
+        pytest.param(
+            *(value if isinstance(value, tuple) else (value,)),
+            id=name,
+            marks=() if name in kept else pytest.mark.slow,
+        )
+        for name, value in values.items()
+    ]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,6 +4,7 @@ import optax
 import pytest
 from compiled_once import compiled_once
 from optimizers import DIRECTIONS, ESTIMATORS, NEVER_IN_PLACE, OPTIMIZERS, VARIANTS
+from sets import slow_except
 
 import zojax
 from zojax import testing
@@ -22,8 +23,7 @@ def marks(name, promise):
     return pytest.mark.quick if name in QUICK and not sharded else ()
 
 
-def of_variants_slow(names):
-    return [pytest.param(n, marks=pytest.mark.slow if n in VARIANTS else ()) for n in names]
+IN_PLACE = [name for name in OPTIMIZERS if name not in NEVER_IN_PLACE]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,7 +50,7 @@ def test_an_optimizer(promise, name):
     )
 
 
-@pytest.mark.parametrize("name", of_variants_slow(n for n in OPTIMIZERS if n not in NEVER_IN_PLACE))
+@pytest.mark.parametrize("name", slow_except(IN_PLACE, *({*IN_PLACE} - VARIANTS)))
 def test_an_optimizer_in_place(name):
     testing.check_in_place(lambda: OPTIMIZERS[name](evaluation="in_place"))
 
@@ -70,7 +70,7 @@ def test_a_direction(direction, promise):
 @pytest.mark.parametrize("name", ["mezo", "zo_adamu"])
 @pytest.mark.parametrize("evaluation", ["streamed", "copy", "in_place"])
 @pytest.mark.parametrize(
-    "dtype", ["float32", "bfloat16", pytest.param("float16", marks=pytest.mark.slow)]
+    "dtype", slow_except(["float32", "bfloat16", "float16"], "float32", "bfloat16")
 )
 def test_parameters_stay_the_same_bits_at_learning_rate_zero(name, evaluation, dtype):
     optimizer = {"mezo": zojax.mezo, "zo_adamu": zojax.zo_adamu}[name]

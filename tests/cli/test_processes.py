@@ -33,6 +33,7 @@ def arguments(tiny_opt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return ["finetune", f"--model={tiny_opt}", "--learning-rate=1e-3", *sizes, *data]
 
 
+@pytest.mark.slow
 def test_processes_that_share_queries_write_the_model_of_one(
     arguments: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
@@ -65,6 +66,7 @@ def test_processes_that_share_queries_write_the_model_of_one(
         np.testing.assert_array_equal(resumed[name], leaf)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_all_processes_at_the_same_step(arguments: list[str], tmp_path: Path):
     run = tmp_path / "run"
     arguments += ["--steps=1000000", "--eval-every=20", f"--output={run}", "--processes=2"]

@@ -119,6 +119,7 @@ def test_the_parallel_page_runs_as_printed():
     run_page("docs/parallel.md")
 
 
+@pytest.mark.slow
 def test_the_examples_for_contributors_run_as_printed():
     direction = run_page("CONTRIBUTING.md")["Uniform"]()
     z = direction.draw(jax.random.key(0), (100, 100))

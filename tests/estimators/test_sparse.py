@@ -24,7 +24,9 @@ def total(p):
     return sum(jnp.sum(x) for x in jax.tree.leaves(p))
 
 
-@pytest.mark.parametrize("sparsity", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize(
+    "sparsity", [0.5, *(pytest.param(s, marks=pytest.mark.slow) for s in (0.2, 0.9))]
+)
 @pytest.mark.parametrize("ratios", ["equal", "magnitude"])
 def test_drops_the_share_that_is_asked(sparsity, ratios):
     tx = zojax.sparse_spsa(1.0, 3, sparsity=sparsity, ratios=ratios)

@@ -336,6 +336,7 @@ def smollm2() -> zojax.models.LanguageModel:
     return zojax.models.load("smollm2-135m")
 
 
+@pytest.mark.slow
 @real
 def test_the_real_tokenizer_follows_llama_cpp(smollm2: zojax.models.LanguageModel):
     check_tokenizer(smollm2.tokenizer)
@@ -343,6 +344,7 @@ def test_the_real_tokenizer_follows_llama_cpp(smollm2: zojax.models.LanguageMode
         assert len(encode(smollm2, word)) == 1
 
 
+@pytest.mark.slow
 @real
 def test_the_real_model_knows_english(smollm2: zojax.models.LanguageModel):
     text = (

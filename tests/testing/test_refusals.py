@@ -156,7 +156,7 @@ def test_what_is_raised_is_how_a_promise_is_broken():
         )
 
 
-@pytest.mark.quick
+@pytest.mark.slow
 def test_all_promises_are_checked_unless_some_are_named():
     testing.check_optimizer(altered())
     with pytest.raises(testing.BrokenPromiseError, match="must leave integers"):
