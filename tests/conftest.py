@@ -10,9 +10,8 @@ from typing import Any
 # The tests' device is the CPU, split in eight so that sharding can be tested anywhere. Naming the
 # platform also keeps the CUDA plugin, which planning needs, from looking for a card.
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = " ".join(
-    [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8"]
-).strip()
+EIGHT_DEVICES = "--xla_force_host_platform_device_count=8"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {EIGHT_DEVICES}".strip()
 
 import jax
 import pytest
@@ -30,6 +29,16 @@ def standard_promotion() -> Iterator[None]:
     """Lift strict dtype promotion around transformers' models, which mix bool, int and float."""
     with jax.numpy_dtype_promotion("standard"):
         yield
+
+
+@pytest.fixture
+def a_device_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that the test starts have one device, and no torch, which takes seconds to import.
+
+    Other flags stay: with other instructions their bits would be others.
+    """
+    monkeypatch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"].replace(EIGHT_DEVICES, "").strip())
+    monkeypatch.setenv("USE_TORCH", "0")
 
 
 @pytest.fixture(scope="session")
