@@ -10,8 +10,9 @@ from typing import Any
 # The tests' device is the CPU, split in eight so that sharding can be tested anywhere. Naming the
 # platform also keeps the CUDA plugin, which planning needs, from looking for a card.
 os.environ["JAX_PLATFORMS"] = "cpu"
-EIGHT_DEVICES = "--xla_force_host_platform_device_count=8"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {EIGHT_DEVICES}".strip()
+os.environ["XLA_FLAGS"] = " ".join(
+    [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8"]
+).strip()
 
 import jax
 import pytest
@@ -37,7 +38,9 @@ def a_device_each(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Other flags stay: with other instructions their bits would be others.
     """
-    monkeypatch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"].replace(EIGHT_DEVICES, "").strip())
+    flags = os.environ["XLA_FLAGS"].split()
+    flags.remove("--xla_force_host_platform_device_count=8")
+    monkeypatch.setenv("XLA_FLAGS", " ".join(flags))
     monkeypatch.setenv("USE_TORCH", "0")
 
 
