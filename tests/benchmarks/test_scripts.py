@@ -24,6 +24,7 @@ sys.argv[:5] = [name]
 sys.path.insert(0, benchmarks)
 import _record
 _record.RESULTS = Path(folder) / "results"
+_record.RESULTS.mkdir()
 _record._commit = lambda: "none"
 script = importlib.import_module(name)
 given = {**vars(script), "config": str(Path(folder) / "config.json"), "folder": Path(folder)}
