@@ -78,6 +78,22 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
     ),
 }
 
+# One option away from another of the list: the default set checks a few promises of them, and the
+# slow one all.
+VARIANTS = {
+    "mezo, forward",
+    "mezo, rademacher",
+    "mezo, sphere",
+    "mezo, sampler",
+    "mezo, decay",
+    "select, zo_adamu",
+    "zo_sgd_sign, slope",
+    "zo_adam, schedules",
+    "zo_adamm, box",
+    "zo_adamu, equation",
+    "zo_adamu, stored",
+}
+
 # What differentiates or batches value_fn cannot leave JAX.
 NEVER_IN_PLACE = {"forward_gradient_sgd", "hybrid", "mezo, batched"}
 

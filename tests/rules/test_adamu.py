@@ -39,6 +39,7 @@ def run(tx, steps):
     return history
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("anneal", ["figure", "equation"])
 def test_follows_the_formulas(signed, anneal):
@@ -119,6 +120,7 @@ def test_first_phase_steps_by_signs():
     np.testing.assert_allclose(np.abs(gradient["w"]), np.abs(state.slope), rtol=1e-3)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("anneal", "name", "values"),
     [
@@ -221,6 +223,7 @@ def test_phases_that_the_equation_can_anneal_give_finite_weights(phases):
         assert float(values[second - first]) == float(values[-1])
 
 
+@pytest.mark.quick
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="0 <= T1 < T2 <= T3"):
         zojax.zo_adamu(1e-3, 1e-3, 0, phases=(5, 4, 9))

@@ -8,6 +8,8 @@ from zojax import planning
 from zojax.selection import find_blocks
 from zojax.selection._paths import slash_paths
 
+pytestmark = pytest.mark.quick
+
 FLOAT = jax.ShapeDtypeStruct((4, 4), jnp.float32)
 
 

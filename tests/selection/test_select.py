@@ -27,6 +27,7 @@ def loss(p):
     return jnp.mean((x[:, :3] @ p["head"]["kernel"] - 1.0) ** 2)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("where", "expected"),
     [
@@ -108,6 +109,7 @@ class Counting(Gaussian):
         return super().from_bits(bits)
 
 
+@pytest.mark.quick
 def test_nothing_is_drawn_for_what_stays():
     DRAWN.clear()
     params = {"large": jnp.ones((96, 77)), "small": jnp.ones((5, 3))}
@@ -179,6 +181,7 @@ def test_nnx_states():
     assert jax.tree.leaves(moved) == [False, False, True, True]
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("where", "error", "message"),
     [
