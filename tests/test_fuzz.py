@@ -18,10 +18,11 @@ from hypothesis import HealthCheck, given, settings
 @pytest.mark.filterwarnings(
     "ignore:Exception ignored in. None:pytest.PytestUnraisableExceptionWarning"
 )
-@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(k, marks=pytest.mark.pyarrow) if k == "Parquet" else k for k in TARGETS],
+)
 def test_damaged_files(kind: str, tmp_path: Path):
-    if kind == "Parquet":
-        pytest.importorskip("pyarrow", reason="pyarrow is an optional reader")
     target = TARGETS[kind]()
     first = next(iter(target.files))
     assert judge(target, tmp_path, first, target.files[first])[0] == "read right"
@@ -48,6 +49,7 @@ def _read(folder: Path) -> Any:
     return {"crash": lambda: {}[1], "unnamed": lambda: int("x"), "wrong": lambda: "1"}[text]()
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("content", "outcome"),
     [

@@ -96,6 +96,7 @@ def test_another_base_is_refused(saved: Path, load):
         load_adapter(dataclasses.replace(base, params=near), saved)
 
 
+@pytest.mark.quick
 def test_damaged_files(saved: Path, load):
     weights = (saved / "adapter.safetensors").read_bytes()
     (saved / "adapter.safetensors").write_bytes(weights[:-7])

@@ -34,11 +34,13 @@ def params() -> Any:
     return planning.workload("opt-125m", batch=4, length=64).params
 
 
+@pytest.mark.quick
 def test_the_table_is_that_of_the_benchmark(benchmark):
     described = [(row["method"], row["source"], row["when to use it"]) for row in ROWS]
     assert described == [(k, m.source, m.when) for k, m in benchmark.METHODS.items()]
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("package", [zojax._optimizers, zojax.estimators])
 def test_every_optimizer_and_estimator_has_a_line(package):
     functions = {value.__name__ for value in vars(package).values() if inspect.isfunction(value)}

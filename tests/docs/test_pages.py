@@ -39,6 +39,7 @@ def run_page(path: str, **given: Any) -> dict[str, Any]:
     return namespace
 
 
+@pytest.mark.quick
 def test_the_loop_of_the_readme_runs_as_printed():
     model = nn.Dense(1)
     inputs = jax.random.normal(jax.random.key(0), (32, 4))
@@ -218,8 +219,8 @@ def test_the_objectives_page_runs_as_printed(capsys):
     assert len(ast.literal_eval(capsys.readouterr().out)) == 2
 
 
+@pytest.mark.plan
 def test_the_planning_page_runs_as_printed(capsys):
-    pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
     run_page("docs/planning.md")
     assert "GiB" in capsys.readouterr().out
 
@@ -228,12 +229,14 @@ def test_the_parallel_page_runs_as_printed():
     run_page("docs/parallel.md")
 
 
+@pytest.mark.slow
 def test_the_examples_for_contributors_run_as_printed():
     direction = run_page("CONTRIBUTING.md")["Uniform"]()
     z = direction.draw(jax.random.key(0), (100, 100))
     assert abs(z.mean()) < 4.5 * z.std() / 100
 
 
+@pytest.mark.quick
 def test_every_public_name_is_in_the_reference():
     reference = "".join(page.read_text() for page in (ROOT / "docs" / "api").glob("*.md"))
     documented = set(re.findall(r"zojax\.(\w+)", reference))

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from transformers.models.llama.modeling_flax_llama import FlaxLlamaForCausalLM
 from transformers.models.mistral.modeling_flax_mistral import FlaxMistralForCausalLM
 from transformers.models.opt.modeling_flax_opt import FlaxOPTForCausalLM
@@ -19,6 +18,8 @@ from transformers.models.roberta.modeling_flax_roberta import FlaxRobertaForMask
 
 import zojax.models
 from zojax.models import LanguageModel
+
+torch = pytest.importorskip("torch", reason="needs torch, whose logits are the measure")
 
 FAMILIES = ["opt", "roberta", "llama", "mistral"]
 FLAX = {

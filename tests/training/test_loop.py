@@ -20,6 +20,8 @@ from zojax.training._reader import Reader
 from zojax.training._step import Outcome
 from zojax.training._window import Losses
 
+pytestmark = pytest.mark.quick
+
 
 def ticks(
     losses: list[float], stop_at: int = 99, start: int = 0, before: Sequence[float] = ()

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from sets import slow_except
 
 import zojax.models
 from zojax.cli import main
@@ -95,7 +96,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module", params=VARIANTS)
+@pytest.fixture(scope="module", params=slow_except(list(VARIANTS), "mezo", "zo_adam, lora"))
 def whole(
     request: pytest.FixtureRequest, base: FinetuneConfig, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[FinetuneConfig, Result]:

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 
 from zojax.trajectory import Field, Header, Log, LogWriter, key_parts, read_log
 
+pytestmark = pytest.mark.quick
+
 KEY, IMPL = key_parts(jax.random.key(7))
 HEADER = Header(
     optimizer="mezo",

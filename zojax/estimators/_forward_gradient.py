@@ -103,7 +103,9 @@ def forward_gradient(
         draws = Draws.at_step(direction, state.key, state.count, num_queries, params)
 
         def measure() -> Measured:
-            loss = loss_at("forward_gradient", value_fn, params, evaluation, has_aux)
+            loss = loss_at(
+                "forward_gradient", value_fn, params, evaluation, has_aux, differentiated=True
+            )
 
             def slope_of(query: Array) -> tuple[Array, Array, Any]:
                 noises = draws.query(query)

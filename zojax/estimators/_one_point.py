@@ -85,7 +85,7 @@ def one_point(
     def init(params: Params) -> OnePointState:
         _check.parameters("one_point", params)
         # In float64 where JAX has it: the width of the loss is not known yet.
-        last = no_loss_yet().astype(jax.dtypes.canonicalize_dtype(np.float64))
+        last = no_loss_yet(jax.dtypes.canonicalize_dtype(np.float64))
         return OnePointState(key=fresh_key(), **begun(has_aux), last=last)
 
     def update(
@@ -110,11 +110,13 @@ def one_point(
 
         found = measured(meter, "loss", 1, measure)
         new = found.scalars.astype(state.last.dtype)
-        slopes, usable = guarded_slopes(new - state.last, scale)
+        first = jnp.isinf(state.last)
+        slopes, usable = guarded_slopes(new - jnp.where(first, new, state.last), scale)
+        usable &= ~first
         estimate = gradient(draws.after(slopes), slopes, params)
         progress = advanced(state, found._replace(usable=usable))
         # That there is no feedback yet is no fault of the loss.
-        no_fault = jnp.isinf(state.last) & found.usable[0]
+        no_fault = first & found.usable[0]
         progress["skipped"] = jnp.where(no_fault, state.skipped, progress["skipped"])
         last = jnp.where(found.usable[0], new[0], state.last)
         return estimate, OnePointState(key=state.key, **progress, last=last)

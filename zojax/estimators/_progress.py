@@ -2,6 +2,7 @@
 
 from typing import Any, TypedDict
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -45,6 +46,7 @@ def advanced(state: Any, found: Measured) -> Progress:
     )
 
 
-def no_loss_yet() -> Array:
-    """inf, float32 []: made on the host, for ``jax.debug_infs`` looks at all that is computed."""
-    return jnp.array(np.float32(np.inf))
+def no_loss_yet(dtype: Any = np.float32) -> Array:
+    """inf, ``dtype`` []: it says that there is no loss, which is no fault for ``debug_infs``."""
+    with jax.debug_infs(False):
+        return jnp.full((), jnp.inf, dtype)

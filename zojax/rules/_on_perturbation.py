@@ -87,9 +87,11 @@ def on_perturbation(
       ...     zojax.on_perturbation(optax.scale_by_adam(), 1e-2, key=0), optax.scale(-1e-4)
       ... )
     """
+    _check.transformation("on_perturbation", "rule", rule)
     _check.positive("on_perturbation", "eps", eps)
     _check.instance("on_perturbation", "direction", direction, Direction)
     _check.one_of("on_perturbation", "evaluation", evaluation, EVALUATIONS)
+    _check.flag("on_perturbation", "signed_momentum", signed_momentum)
     fresh_key = _check.typed_key("on_perturbation", key)
     inner = optax.with_extra_args_support(rule)
 

@@ -1,6 +1,7 @@
 """Losses at perturbed parameters, in three ways that see the same z."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import jax
@@ -33,6 +34,8 @@ def loss_at(
     params: Any,
     evaluation: Evaluation,
     has_aux: HasAux = False,
+    *,
+    differentiated: bool = False,
 ) -> Loss:
     """The loss as a function of the perturbation.
 
@@ -45,6 +48,8 @@ def loss_at(
         ``"in_place"`` lives outside jit in one buffer, rewritten from θ for each loss, so that
         ``value_fn`` may be any Python function.
       has_aux: Whether ``value_fn`` returns aux, or the structure of what is kept of it.
+      differentiated: Whether the loss will be differentiated with respect to the scale. Functions
+        with a derivative of their own (``jax.custom_jvp``) then get their weights whole.
 
     Returns:
       ``loss(noises, scale)``.
@@ -63,7 +68,8 @@ def loss_at(
             f'{where}: evaluation="in_place" calls value_fn as plain Python, which jit, vmap and '
             f'grad cannot trace. Call update outside of them, or use evaluation="streamed".'
         )
-    make = {"streamed": _streamed, "copy": _copy, "in_place": _in_place}[evaluation]
+    streamed = partial(_streamed, differentiated=differentiated)
+    make = {"streamed": streamed, "copy": _copy, "in_place": _in_place}[evaluation]
     return make(lambda tree: value_and_aux(where, value_fn(tree), has_aux), params)
 
 
@@ -71,7 +77,7 @@ Evaluated: TypeAlias = Callable[[Params], tuple[Array, Any]]
 """The value at a tree of parameters, and its aux or None."""
 
 
-def _streamed(evaluated: Evaluated, params: Params) -> Loss:
+def _streamed(evaluated: Evaluated, params: Params, *, differentiated: bool) -> Loss:
     leaves, tree = jax.tree.flatten(params)
 
     def flat(*leaves: Array) -> tuple[Array, Any]:
@@ -86,7 +92,9 @@ def _streamed(evaluated: Evaluated, params: Params) -> Loss:
     def loss(noises: Noises, scale: Array | float) -> tuple[Array, Any]:
         scale = jnp.asarray(scale, jnp.float32)
         inputs = [
-            leaf if noise is None else Perturbed(leaf, noise, scale, large)
+            leaf
+            if noise is None
+            else Perturbed(leaf, noise, scale, large, differentiated=differentiated)
             for leaf, noise in zip(leaves, noises, strict=True)
         ]
         for i, vector in _perturbed_vectors(leaves, noises, scale).items():
