@@ -8,6 +8,7 @@ import optax
 from jax import lax
 
 from zojax import _check
+from zojax._leaves import arrays
 from zojax._mesh import laid_out
 from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
@@ -111,6 +112,7 @@ def on_perturbation(
     ) -> tuple[Any, OnPerturbationState]:
         del updates, extra_args
         _check.parameters("on_perturbation", params)
+        params = arrays(params)
         draws = Draws.at_step(direction, state.key, state.count, 1, params)
         # Held once: XLA would compute part of it again for the step, and keep the rest besides.
         shaped, rule_state = lax.optimization_barrier(_shaped(inner, draws, state.rule, params))
