@@ -5,6 +5,7 @@ python benchmarks/gallery.py
 
 from __future__ import annotations
 
+import argparse
 import time
 from pathlib import Path
 
@@ -16,8 +17,12 @@ PICTURES = Path(__file__).parents[1] / "docs" / "_static" / "gallery"
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--seeds", type=int, default=25)
+    args = parser.parse_args()
     start = time.perf_counter()
-    found = gallery.run(tell=print)
+    found = gallery.run(steps=args.steps, seeds=args.seeds, tell=print)
     drawn = gallery.draw(found, PICTURES, overwrite=True)
     seconds = time.perf_counter() - start
     rates = found.runs[0].learning_rates

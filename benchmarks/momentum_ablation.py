@@ -8,6 +8,7 @@ gradient (g) it shapes the two-point estimate along a Gaussian direction.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from typing import Any
 
@@ -32,13 +33,17 @@ RULES: dict[str, Callable[[], optax.GradientTransformation]] = {
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--seeds", type=int, default=25)
+    args = parser.parse_args()
     optimizers = [
         gallery.Optimizer("AdaMU, δ", gallery.OPTIMIZERS["zo_adamu"].make),
         gallery.Optimizer("AdaMU, g", _adamu_on_gradient),
         *(_side(name, side) for name in RULES for side in ("δ", "g")),
         gallery.OPTIMIZERS["mezo"],
     ]
-    found = gallery.run(optimizers=optimizers, tell=print)
+    found = gallery.run(optimizers=optimizers, steps=args.steps, seeds=args.seeds, tell=print)
     path = _record.write(
         "momentum_ablation",
         "Six momentum rules on the perturbation (δ) and on the gradient (g)",
@@ -67,7 +72,7 @@ def _side(name: str, side: str) -> gallery.Optimizer:
 
 def _adamu_on_gradient(rate: jax.Array, key: jax.Array, steps: int) -> optax.GradientTransformation:
     """Adam whose moments weigh the new gradient by the annealed β₁ and β₂."""
-    schedules = zojax.adamu_schedules(gallery.adamu_phases(steps))
+    schedules = zojax.adamu_schedules(num_steps=steps)
     adam = optax.inject_hyperparams(optax.scale_by_adam)(
         b1=lambda count: 1.0 - schedules.beta1(count),
         b2=lambda count: 1.0 - schedules.beta2(count),

@@ -16,7 +16,10 @@ os.environ["XLA_FLAGS"] = " ".join(
 
 import jax
 import pytest
+from sets import pytest_collection_modifyitems, pytest_runtest_setup
 from tiny_models import write_tiny_model
+
+__all__ = ["pytest_collection_modifyitems", "pytest_runtest_setup"]
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -27,6 +30,18 @@ def standard_promotion() -> Iterator[None]:
     """Lift strict dtype promotion around transformers' models, which mix bool, int and float."""
     with jax.numpy_dtype_promotion("standard"):
         yield
+
+
+@pytest.fixture
+def a_device_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that the test starts have one device, and no torch, which takes seconds to import.
+
+    Other flags stay: with other instructions their bits would be others.
+    """
+    flags = os.environ["XLA_FLAGS"].split()
+    flags.remove("--xla_force_host_platform_device_count=8")
+    monkeypatch.setenv("XLA_FLAGS", " ".join(flags))
+    monkeypatch.setenv("USE_TORCH", "0")
 
 
 @pytest.fixture(scope="session")

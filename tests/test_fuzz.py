@@ -12,16 +12,29 @@ from fuzzing.judge import GOOD, Target, judge
 from fuzzing.mutations import as_json
 from fuzzing.targets import TARGETS
 from hypothesis import HealthCheck, given, settings
+from sets import slow_except
 
 
 # Where an array of a checkpoint is damaged, orbax closes its loop on reads of the others.
 @pytest.mark.filterwarnings(
     "ignore:Exception ignored in. None:pytest.PytestUnraisableExceptionWarning"
 )
-@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("Parquet", marks=pytest.mark.pyarrow),
+        *slow_except(
+            [kind for kind in TARGETS if kind != "Parquet"],
+            "CSV, classes",
+            "JSONL, answers",
+            "config.json of a run",
+            "trajectory log",
+            "checkpoint",
+            "adapter folder",
+        ),
+    ],
+)
 def test_damaged_files(kind: str, tmp_path: Path):
-    if kind == "Parquet":
-        pytest.importorskip("pyarrow", reason="pyarrow is an optional reader")
     target = TARGETS[kind]()
     first = next(iter(target.files))
     assert judge(target, tmp_path, first, target.files[first])[0] == "read right"
@@ -48,6 +61,7 @@ def _read(folder: Path) -> Any:
     return {"crash": lambda: {}[1], "unnamed": lambda: int("x"), "wrong": lambda: "1"}[text]()
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("content", "outcome"),
     [

@@ -49,6 +49,7 @@ class Mlp(nn.Module):
         return nn.Dense(1)(nn.tanh(nn.LayerNorm()(nn.Dense(16)(x))))
 
 
+@pytest.mark.quick
 @every_optimizer
 def test_linen(optimizer):
     module, batch = Mlp(), regression()

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from sets import slow_except
 
 import zojax
 
@@ -44,7 +45,7 @@ def loss(p):
 
 
 @pytest.mark.parametrize("make", TAILS.values(), ids=TAILS)
-@pytest.mark.parametrize("selected", [False, True], ids=["all", "selected"])
+@pytest.mark.parametrize("selected", slow_except({"all": False, "selected": True}, "selected"))
 def test_a_chain_with_spsa(make, selected):
     check(optax.chain(ESTIMATORS["spsa"](), make()), make, selected)
 

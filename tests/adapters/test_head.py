@@ -67,6 +67,7 @@ def test_a_head_of_its_own_is_merged(family: str, load, quick, tmp_path: Path):
     )
 
 
+@pytest.mark.quick
 def test_a_tied_head_is_not_merged(load):
     adapter = HeadTuning()
     model = adapter.adapt(load("opt"), 0)

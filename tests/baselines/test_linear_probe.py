@@ -129,6 +129,7 @@ def test_states_are_those_of_each_row_alone(folder: Path):
         np.testing.assert_allclose(state, alone[0, position], atol=2e-5)
 
 
+@pytest.mark.quick
 def test_refusals(base: FinetuneConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ValueError, match="linear_probe: adapter must be none"):
         linear_probe(dataclasses.replace(base, tuned=AdapterConfig("head")))

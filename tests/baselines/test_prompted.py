@@ -141,6 +141,7 @@ def test_batches_have_no_more_tokens_than_in_other_runs(
     assert all(16 * 4 < rows * length <= 16 * 8 for rows, length in shapes)
 
 
+@pytest.mark.quick
 def test_the_seed_draws_the_demonstrations(base: FinetuneConfig):
     first, again, other = (
         in_context(dataclasses.replace(base, seed=seed)).test for seed in (1, 1, 2)
@@ -148,6 +149,7 @@ def test_the_seed_draws_the_demonstrations(base: FinetuneConfig):
     assert first == again != other
 
 
+@pytest.mark.quick
 def test_refusals(base: FinetuneConfig, tiny_roberta: Path):
     lora = dataclasses.replace(base, tuned=AdapterConfig("lora"))
     for name, baseline in (("zero_shot", zero_shot), ("in_context", in_context)):

@@ -50,6 +50,7 @@ def test_finetune_and_eval_print_the_same_accuracy(
     assert "there is a run in" in capsys.readouterr().err
 
 
+@pytest.mark.quick
 def test_errors_have_a_message_and_no_traceback(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
@@ -62,6 +63,7 @@ def test_errors_have_a_message_and_no_traceback(
         main(["finetune", "--optimizer=adam", "--eps=1"])
 
 
+@pytest.mark.quick
 def test_unknown_options_are_refused(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as stop:
         main(["finetune", "--optimiser=adam"])
@@ -86,6 +88,7 @@ def test_help(command: list[str], expected: str, capsys: pytest.CaptureFixture[s
     assert expected in capsys.readouterr().out
 
 
+@pytest.mark.quick
 def test_replay_needs_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     output = tmp_path / "model"
     assert main(["replay", "opt-mini", str(tmp_path / "none.log"), f"--output={output}"]) == 1
@@ -93,11 +96,13 @@ def test_replay_needs_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert not output.exists()
 
 
+@pytest.mark.quick
 def test_version(capsys: pytest.CaptureFixture[str]):
     assert main(["--version"]) == 0
     assert re.fullmatch(r"zojax \d+\.\d+\.\d+\n", capsys.readouterr().out)
 
 
+@pytest.mark.quick
 def test_missing_tyro(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.delitem(sys.modules, "zojax.cli._arguments", raising=False)
     monkeypatch.setitem(sys.modules, "tyro", None)
@@ -105,11 +110,11 @@ def test_missing_tyro(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     assert 'pip install "zojax[demo]"' in capsys.readouterr().err
 
 
+@pytest.mark.plan
 @pytest.mark.usefixtures("standard_promotion")
 def test_plan_prints_and_writes_what_it_is_asked_to(
     tiny_opt: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
     figures, chart = tmp_path / "plan.json", tmp_path / "plan.png"
     command = ["plan", f"--model={tiny_opt}", "--optimizer=mezo", "--batch=2", "--length=16"]
     files = [f"--json={figures}", f"--chart={chart}"]
@@ -178,6 +183,7 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch):
     assert "loss 0.2500  accuracy 75.0%  5 passes/s" in drawn
 
 
+@pytest.mark.quick
 def test_no_terminal_gets_lines(capsys: pytest.CaptureFixture[str]):
     console = make_console()
     assert type(console) is Console

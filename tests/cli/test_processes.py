@@ -21,18 +21,16 @@ pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 
 @pytest.fixture
-def arguments(tiny_opt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def arguments(tiny_opt: Path, tmp_path: Path, a_device_each: None) -> list[str]:
     for name in ("train", "test"):
         rows = "\n".join(f"film {i},{i % 2}" for i in range(20))
         (tmp_path / f"{name}.csv").write_text(f"text,label\n{rows}\n")
-    # A device each, not the tests' eight; and no torch, whose import takes transformers seconds.
-    monkeypatch.delenv("XLA_FLAGS")
-    monkeypatch.setenv("USE_TORCH", "0")
     data = [f"--{name}={tmp_path / name}.csv" for name in ("train", "test")]
     sizes = ["--batch-size=4", "--num-buckets=1", "--eval-batch-size=16", "--optimizer=mezo"]
     return ["finetune", f"--model={tiny_opt}", "--learning-rate=1e-3", *sizes, *data]
 
 
+@pytest.mark.slow
 def test_processes_that_share_queries_write_the_model_of_one(
     arguments: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
@@ -65,6 +63,7 @@ def test_processes_that_share_queries_write_the_model_of_one(
         np.testing.assert_array_equal(resumed[name], leaf)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_all_processes_at_the_same_step(arguments: list[str], tmp_path: Path):
     run = tmp_path / "run"
     arguments += ["--steps=1000000", "--eval-every=20", f"--output={run}", "--processes=2"]

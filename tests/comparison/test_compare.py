@@ -132,6 +132,7 @@ def test_a_run_is_repeated_to_the_bit(path: Path):
     assert first == second
 
 
+@pytest.mark.slow
 def test_runs_in_several_processes_are_those_of_one(path: Path):
     text = path.read_text()
     # The first baseline alone, on two tasks.

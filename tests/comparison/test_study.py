@@ -8,6 +8,8 @@ import pytest
 
 from zojax.comparison import Run, load_study
 
+pytestmark = pytest.mark.quick
+
 STUDY = """
 title = "two methods"
 models = ["opt-mini", "other"]

@@ -11,6 +11,8 @@ from zojax.comparison._study import Cell, Method, Part, Study
 from zojax.comparison._summary import Entry, better, summarize
 from zojax.comparison._tables import tables
 
+pytestmark = pytest.mark.quick
+
 CLOSE = (0.70, 0.72, 0.71, 0.69, 0.73)
 HIGH = (0.80, 0.82, 0.81, 0.79, 0.83)
 

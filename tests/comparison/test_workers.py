@@ -39,6 +39,7 @@ def runs(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
+@pytest.mark.slow
 @needs_proc
 def test_workers_end_with_a_study_that_is_killed(tmp_path: Path):
     context = multiprocessing.get_context("spawn")

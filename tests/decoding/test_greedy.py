@@ -86,6 +86,7 @@ def test_tokens_are_those_of_full_forward_passes(load: Any, quick: Any, family: 
     assert len(np.unique(expected)) > 3
 
 
+@pytest.mark.quick
 def test_a_row_ends_at_a_stop_token_and_the_others_go_on(load: Any, quick: Any):
     model = load("opt")
     free = np.asarray(quick(write(model, []))(model.params))

@@ -23,6 +23,7 @@ def tokenizer(load: Any) -> PreTrainedTokenizerBase:
     return load("opt").tokenizer
 
 
+@pytest.mark.quick
 def test_line_breaks_and_the_end_of_sequence_stop(tokenizer: PreTrainedTokenizerBase):
     stops = stop_tokens(tokenizer)
     assert stops.dtype == np.int32
@@ -32,6 +33,7 @@ def test_line_breaks_and_the_end_of_sequence_stop(tokenizer: PreTrainedTokenizer
     }
 
 
+@pytest.mark.quick
 def test_bytes_and_longer_tokens_with_line_breaks_stop():
     """SentencePiece's byte, and tokens that are more than a line break."""
     from tokenizers import Tokenizer, decoders, models
@@ -52,6 +54,7 @@ def test_bytes_and_longer_tokens_with_line_breaks_stop():
     assert stop_tokens(tokenizer).tolist() == [1, 2, 5]
 
 
+@pytest.mark.quick
 def test_texts_end_at_the_line(tokenizer: PreTrainedTokenizerBase):
     rows = [" a film\n", " great</s> film", "It was\nIt was", ""]
     ids = [tokenizer(row, add_special_tokens=False).input_ids for row in rows]

@@ -41,6 +41,7 @@ def test_elements_are_as_heavy_as_products_of_normals():
         assert_mean(np.mean(drawn(zojax.LowRank(rank)) ** 4, axis=(1, 2)), 3 + 6 / rank)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("rank", [1, 2, 5])
 def test_rank(rank):
     z = np.asarray(zojax.LowRank(rank).draw(jax.random.key(1), (30, 50)))
@@ -90,6 +91,7 @@ def test_parts_are_parts_of_the_leaf(shape):
         np.testing.assert_array_equal(block, jnp.take(whole, jnp.array([1, 2]), axis))
 
 
+@pytest.mark.quick
 def test_factors_are_thin():
     """A head split in heads, or a stack of layers, is a matrix with its thinnest factors."""
     for shape, size in {(40, 4, 8): 40 + 32, (4, 8, 40): 32 + 40, (3, 20, 90): 60 + 90}.items():
@@ -99,6 +101,7 @@ def test_factors_are_thin():
         assert sum(factor.size for factor in noise.factors(shape)) == size
 
 
+@pytest.mark.quick
 def test_bad_settings_are_refused():
     with pytest.raises(ValueError, match=r"LowRank: rank must be .* got 0"):
         zojax.LowRank(0)

@@ -32,6 +32,7 @@ def assert_mean(samples, expected):
     assert abs(samples.mean() - expected) < LIMIT * max(error, 1e-12)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("direction", DIRECTIONS, ids=NAMES)
 def test_moments(direction):
     [z] = drawn(direction, {"w": jnp.zeros((400, 500))})
@@ -40,6 +41,7 @@ def test_moments(direction):
         assert_mean(z**power, expected)
 
 
+@pytest.mark.quick
 def test_gaussian_is_the_normal_quantile_of_its_bits():
     signed = np.r_[np.arange(-(2**31), 2**31, 99_991), -(2**31), -1, 0, 1, 2**31 - 1]
     bits = jnp.asarray(signed.astype(np.int32).view(np.uint32))
@@ -101,6 +103,7 @@ def test_neighbouring_rows_give_independent_bits():
     assert_independent(whole[1:, 1:], whole[:-1, :-1])
 
 
+@pytest.mark.quick
 def test_a_leaf_keeps_its_noise_when_others_come():
     tree = {"b": jnp.zeros((5, 3)), "d": jnp.zeros(4)}
     more = {"a": jnp.zeros((2, 2)), **tree, "c": jnp.zeros(4, jnp.bfloat16)}
@@ -144,6 +147,7 @@ def test_leaves_of_more_than_32_bits_of_elements_do_not_repeat():
     assert jax.eval_shape(lambda: noise.rows(shape, jnp.array([1]))).shape == (1, 2**31)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("direction", [zojax.Gaussian(), zojax.LowRank(2)], ids=repr)
 def test_a_step_draws_what_the_direction_draws(direction):
     tree = {"m": jnp.zeros((5, 70)), "v": jnp.zeros(7), "s": jnp.zeros(())}

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from sets import slow_except
 
 import zojax
 import zojax.estimators
@@ -34,11 +35,13 @@ def params() -> Any:
     return planning.workload("opt-125m", batch=4, length=64).params
 
 
+@pytest.mark.quick
 def test_the_table_is_that_of_the_benchmark(benchmark):
     described = [(row["method"], row["source"], row["when to use it"]) for row in ROWS]
     assert described == [(k, m.source, m.when) for k, m in benchmark.METHODS.items()]
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("package", [zojax._optimizers, zojax.estimators])
 def test_every_optimizer_and_estimator_has_a_line(package):
     functions = {value.__name__ for value in vars(package).values() if inspect.isfunction(value)}
@@ -49,7 +52,12 @@ def test_every_optimizer_and_estimator_has_a_line(package):
     assert not {name for name in public if not re.search(rf"\b{name}(_sgd)?\b", methods)}
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["method"])
+@pytest.mark.parametrize(
+    "row",
+    slow_except(
+        {row["method"]: row for row in ROWS}, "mezo", "zo_adamu", "zo_sgd_blockwise", "one_point"
+    ),
+)
 def test_forward_passes_and_state_are_as_recorded(row, benchmark, params):
     make = benchmark.METHODS[row["method"]].make
     assert benchmark.state_size(make(), params) == row["state, in parameters"]

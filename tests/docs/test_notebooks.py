@@ -35,10 +35,12 @@ def shown(outputs: list[Any]) -> tuple[str, int]:
     return text, sum("image/png" in output.get("data", {}) for output in outputs)
 
 
+@pytest.mark.quick
 def test_there_are_notebooks():
     assert NOTEBOOKS == ["quickstart.ipynb", "write_your_own.ipynb"]
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_is_valid_and_its_outputs_are_stripped(name):
     notebook = read(name)
@@ -50,6 +52,7 @@ def test_a_notebook_is_valid_and_its_outputs_are_stripped(name):
     assert '%pip install --quiet "zojax[demo]"' in code[0].source
 
 
+@pytest.mark.slow
 def test_the_quickstart_tunes_and_plots(tmp_path):
     text, pictures = shown(run("quickstart.ipynb", tmp_path))
     assert "test accuracy:" in text
@@ -57,6 +60,7 @@ def test_the_quickstart_tunes_and_plots(tmp_path):
     assert (tmp_path / "runs" / "quickstart" / "model").is_dir()
 
 
+@pytest.mark.slow
 def test_ones_own_method_keeps_the_promises(tmp_path):
     text, pictures = shown(run("write_your_own.ipynb", tmp_path))
     assert "check_direction: it must have mean 0 and the identity as second moment." in text

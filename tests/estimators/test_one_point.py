@@ -59,7 +59,7 @@ def test_evaluates_once_and_passes_over_a_loss_that_is_not_finite():
         gradient, state = tx.update(None, state, X, value_fn=value_fn)
         moved.append(bool(jnp.all(jnp.isfinite(gradient))) and bool(jnp.any(gradient != 0)))
     assert len(calls) == 4
-    # The first step has no feedback and the second a bad loss; the third is compared with the first.
+    # The first step has no feedback and the second a bad loss; the third has the first's.
     assert moved == [False, False, True, True]
     assert int(state.skipped) == 1
     assert np.isfinite(state.last)

@@ -24,7 +24,9 @@ def total(p):
     return sum(jnp.sum(x) for x in jax.tree.leaves(p))
 
 
-@pytest.mark.parametrize("sparsity", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize(
+    "sparsity", [0.5, *(pytest.param(s, marks=pytest.mark.slow) for s in (0.2, 0.9))]
+)
 @pytest.mark.parametrize("ratios", ["equal", "magnitude"])
 def test_drops_the_share_that_is_asked(sparsity, ratios):
     tx = zojax.sparse_spsa(1.0, 3, sparsity=sparsity, ratios=ratios)
@@ -58,6 +60,7 @@ def test_ratios_are_those_of_the_global_quantile(sparsity, dtype):
         assert low - 1e-4 <= share <= high + 1e-4, name
 
 
+@pytest.mark.quick
 def test_the_mask_probed_is_the_mask_applied():
     seen = []
 
@@ -140,6 +143,7 @@ def test_every_evaluation_sees_the_same_masks(queries):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), found[0], other)
 
 
+@pytest.mark.quick
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match=r"sparse_spsa: sparsity must be within \[0, 1\], got 20"):
         zojax.sparse_spsa(1e-3, 0, sparsity=20)

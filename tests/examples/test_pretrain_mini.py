@@ -63,6 +63,7 @@ def tiny_model(family: ModuleType, vocab_size: int, seed: int):
     return FlaxRobertaForMaskedLM(config, seed=seed, input_shape=(1, 8))
 
 
+@pytest.mark.quick
 def test_the_demo_s_words_are_never_verdicts():
     words = [*verdicts.ADJECTIVES[0], *verdicts.ADJECTIVES[1]]
     words += [w for _, both in verdicts.OTHER_VERDICTS for some in both for w in some]
@@ -96,6 +97,7 @@ def test_every_verdict_word_is_a_target(family: ModuleType, corpus: Corpus):
     assert len(batch.places) == family.TARGETS_PER_STEP
 
 
+@pytest.mark.quick
 def test_what_is_masked():
     rng = np.random.default_rng(0)
     ids = rng.integers(5, 300, (20, 1024)).astype(np.int32)

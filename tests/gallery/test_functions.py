@@ -9,6 +9,8 @@ import pytest
 
 from zojax.gallery import FUNCTIONS
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_minimum_is_the_least_of_the_window(name: str):

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import transformers
 from transformers import AutoTokenizer
 
@@ -40,6 +39,7 @@ Write = Callable[..., tuple[Path, Any]]
 @pytest.fixture(scope="session")
 def write_model(tmp_path_factory: pytest.TempPathFactory, tiny_opt: Path) -> Write:
     """``(family, **settings) -> folder, PyTorch model``, made once for the same settings."""
+    torch = pytest.importorskip("torch", reason="needs torch, whose logits are the measure")
     tokenizer = AutoTokenizer.from_pretrained(tiny_opt)
     written: dict[Any, tuple[Path, Any]] = {}
 

@@ -71,6 +71,7 @@ def test_a_cache_in_bfloat16(write_model: Any, family: str):
     assert jax.tree.map(jnp.shape, written) == jax.tree.map(jnp.shape, cache)
 
 
+@pytest.mark.quick
 @causal
 def test_lengths_that_cannot_be(model: LanguageModel):
     assert model.init_cache is not None

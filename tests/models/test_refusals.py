@@ -21,6 +21,7 @@ def with_settings(folder: Path, target: Path, **settings: Any) -> Path:
     return target
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("family", "settings"),
     [

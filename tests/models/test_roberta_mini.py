@@ -22,6 +22,7 @@ def tokenizer() -> RobertaTokenizerFast:
     return AutoTokenizer.from_pretrained(FOLDER)
 
 
+@pytest.mark.quick
 def test_weights_are_small_and_complete():
     weights = load_file(FOLDER / "model.safetensors")
     assert {str(leaf.dtype) for leaf in weights.values()} == {"float16"}

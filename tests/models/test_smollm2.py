@@ -15,11 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import regex
-import torch
 from gguf import GGMLQuantizationType, GGUFValueType, GGUFWriter, dequantize, quantize
 from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode
 
 import zojax.models
+
+torch = pytest.importorskip("torch", reason="needs torch, whose logits are the measure")
 
 Change = Callable[..., None]
 
@@ -335,6 +336,7 @@ def smollm2() -> zojax.models.LanguageModel:
     return zojax.models.load("smollm2-135m")
 
 
+@pytest.mark.slow
 @real
 def test_the_real_tokenizer_follows_llama_cpp(smollm2: zojax.models.LanguageModel):
     check_tokenizer(smollm2.tokenizer)
@@ -342,6 +344,7 @@ def test_the_real_tokenizer_follows_llama_cpp(smollm2: zojax.models.LanguageMode
         assert len(encode(smollm2, word)) == 1
 
 
+@pytest.mark.slow
 @real
 def test_the_real_model_knows_english(smollm2: zojax.models.LanguageModel):
     text = (

@@ -12,7 +12,6 @@ import jax
 import ml_dtypes
 import numpy as np
 import pytest
-import torch
 import transformers.utils.hub
 from flax.serialization import msgpack_serialize
 from flax.traverse_util import unflatten_dict
@@ -36,6 +35,7 @@ def write(tensors: dict[str, np.ndarray], file: Path):
         tree = unflatten_dict({tuple(name.split(".")): x for name, x in tensors.items()})
         file.write_bytes(msgpack_serialize(tree))
     else:
+        torch = pytest.importorskip("torch", reason="needs torch, whose format this is")
         torch.save({name: torch.tensor(x) for name, x in tensors.items()}, file)
 
 
@@ -57,6 +57,7 @@ def folder(tiny_opt: Path, tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("shards", [False, True], ids=["whole", "shards"])
 @pytest.mark.parametrize("name", [SAFETENSORS, MSGPACK, PYTORCH])
 def test_every_format(tiny_opt: Path, folder: Path, name: str, shards: bool):
@@ -70,12 +71,14 @@ def test_every_format(tiny_opt: Path, folder: Path, name: str, shards: bool):
     jax.tree.map(np.testing.assert_array_equal, model.params, expected.params)
 
 
+@pytest.mark.quick
 def test_bfloat16_is_read_as_it_is(tiny_opt: Path, folder: Path):
     tensors = {
         name: x.astype(ml_dtypes.bfloat16) for name, x in load_file(tiny_opt / SAFETENSORS).items()
     }
     save_file(tensors, folder / SAFETENSORS)
     model = zojax.models.load(folder, dtype="bfloat16")
+    torch = pytest.importorskip("torch", reason="needs torch, whose format this is")
     torch.save(
         {name: torch.tensor(x.astype(np.float32)).bfloat16() for name, x in tensors.items()},
         folder / PYTORCH,

@@ -108,6 +108,7 @@ def test_a_signal_reaches_every_process_once(number: signal.Signals, status: int
     assert [(tmp_path / str(i)).read_text() for i in range(2)] == [f"{int(number)} "] * 2
 
 
+@pytest.mark.quick
 def test_processes_are_at_least_one():
     with pytest.raises(ValueError, match="launch: processes must be >= 1, got 0"):
         launch(["true"], 0)

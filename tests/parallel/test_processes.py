@@ -24,16 +24,13 @@ def alone() -> tuple[list[np.ndarray], list[float]]:
         return opt_mini_job.train(Spread())
 
 
-@pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_processes_train_to_the_parameters_of_one(
     processes: int,
     alone: tuple[list[np.ndarray], list[float]],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    a_device_each: None,
 ):
-    # A device each, not the tests' eight; and no torch, whose import takes transformers seconds.
-    monkeypatch.delenv("XLA_FLAGS")
-    monkeypatch.setenv("USE_TORCH", "0")
     command = [sys.executable, str(Path(opt_mini_job.__file__)), str(tmp_path)]
     assert parallel.launch(command, processes) == 0
     reports: list[dict[str, Any]] = [

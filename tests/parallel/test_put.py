@@ -24,6 +24,7 @@ def mesh() -> Mesh:
     return jax.make_mesh((4,), ("data",), (AxisType.Auto,), devices=jax.devices()[:4])
 
 
+@pytest.mark.quick
 def test_each_device_gets_its_rows(mesh: Mesh):
     batch = {"a": np.arange(16).reshape(8, 2), "b": np.arange(4.0)}
     placed = parallel.shard_batch(batch, mesh)

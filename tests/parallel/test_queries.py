@@ -103,6 +103,7 @@ def test_devices_that_share_queries_come_to_the_parameters_of_one(name: str):
             np.testing.assert_array_equal(shard.data, leaf)
 
 
+@pytest.mark.quick
 def test_scalars_alone_cross_the_wire():
     tx = zojax.mezo(1e-2, 1e-2, 0, num_queries=5)
     mesh = mesh_of(("query", 4))
@@ -148,6 +149,7 @@ def test_more_devices_than_points_take_part_in_the_update():
     jax.tree.map(np.testing.assert_array_equal, got, expected)
 
 
+@pytest.mark.quick
 def test_refusals():
     mesh = mesh_of(("data", 2))
     with pytest.raises(ValueError, match=r"axis must be one of the mesh's, \('data',\), got 'q'"):

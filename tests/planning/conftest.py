@@ -1,4 +1,4 @@
-"""A small model to plan with, and the compilers that some tests need."""
+"""Small models to plan with."""
 
 from __future__ import annotations
 
@@ -6,16 +6,6 @@ from pathlib import Path
 
 import pytest
 from opt_config import sizes, write_config
-
-
-@pytest.fixture
-def plugin():
-    pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
-
-
-@pytest.fixture
-def libtpu():
-    pytest.importorskip("libtpu", reason='needs pip install "zojax[plan]"')
 
 
 @pytest.fixture(scope="session")

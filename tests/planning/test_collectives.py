@@ -5,6 +5,8 @@ import pytest
 from zojax.planning import Collective, _hlo
 from zojax.planning._collectives import collectives
 
+pytestmark = pytest.mark.quick
+
 PROGRAM = """
 ENTRY %main (x: f32[8]) -> f32[8] {{
   %x = f32[8]{{0}} parameter(0)

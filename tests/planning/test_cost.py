@@ -22,6 +22,7 @@ def test_a_product_has_its_operations():
     assert found.collectives == {}
 
 
+@pytest.mark.quick
 def test_a_loop_counts_as_often_as_it_runs():
     def repeated(a, b):
         def outer(_, x):
@@ -44,7 +45,7 @@ def test_a_loop_of_unknown_length_counts_once_and_is_reported():
     assert PRODUCT <= found.flops < PRODUCT * 1.1
 
 
-@pytest.mark.usefixtures("plugin")
+@pytest.mark.plan
 @pytest.mark.parametrize("device", ["a100-80gb", "v100-32gb"])  # Triton and cuBLAS
 def test_products_left_to_a_library_are_counted(device):
     half = matrix(jnp.float16)
@@ -54,7 +55,7 @@ def test_products_left_to_a_library_are_counted(device):
     assert PRODUCT <= found.flops < PRODUCT * 1.01
 
 
-@pytest.mark.usefixtures("plugin")
+@pytest.mark.plan
 def test_collectives_in_a_loop_count_as_often_as_it_runs():
     target = planning.topology(count=4)
     mesh = Mesh(target.devices, ("model",))

@@ -4,6 +4,8 @@ import pytest
 
 from zojax.planning import _hlo
 
+pytestmark = pytest.mark.quick
+
 TEXT = """HloModule jit_step, is_scheduled=true
 
 %body (p: (s32[], f32[4])) -> (s32[], f32[4]) {

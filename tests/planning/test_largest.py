@@ -28,7 +28,7 @@ def planned(monkeypatch, configs):
     return asked
 
 
-@pytest.mark.usefixtures("plugin")
+@pytest.mark.plan
 def test_it_goes_down_from_the_largest(planned, configs):
     found = planning.largest("mezo", models=configs[:3], length=8)
     assert planned == [configs[2], configs[1]]
@@ -37,7 +37,7 @@ def test_it_goes_down_from_the_largest(planned, configs):
     assert not found.next_plan.fits
 
 
-@pytest.mark.usefixtures("plugin")
+@pytest.mark.plan
 def test_what_cannot_fit_is_not_compiled(planned, configs):
     # Three times 13 billion parameters of 4 bytes are two cards' memory.
     found = planning.largest("adam", models=[configs[0], configs[3]], dtype="float32", length=8)
@@ -48,13 +48,14 @@ def test_what_cannot_fit_is_not_compiled(planned, configs):
     assert planned == [configs[0], configs[3]]
 
 
-def test_what_the_compiler_refuses_does_not_fit(planned, configs, libtpu):
+@pytest.mark.plan
+def test_what_the_compiler_refuses_does_not_fit(planned, configs):
     found = planning.largest("inference", "tpu-v5e", models=configs[1:3], length=8)
     assert planned == [configs[2], configs[1]]
     assert (found.model, found.next_model, found.next_plan) == (configs[1], configs[2], None)
 
 
-@pytest.mark.usefixtures("plugin")
+@pytest.mark.plan
 def test_nothing_fits(planned, configs):
     found = planning.largest("mezo", models=[configs[2]], length=8)
     assert found.model is None

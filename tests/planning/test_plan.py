@@ -17,7 +17,6 @@ SIZES = {"batch": 16, "length": 128}
 @pytest.fixture(scope="module")
 def found(config):
     """ZO-AdaMU of a small model of 3 layers, continued from 1 and 2."""
-    pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
     with pytest.MonkeyPatch.context() as patch, jax.numpy_dtype_promotion("standard"):
         # As for a deep model, at a price that a test can pay.
         patch.setattr(_plan, "_WHOLE", 2)
@@ -34,12 +33,13 @@ def compiled(layers):
     return _program.Compiled(planning.Memory(9 + layers, 5, 4, 1000 + 10 * layers), cost, 1.0)
 
 
+@pytest.mark.quick
 def test_two_depths_make_a_line():
     line = _program.continued(compiled(2), compiled(4), (2, 4), 40)
     assert line == compiled(40)._replace(seconds=2.0)
 
 
-@pytest.mark.usefixtures("plugin")
+@pytest.mark.plan
 @pytest.mark.parametrize(
     ("optimizer", "full", "depths"),
     [("mezo", False, [6, 2, 4]), ("mezo", True, [6, 6]), ("sgd", False, [6, 6])],
@@ -58,11 +58,13 @@ def test_deep_zeroth_order_steps_are_compiled_at_two_depths(
     assert found.total_bytes == compiled(6).memory.device
 
 
+@pytest.mark.plan
 def test_a_step_has_the_operations_of_two_forward_passes(found):
     # The noise makes up the rest: its cost does not depend on the tokens, and these are few.
     assert 2 < found.step.flops / found.forward.flops < 2.3
 
 
+@pytest.mark.plan
 def test_memory_is_parameters_momentum_and_temporaries(found):
     assert found.layers == 3
     assert found.parameter_bytes == 2 * found.parameters
@@ -74,12 +76,14 @@ def test_memory_is_parameters_momentum_and_temporaries(found):
     assert found.free_bytes == found.device.memory - found.total_bytes
 
 
+@pytest.mark.plan
 def test_the_roofline_is_the_larger_of_compute_and_traffic(found):
     for program in (found.forward, found.step):
         compute, traffic = program.flops / 312e12, program.bytes_accessed / 2039e9
         assert program.seconds == max(compute, traffic)
 
 
+@pytest.mark.plan
 def test_a_plan_is_plain_json(found):
     content = json.loads(json.dumps(found.to_dict()))
     assert content["device"] == "a100-80gb"
@@ -90,6 +94,7 @@ def test_a_plan_is_plain_json(found):
     assert content["forward"]["collectives"] == {}
 
 
+@pytest.mark.plan
 def test_the_report_says_what_was_found_and_what_cannot_be(found):
     text = str(found)
     assert f"fits, {found.free_bytes / 1e9:.2f} GB left" in text
@@ -105,14 +110,14 @@ def test_the_report_says_what_was_found_and_what_cannot_be(found):
     assert "does not fit, 2.0 MB too much" in str(whole)
 
 
+@pytest.mark.plan
 def test_the_chart_is_drawn(found, tmp_path):
-    pytest.importorskip("matplotlib")
     path = tmp_path / "plan.png"
     found.chart(path)
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.usefixtures("plugin")
+@pytest.mark.plan
 def test_adam_keeps_two_moments_and_inference_nothing(config):
     adam = planning.plan(config, "adam", batch=2, length=16, dtype="float32")
     assert adam.state_bytes == 2 * adam.parameter_bytes + 4
@@ -124,7 +129,7 @@ def test_adam_keeps_two_moments_and_inference_nothing(config):
     assert inference.forward.flops == adam.forward.flops
 
 
-@pytest.mark.usefixtures("plugin")
+@pytest.mark.plan
 def test_several_devices_share_the_model(config):
     one = planning.plan(config, "inference", batch=2, length=16)
     four = planning.plan(config, "inference", devices=4, batch=2, length=16)
@@ -135,7 +140,7 @@ def test_several_devices_share_the_model(config):
     assert "all-" in str(four)
 
 
-@pytest.mark.usefixtures("plugin")
+@pytest.mark.plan
 def test_a_mesh_has_named_axes(config):
     mesh = {"data": 2, "model": 2}
     found = planning.plan(config, "inference", mesh=mesh, batch=2, length=16, shallow=True)
@@ -154,18 +159,21 @@ def test_the_command_line_names_a_mesh():
             _cli_plan._axes(text)
 
 
-def test_a_chip_is_planned_for(config, libtpu):
+@pytest.mark.plan
+def test_a_chip_is_planned_for(config):
     found = planning.plan(config, "inference", "tpu-v5e", batch=2, length=16)
     assert found.parameter_bytes == 2 * found.parameters
     work = 2 * found.parameters * 2 * 16
     assert 0.5 * work < found.forward.flops < 2 * work
 
 
-def test_a_program_that_the_compiler_refuses_is_told(configs, libtpu):
+@pytest.mark.plan
+def test_a_program_that_the_compiler_refuses_is_told(configs):
     with pytest.raises(planning.DoesNotFitError, match="exceeds available HBM"):
         planning.plan(configs[3], "inference", "tpu-v5e", batch=1, length=8)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

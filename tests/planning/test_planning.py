@@ -25,6 +25,7 @@ def product(a, b):
     return jax.nn.gelu(a @ b)
 
 
+@pytest.mark.quick
 def test_memory_counts_every_buffer_once():
     step = jax.jit(lambda state, x: (state + x, x.sum()), donate_argnums=0)
     x = jnp.ones(1024)
@@ -34,7 +35,7 @@ def test_memory_counts_every_buffer_once():
     assert found.device < 3 * 4096
 
 
-@pytest.mark.usefixtures("plugin")
+@pytest.mark.plan
 def test_a_matrix_product_is_compiled_for_the_card():
     compiled = planning.compile_for("a100-80gb", product, matrix(), matrix())
     found = planning.memory(compiled)
@@ -43,7 +44,7 @@ def test_a_matrix_product_is_compiled_for_the_card():
     assert jax.devices()[0].platform == "cpu"
 
 
-@pytest.mark.usefixtures("plugin")
+@pytest.mark.plan
 def test_donated_buffers_are_counted_once():
     donating = jax.jit(lambda a, b: a + b, donate_argnums=0)
     found = planning.memory(planning.compile_for("a100-80gb", donating, matrix(), matrix()))
@@ -51,7 +52,7 @@ def test_donated_buffers_are_counted_once():
     assert found.device == found.argument
 
 
-@pytest.mark.usefixtures("plugin")
+@pytest.mark.plan
 def test_arguments_may_be_arrays_numbers_and_keys():
     def scaled(x, scale, key):
         return x * scale + jax.random.normal(key, x.shape, x.dtype)
@@ -62,7 +63,7 @@ def test_arguments_may_be_arrays_numbers_and_keys():
     assert compiled.out_info.dtype == jnp.bfloat16
 
 
-@pytest.mark.usefixtures("plugin")
+@pytest.mark.plan
 def test_eight_cards_hold_an_eighth_each():
     target = planning.topology(count=8)
     assert target is planning.topology(count=8)
@@ -74,7 +75,7 @@ def test_eight_cards_hold_an_eighth_each():
     assert found.output == whole // 8
 
 
-@pytest.mark.usefixtures("plugin")
+@pytest.mark.plan
 def test_planning_works_after_jax_has_turned_the_plugin_away():
     # Without a named platform, JAX meets the plugin first and rejects it for want of CUDA.
     program = (
@@ -97,6 +98,7 @@ def test_a_missing_plugin_names_the_extra(monkeypatch):
         planning.topology(count=3)
 
 
+@pytest.mark.quick
 def test_unknown_devices_and_counts_are_refused():
     with pytest.raises(ValueError, match=r"device must be one of a100-80gb, .*, got 'a200'"):
         planning.topology("a200")
@@ -104,7 +106,7 @@ def test_unknown_devices_and_counts_are_refused():
         planning.topology(count=0)
 
 
-@pytest.mark.usefixtures("plugin")
+@pytest.mark.plan
 @pytest.mark.parametrize("device", [d for d in planning.DEVICES if not d.startswith("tpu")])
 def test_every_card_is_compiled_for(device):
     half = jax.ShapeDtypeStruct((SIZE, SIZE), jnp.float16)
@@ -114,7 +116,7 @@ def test_every_card_is_compiled_for(device):
     assert device[:4].upper() in kind
 
 
-@pytest.mark.usefixtures("libtpu")
+@pytest.mark.plan
 @pytest.mark.parametrize("device", [d for d in planning.DEVICES if d.startswith("tpu")])
 def test_every_chip_is_compiled_for(device):
     found = planning.memory(planning.compile_for(device, product, matrix(), matrix()))

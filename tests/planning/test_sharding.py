@@ -10,7 +10,7 @@ from zojax import planning
 from zojax.planning import _sharding, _step
 
 
-@pytest.mark.usefixtures("plugin")
+@pytest.mark.plan
 def test_every_device_holds_its_share_of_parameters_and_moments(config):
     target = planning.topology(count=4)
     work = planning.workload(config, batch=2, length=16)
@@ -24,7 +24,8 @@ def test_every_device_holds_its_share_of_parameters_and_moments(config):
     assert moment.sharding.spec == P("model")
 
 
-@pytest.mark.usefixtures("plugin", "standard_promotion")
+@pytest.mark.plan
+@pytest.mark.usefixtures("standard_promotion")
 def test_a_sharded_step_works_in_place(config):
     target = planning.topology(count=4)
     work = planning.workload(config, batch=2, length=16, dtype=jnp.float32, layers=1)
@@ -35,7 +36,7 @@ def test_a_sharded_step_works_in_place(config):
     assert planning.cost(compiled).collectives
 
 
-@pytest.mark.usefixtures("plugin")
+@pytest.mark.plan
 def test_a_mesh_of_several_axes_cuts_parameters_and_batch(config):
     target = planning.mesh(fsdp=2, model=4)
     work = planning.workload(config, batch=4, length=16)
@@ -47,7 +48,7 @@ def test_a_mesh_of_several_axes_cuts_parameters_and_batch(config):
     assert planning.cost(compiled).collectives
 
 
-@pytest.mark.usefixtures("plugin")
+@pytest.mark.plan
 def test_a_mesh_must_fit_the_batch_and_have_known_axes(config):
     work = planning.workload(config, batch=3, length=16)
     with pytest.raises(ValueError, match="batch must be a multiple of 2, the devices"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,10 +29,8 @@ def forward(target: str) -> tuple[planning.Workload, planning.Memory]:
     return workload, planning.memory(planning.compile_forward(target, workload))
 
 
-@pytest.fixture(params=["cpu", "a100-80gb"])
+@pytest.fixture(params=["cpu", pytest.param("a100-80gb", marks=pytest.mark.plan)])
 def target(request) -> str:
-    if request.param != "cpu":
-        pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
     return request.param
 
 
@@ -56,6 +55,7 @@ def test_zo_adamu_adds_one_buffer_for_its_momentum(target):
     assert more <= allowed
 
 
+@pytest.mark.quick
 def test_a_perturbed_copy_would_be_noticed():
     # The bound can fail: plain copies are far beyond it.
     params = {"w": jax.ShapeDtypeStruct((1024, 1024), jnp.float32)}
@@ -80,20 +80,26 @@ def products() -> planning.Workload:
     return planning.Workload(params, jax.ShapeDtypeStruct((4, 1024), jnp.int32), loss)
 
 
+def on_a100(name: str, optimizer: optax.GradientTransformationExtraArgs, buffers: float) -> Any:
+    return pytest.param("a100-80gb", optimizer, buffers, id=name, marks=pytest.mark.plan)
+
+
 @pytest.mark.parametrize(
     ("target", "optimizer", "buffers"),
     [
         # The step while it is tried; two moments and the direction; a momentum of half the width.
-        ("a100-80gb", zojax.zo_sgd_conservative(1e-4, 1e-3, 0), 1),
-        ("a100-80gb", zojax.on_perturbation(optax.scale_by_adam(), 1e-3, 0), 3),
-        ("a100-80gb", zojax.zo_adamu(1e-4, 1e-3, 0, mu_dtype=jnp.bfloat16), 0.5),
-        ("cpu", zojax.zo_adamu(1e-4, 1e-3, 0, mu_dtype=jnp.bfloat16), 0.5),
+        on_a100("conservative", zojax.zo_sgd_conservative(1e-4, 1e-3, 0), 1),
+        on_a100("on_perturbation", zojax.on_perturbation(optax.scale_by_adam(), 1e-3, 0), 3),
+        on_a100("bfloat16 momentum", zojax.zo_adamu(1e-4, 1e-3, 0, mu_dtype=jnp.bfloat16), 0.5),
+        pytest.param(
+            "cpu",
+            zojax.zo_adamu(1e-4, 1e-3, 0, mu_dtype=jnp.bfloat16),
+            0.5,
+            id="bfloat16 momentum on cpu",
+        ),
     ],
-    ids=["conservative", "on_perturbation", "bfloat16 momentum", "bfloat16 momentum on cpu"],
 )
 def test_what_is_held_in_memory_is_there_once(target, optimizer, buffers):
-    if target != "cpu":
-        pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
     workload = products()
     inference = planning.memory(planning.compile_forward(target, workload))
     step = planning.memory(planning.compile_step(target, workload, optimizer))

@@ -21,11 +21,10 @@ def workload(dtype):
 
 @pytest.fixture(scope="module")
 def work():
-    pytest.importorskip("jax_plugins.xla_cuda12", reason='needs pip install "zojax[plan]"')
     return workload(jnp.bfloat16)
 
 
-@pytest.mark.parametrize("platform", ["a100-80gb", "cpu"])
+@pytest.mark.parametrize("platform", [pytest.param("a100-80gb", marks=pytest.mark.plan), "cpu"])
 def test_a_tensor_parallel_step_communicates_what_its_forward_passes_do(platform, request):
     if platform == "cpu":  # it would compute bfloat16 in float32
         mesh, work = Mesh(np.array(jax.devices("cpu")[:8]), ("model",)), workload(jnp.float32)
@@ -53,6 +52,7 @@ def test_a_tensor_parallel_step_communicates_what_its_forward_passes_do(platform
     )
 
 
+@pytest.mark.plan
 def test_a_fully_sharded_step_gathers_weights_and_no_noise(work):
     mesh = planning.mesh(fsdp=8)
     forward = planning.cost(planning.compile_forward(mesh, work)).collectives

@@ -84,6 +84,7 @@ def test_a_line_of_ones_own_goes_first():
     assert specs_of(sharding.tensor_parallel(params, mesh, table=table))["layer/fc1/kernel"] == P()
 
 
+@pytest.mark.quick
 def test_tensor_parallelism_refuses():
     mesh = mesh_of_eight("model")
     with pytest.raises(ValueError, match="table must cut at least one parameter"):
@@ -94,6 +95,7 @@ def test_tensor_parallelism_refuses():
         sharding.tensor_parallel(TREE, mesh, table=[("bias", 1)])
 
 
+@pytest.mark.quick
 def test_full_sharding_cuts_the_largest_dimension_that_divides():
     mesh = mesh_of_eight("data")
     params = {
@@ -167,6 +169,7 @@ def test_parameters_are_put_where_the_layout_says():
         sharding.shard({"v": params["w"]}, layout)
 
 
+@pytest.mark.quick
 def test_state_lies_as_its_parameters_do():
     mesh = mesh_of_eight("model")
     layout = {"a": {"w": NamedSharding(mesh, P("model"))}, "w": NamedSharding(mesh, P())}

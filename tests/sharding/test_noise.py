@@ -46,6 +46,7 @@ def test_z_has_the_same_bits_for_any_number_of_devices(direction):
             np.testing.assert_array_equal(leaf, alone[name], err_msg=f"{name} on {shape}")
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("direction", [zojax.Gaussian(), zojax.LowRank()], ids=["gaussian", "low"])
 def test_z_has_the_same_bits_over_explicit_axes(direction):
     params = {name: np.zeros(shape, np.float32) for name, shape in SHAPES.items()}

@@ -9,6 +9,7 @@ import optax
 import pytest
 from jax import lax
 from jax.sharding import PartitionSpec
+from sets import slow_except
 
 import zojax
 from zojax.directions import Draws
@@ -178,8 +179,15 @@ def losses(value_fn, params, evaluation, direction):
 
 @pytest.mark.parametrize(
     "direction",
-    [zojax.Gaussian(), zojax.LowRank(2), zojax.Sampler(jax.random.normal)],
-    ids=lambda direction: type(direction).__name__,
+    slow_except(
+        {
+            "Gaussian": zojax.Gaussian(),
+            "LowRank": zojax.LowRank(2),
+            "Sampler": zojax.Sampler(jax.random.normal),
+        },
+        "Gaussian",
+        "LowRank",
+    ),
 )
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
 def test_streamed_equals_a_perturbed_copy(function, direction):
@@ -235,6 +243,7 @@ def test_a_gather_draws_its_rows_alone():
     assert compiled.memory_analysis().temp_size_in_bytes < params["table"].nbytes / 10
 
 
+@pytest.mark.quick
 def test_value_fn_is_traced_once_and_never_retraced():
     calls = []
     tx = zojax.mezo(1e-2, 1e-2, 0)
@@ -255,6 +264,7 @@ def test_value_fn_is_traced_once_and_never_retraced():
     assert len(calls) == 1
 
 
+@pytest.mark.quick
 def test_in_place_takes_any_python_function():
     tx = zojax.spsa(1e-2, 0, evaluation="in_place", num_queries=2)
     p = params()

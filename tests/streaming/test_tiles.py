@@ -37,6 +37,7 @@ def test_the_parts_make_the_whole_product(name, dtype, monkeypatch):
     )
 
 
+@pytest.mark.quick
 @pytest.mark.usefixtures("small_tiles")
 def test_a_weight_is_perturbed_whole_where_it_has_no_parts():
     w = jax.random.normal(jax.random.key(0), (24, 70))

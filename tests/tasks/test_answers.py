@@ -6,6 +6,8 @@ import pytest
 
 from zojax.tasks import exact_match, f1, normalize_answer
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize(
     ("text", "plain"),

@@ -22,6 +22,8 @@ from zojax.tasks import (
 )
 from zojax.tasks._prompt_set import View
 
+pytestmark = pytest.mark.quick
+
 
 class WordCounter:
     """A tokenizer for which the text "7 3" is 7 tokens of the number 103; of "7 -93", of 7."""

@@ -9,6 +9,8 @@ from transformers import PreTrainedTokenizerBase
 
 from zojax.tasks import Example, Task, in_context, tokenize
 
+pytestmark = pytest.mark.quick
+
 TASK = Task(
     "t", "classification", "{text} It was {label}", ("terrible", "great"), "{text} {label}."
 )

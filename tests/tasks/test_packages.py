@@ -11,6 +11,8 @@ import pytest
 
 from zojax.tasks import Example, load_splits, load_task
 
+pytestmark = pytest.mark.quick
+
 ROWS = {
     "vitaminc_fact_verification": [
         {

@@ -11,6 +11,8 @@ from transformers import PreTrainedTokenizerBase
 
 from zojax.tasks import Example, PromptTokens, Task, TokenRow, load_task, read_examples, tokenize
 
+pytestmark = pytest.mark.quick
+
 DATA = Path(__file__).parent / "data"
 
 # The first row of each file, "|" before what is predicted; then the other choices' rows.

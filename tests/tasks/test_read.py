@@ -12,6 +12,8 @@ import pytest
 
 from zojax.tasks import Example, Task, load_splits, load_task, read_examples
 
+pytestmark = pytest.mark.quick
+
 TEXT = Task("text", "classification", "{text} It was {label}", ("bad", "good"))
 OPTIONS = Task("options", "multiple_choice", "{text} {label}")
 ANSWERS = Task("answers", "generation", "{text} {label}")
@@ -178,12 +180,13 @@ def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert read_examples(path, TEXT) == (Example("x", 1),)
 
 
+@pytest.mark.pyarrow
 def test_a_parquet_file_of_pyarrow(tmp_path: Path):
-    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is an optional reader")
+    import pyarrow as pa
     from pyarrow import parquet
 
     rows = [{"id": "1", "title": "t", "context": "c", "question": "q", "answers": {"text": ["a"]}}]
-    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
     (example,) = read_examples(tmp_path / "a.parquet", load_task("squad"))
     assert example.answers == ("a",)
 

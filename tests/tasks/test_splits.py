@@ -23,6 +23,8 @@ from zojax.tasks import (
 )
 from zojax.tasks._splits import fixed_splits
 
+pytestmark = pytest.mark.quick
+
 EXAMPLES = tuple(Example(f"text {i}", int(i % 3 == 0)) for i in range(30))
 TASK = Task("t", "classification", "{text} {label}", ("a", "b"), sizes=Sizes(12, 6, 9))
 

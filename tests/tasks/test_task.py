@@ -10,6 +10,8 @@ import pytest
 
 from zojax.tasks import Sizes, Task, load_task, task_from_toml, task_names
 
+pytestmark = pytest.mark.quick
+
 GOOD: dict[str, Any] = {
     "name": "t",
     "kind": "classification",

@@ -13,6 +13,8 @@ from transformers import PreTrainedTokenizerBase
 from zojax.tasks import Example, PromptTokens, Task, in_context, tokenize
 from zojax.tasks._pieces import Pieces
 
+pytestmark = pytest.mark.quick
+
 TEXT = Task("text", "classification", "{text} It was {label}", ("terrible", "great"))
 FIRST = Task("first", "classification", "Film: {text} It was {label}", ("terrible", "great"))
 OPTIONS = Task("options", "multiple_choice", "{text} {label}")

@@ -135,6 +135,7 @@ BROKEN_OPTIMIZERS = {
 }
 
 
+@pytest.mark.quick
 def test_every_promise_of_an_optimizer_has_a_broken_one():
     assert set(BROKEN_OPTIMIZERS) == set(testing.OPTIMIZER_PROMISES)
     assert set(BROKEN_ESTIMATORS) == set(testing.ESTIMATOR_PROMISES)
@@ -155,12 +156,14 @@ def test_what_is_raised_is_how_a_promise_is_broken():
         )
 
 
+@pytest.mark.slow
 def test_all_promises_are_checked_unless_some_are_named():
     testing.check_optimizer(altered())
     with pytest.raises(testing.BrokenPromiseError, match="must leave integers"):
         testing.check_optimizer(altered(moves_integers))
 
 
+@pytest.mark.quick
 def test_an_unknown_promise_is_named_with_the_nearest():
     with pytest.raises(ValueError, match=r"no promise 'lower loss'; .* 'lower the loss'"):
         testing.check_optimizer(altered(), ["lower loss"])
@@ -178,6 +181,7 @@ def test_compiling_at_each_step_outside_of_jit_is_refused():
         testing.check_in_place(altered(compiles_each_time))
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("jit", [True, False])
 def test_a_drift_is_refused(jit):
     with pytest.raises(testing.BrokenPromiseError, match="leave the parameters their bits"):

@@ -13,6 +13,8 @@ from zojax.training._config import AdapterName
 from zojax.training._optimizer import DEFAULTS, WITH_ADAPTER, resolve
 from zojax.training._run_folder import RunFolder, output_folder
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize("name", ["steps", "batch_size", "eval_batch_size", "eval_every"])
 def test_counts_are_positive(name: str):

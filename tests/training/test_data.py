@@ -15,6 +15,8 @@ from zojax.tasks import Example, load_splits, rotten_tomatoes
 from zojax.training import DataConfig, FinetuneConfig
 from zojax.training._data import load_data, task_of
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:

@@ -39,6 +39,7 @@ def mezo_run(base: FinetuneConfig, tmp_path_factory: pytest.TempPathFactory) -> 
     return finetune(dataclasses.replace(base, output=tmp_path_factory.mktemp("runs") / "mezo"))
 
 
+@pytest.mark.quick
 def test_a_run_folder_has_everything(mezo_run: Result, base: FinetuneConfig):
     folder = mezo_run.folder
     assert {path.name for path in folder.iterdir()} - {"best"} == {

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kill_runs.py"
 
 
+@pytest.mark.slow
 def test_killed_runs_end_with_the_same_bits():
     options = ["--runs", "3", "--optimizers", "mezo", "--seed", "1", "--no-record"]
     done = subprocess.run(

