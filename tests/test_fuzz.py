@@ -12,6 +12,7 @@ from fuzzing.judge import GOOD, Target, judge
 from fuzzing.mutations import as_json
 from fuzzing.targets import TARGETS
 from hypothesis import HealthCheck, given, settings
+from sets import slow_except
 
 
 # Where an array of a checkpoint is damaged, orbax closes its loop on reads of the others.
@@ -20,7 +21,18 @@ from hypothesis import HealthCheck, given, settings
 )
 @pytest.mark.parametrize(
     "kind",
-    [pytest.param(k, marks=pytest.mark.pyarrow) if k == "Parquet" else k for k in TARGETS],
+    [
+        pytest.param("Parquet", marks=pytest.mark.pyarrow),
+        *slow_except(
+            [kind for kind in TARGETS if kind != "Parquet"],
+            "CSV, classes",
+            "JSONL, answers",
+            "config.json of a run",
+            "trajectory log",
+            "checkpoint",
+            "adapter folder",
+        ),
+    ],
 )
 def test_damaged_files(kind: str, tmp_path: Path):
     target = TARGETS[kind]()

@@ -70,15 +70,11 @@ def test_legacy_keys_of_another_default_generator():
 @pytest.mark.parametrize(
     ("key", "error", "message"),
     [
-        (
-            jax.random.split(jax.random.key(0), 3),
-            ValueError,
-            r"one key, got .* shape \(3,",
-        ),
-        (jax.random.split(jax.random.PRNGKey(0), 3), TypeError, r"a legacy uint32\[2\] key or an"),
-        (jnp.zeros(4, jnp.uint32), TypeError, r"typed key, a legacy uint32\[2\] key"),
-        (jnp.zeros(2, jnp.int32), TypeError, "key must be a typed key"),
-        (jnp.float32(0.0), TypeError, "key must be a typed key"),
+        (jax.random.split(jax.random.key(0), 3), ValueError, r"one key, got .* shape \(3,\)"),
+        (jax.random.split(jax.random.PRNGKey(0), 3), TypeError, "a typed key or an int seed"),
+        (jnp.zeros(4, jnp.uint32), TypeError, "a typed key or an int seed"),
+        (jnp.zeros(2, jnp.int32), TypeError, "a typed key or an int seed"),
+        (jnp.float32(0.0), TypeError, "a typed key or an int seed"),
     ],
 )
 @pytest.mark.parametrize("traced", [False, True])
@@ -87,5 +83,5 @@ def test_other_arrays_are_refused(key, error, message, traced):
         zojax.mezo(1e-2, 1e-2, key)
         return 0
 
-    with pytest.raises(error, match=f"^mezo: key must be .*{message.split('key must be ')[-1]}"):
+    with pytest.raises(error, match=f"^mezo: key must be {message}"):
         (jax.jit(make) if traced else make)(key)

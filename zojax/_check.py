@@ -131,8 +131,7 @@ def typed_key(where: str, key: KeyLike) -> Callable[[], Array]:
             seed = key if isinstance(key, Tracer) else int(key)
             return lambda: jax.random.key(seed)
     raise TypeError(
-        f"{where}: key must be a typed key, a legacy uint32{list(_legacy_key().shape)} key or an "
-        f"int seed, got {key!r}. Write jax.random.key(0)."
+        f"{where}: key must be a typed key or an int seed, got {key!r}. Write jax.random.key(0)."
     )
 
 

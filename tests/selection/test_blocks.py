@@ -26,6 +26,8 @@ def names(params, blocks="layers"):
         ("opt-1.3b", "model/decoder/layers/", 24),
         ("opt-350m", "model/decoder/layers/", 24),
         ("roberta-base", "roberta/encoder/layer/", 12),
+        ("llama-2-7b", "model/layers/", 32),
+        ("mistral-7b", "model/layers/", 32),
     ],
 )
 def test_one_block_for_each_layer_and_the_two_ends(model, stack, layers):

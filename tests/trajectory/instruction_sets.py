@@ -78,11 +78,14 @@ def differing(found: Any, expected: Any) -> int:
     for x, (path, y) in zip(jax.tree.leaves(found), leaves, strict=True):
         if jax.tree_util.keystr(path[-1:], simple=True) in told:
             continue
-        if jnp.issubdtype(y.dtype, jax.dtypes.prng_key):
-            x, y = jax.random.key_data(x), jax.random.key_data(y)
-        pair = (np.frombuffer(np.asarray(a).tobytes(), np.uint8) for a in (x, y))
-        total += int(np.sum(np.not_equal(*pair)))
+        total += int(np.sum(_bytes(x) != _bytes(y)))
     return total
+
+
+def _bytes(x: Any) -> np.ndarray:
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        x = jax.random.key_data(x)
+    return np.frombuffer(np.asarray(x).tobytes(), np.uint8)
 
 
 def check_run(name: str, dtype: str) -> list[str]:
@@ -132,16 +135,15 @@ def check_probe(name: str) -> list[str]:
 
 
 def main() -> None:
-    checked = 0
-    for name in sys.argv[1:]:
-        narrow = ("bfloat16",) if name in ("zo_adam", "zo_adamu", "mezo") else ()
-        for dtype in ("float32", *narrow):
-            print("\n".join(check_run(name, dtype)))
-            checked += 1
-    for name in PROBED:
-        print("\n".join(check_probe(name)))
-        checked += 1
-    print(f"checked {checked}")
+    narrow = {"mezo", "zo_adam", "zo_adamu"} & {*sys.argv[1:]}
+    checks = [
+        *(partial(check_run, name, "float32") for name in sys.argv[1:]),
+        *(partial(check_run, name, "bfloat16") for name in sorted(narrow)),
+        *(partial(check_probe, name) for name in PROBED),
+    ]
+    for check in checks:
+        sys.stdout.writelines(f"{line}\n" for line in check())
+    sys.stdout.write(f"checked {len(checks)}\n")
 
 
 if __name__ == "__main__":

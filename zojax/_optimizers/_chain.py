@@ -68,7 +68,8 @@ def _rounded(update: Array) -> Array:
 
 def _nothing(update: Array) -> Array:
     # x + -0 is x to the bit, also for x = -0.
-    return jnp.full((), -0.0, update.dtype)
+    zero = complex(-0.0, -0.0) if jnp.iscomplexobj(update) else -0.0
+    return jnp.full((), zero, update.dtype)
 
 
 def _kept(rested: Array, before: Any, after: Any) -> Any:

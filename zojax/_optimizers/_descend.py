@@ -24,12 +24,17 @@ def descend(where: str, learning_rate: ScalarOrSchedule) -> optax.GradientTransf
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         floating = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(updates)]
-        moving = part(updates, floating)
-        moving, state = scaled.update(moving, state, params)
-        return whole(jax.tree.map(_signed, moving), floating, updates), state
+        moving, state = scaled.update(part(updates, floating), state, params)
+        leaves, tree = jax.tree.flatten(moving)
+        del moving
+        # One by one, for outside of jit each scaled leaf is memory until its successor is there.
+        for i, leaf in enumerate(leaves):
+            leaves[i] = _signed(leaf)
+        return whole(jax.tree.unflatten(tree, leaves), floating, updates), state
 
     return optax.GradientTransformation(scaled.init, update)
 
 
+@jax.jit
 def _signed(update: Array) -> Array:
-    return jnp.where(update == 0, jnp.full_like(update, -0.0), update)
+    return jnp.where(update == 0, jnp.asarray(-0.0, update.dtype), update)

@@ -12,6 +12,7 @@ import optax
 from jax import lax
 
 from zojax import _check
+from zojax._leaves import arrays
 from zojax._meter import Measured
 from zojax._types import Array, Evaluation, Params, ScalarOrSchedule, ValueFn
 from zojax.directions import LeafNoise
@@ -103,7 +104,7 @@ def coordinatewise(
     ) -> tuple[Any, CoordinatewiseState]:
         del updates, extra_args
         starts = offsets(params)
-        leaves, tree = jax.tree.flatten(params)
+        leaves, tree = jax.tree.flatten(arrays(params))
         loss = loss_at("coordinatewise", value_fn, params, evaluation, has_aux)
         scale = _check.at(eps, state.count)
         signs = jnp.array([1.0, -1.0], jnp.float32)

@@ -9,6 +9,7 @@ import optax
 from jax import lax
 
 from zojax import _check
+from zojax._leaves import arrays
 from zojax._mesh import laid_out, mesh_of, whole
 from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
@@ -128,6 +129,7 @@ def adamu(
 
     def init(params: Params) -> AdamuState:
         _check.parameters("adamu", params)
+        params = arrays(params)
         mu = jax.tree.map(partial(_zeros, dtype=mu_dtype), params)
         nu = optax.tree_utils.tree_zeros_like(params) if store_nu else None
         slope, alpha, beta1 = (jnp.zeros((), jnp.float32) for _ in range(3))
@@ -146,6 +148,7 @@ def adamu(
     ) -> tuple[Any, AdamuState]:
         del updates, extra_args
         _check.parameters("adamu", params)
+        params = arrays(params)
         alpha, beta1, beta2 = (_check.at(schedule, state.count) for schedule in schedules)
         mu = _centre(state, alpha, direction, signed=signed_momentum)
         draws = Draws.at_step(direction, state.key, state.count, 1, params)

@@ -101,7 +101,7 @@ def conservative(
         [sign], least = found.scalars, found.value
         tried = jax.tree.map(lambda update: update * sign.astype(update.dtype), updates)
         # Times 0, an update that is not finite is no number; and only −0.0 leaves −0.0 as it is.
-        taken = jax.tree.map(lambda x: jnp.where(sign == 0, jnp.full_like(x, -0.0), x), tried)
+        taken = jax.tree.map(lambda x: jnp.where(sign == 0, jnp.asarray(-0.0, x.dtype), x), tried)
         return taken, ConservativeState(sign, least)
 
     return optax.GradientTransformationExtraArgs(init, update)

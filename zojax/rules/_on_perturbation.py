@@ -8,6 +8,7 @@ import optax
 from jax import lax
 
 from zojax import _check
+from zojax._leaves import arrays
 from zojax._mesh import laid_out
 from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
@@ -69,9 +70,8 @@ def on_perturbation(
     Returns:
       A transformation to put first in a chain; ``update`` needs ``params`` and ``value_fn``.
 
-    Cost: 2 forward passes; the rule's state in float32, twice within a step, for a step without a
-      usable slope leaves it as it was; one float32 buffer of the parameters' size for d, which both
-      losses read.
+    Cost: 2 forward passes; the rule's state in float32; one float32 buffer of the parameters' size
+      for d, which both losses read; the rule twice.
     Error: biased, as :func:`zojax.adamu`.
 
     Raises:
@@ -111,9 +111,10 @@ def on_perturbation(
     ) -> tuple[Any, OnPerturbationState]:
         del updates, extra_args
         _check.parameters("on_perturbation", params)
+        params = arrays(params)
         draws = Draws.at_step(direction, state.key, state.count, 1, params)
         # Held once: XLA would compute part of it again for the step, and keep the rest besides.
-        shaped, rule_state = lax.optimization_barrier(_shaped(inner, draws, state.rule, params))
+        shaped = lax.optimization_barrier(_shaped(inner, draws, state.rule, params)[0])
         leaves, tree = jax.tree.flatten(params)
         moving = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
 
@@ -132,6 +133,9 @@ def on_perturbation(
             (slope * d).astype(leaf.dtype) if moves else jnp.zeros_like(leaf)
             for leaf, d, moves in zip(leaves, jax.tree.leaves(shaped), moving, strict=True)
         ]
+        # Made again rather than kept from before the losses, where the old state would be needed
+        # beside it for a step that rests.
+        _, rule_state = _shaped(inner, draws.after(slope), state.rule, params)
         if signed_momentum:
             # A slope of exactly 0 says nothing of up or down; it must not wipe the history.
             rule_state = _turned(rule_state, jnp.where(slope < 0, -1.0, 1.0).astype(jnp.float32))

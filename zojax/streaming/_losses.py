@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.core import Tracer
 
+from zojax._leaves import arrays
 from zojax._mesh import mesh_of
 from zojax._types import Array, Evaluation, Params, ValueFn
 from zojax.directions import LeafNoise, alone, drawn, is_vector, rounded
@@ -18,6 +19,7 @@ from zojax.streaming._perturbed import Perturbed, perturb
 from zojax.streaming._points import map_points
 from zojax.streaming._ties import Ties
 from zojax.streaming._tiles import large_bytes
+from zojax.streaming._unjitted import note_compiled_update
 
 Noises: TypeAlias = Sequence[LeafNoise | None]
 """The undrawn z of every leaf of the parameters; None where a leaf does not move."""
@@ -70,7 +72,7 @@ def loss_at(
         )
     streamed = partial(_streamed, differentiated=differentiated)
     make = {"streamed": streamed, "copy": _copy, "in_place": _in_place}[evaluation]
-    return make(lambda tree: value_and_aux(where, value_fn(tree), has_aux), params)
+    return make(lambda tree: value_and_aux(where, value_fn(tree), has_aux), arrays(params))
 
 
 Evaluated: TypeAlias = Callable[[Params], tuple[Array, Any]]
@@ -78,6 +80,7 @@ Evaluated: TypeAlias = Callable[[Params], tuple[Array, Any]]
 
 
 def _streamed(evaluated: Evaluated, params: Params, *, differentiated: bool) -> Loss:
+    note_compiled_update()
     leaves, tree = jax.tree.flatten(params)
 
     def flat(*leaves: Array) -> tuple[Array, Any]:
@@ -183,6 +186,8 @@ def losses_at(
         # Python calls of value_fn cannot be rolled into a compiled loop.
         each = [loss_of(point) for point in range(count)]
         return jnp.stack([value for value, _ in each]), each[0][1]
+    if evaluation == "copy" and not batched:
+        note_compiled_update()  # the loop below; a streamed loss has noted itself
     # A loop rather than a row: the program holds one forward pass, and a point's perturbed weights
     # are gone before the next point's are there.
     losses, aux = map_points(loss_of, jnp.arange(count), batched=batched)
