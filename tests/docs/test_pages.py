@@ -140,6 +140,7 @@ RESTS = {
 }
 
 
+@pytest.mark.usefixtures("standard_promotion")  # optax.adam promotes its count
 @pytest.mark.parametrize("chain", RESTS)
 def test_concepts_is_right_about_steps_that_are_not_finite(chain: str):
     tx, rests = RESTS[chain]

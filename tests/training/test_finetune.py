@@ -146,6 +146,7 @@ def test_a_broken_run_saves_no_broken_model(base: FinetuneConfig, tmp_path: Path
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         "config.json",
         "metrics.jsonl",
+        "losses.bin",  # of step 1, which has no line yet
         "results.json",
         "curve.png",
     }

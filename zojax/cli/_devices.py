@@ -35,6 +35,7 @@ def use_cpu() -> None:
 
     JAX then starts no plugin of other devices. Planning can use their compilers all the same.
     """
-    if not jax.config.jax_platforms:  # what JAX_PLATFORMS says
+    named = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
+    if not named:  # by JAX_PLATFORMS, say
         jax.config.update("jax_platforms", "cpu")
         os.environ["JAX_PLATFORMS"] = "cpu"

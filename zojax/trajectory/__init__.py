@@ -1,5 +1,8 @@
 """Runs as logs of scalars: a few bytes a step, from which the parameters come back to the bit.
 
+To the bit means: on one platform and processor family, with one version of jax; elsewhere the
+parameters agree to rounding.
+
 With its keys and the slopes that it measured, a zeroth-order step is determined. A
 :class:`LogWriter` writes the slopes, :func:`replay` makes parameters of them again.
 ``zojax finetune`` keeps such a log of every run.
