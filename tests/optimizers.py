@@ -10,6 +10,13 @@ import zojax
 
 PHASES = (2, 6, 8)
 
+
+def by_path(path, leaf):
+    """A block for each leaf, for a tree without layers."""
+    del leaf
+    return path
+
+
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
     "spsa": lambda **options: zojax.spsa(1e-2, 0, **options),
     "mezo": lambda **options: zojax.mezo(1e-2, 1e-2, 0, **options),
@@ -32,7 +39,10 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
         zojax.zo_adamu(1e-2, 1e-2, 0, phases=PHASES, **o), ["matrix", "nested/0"]
     ),
     "hybrid": lambda **o: zojax.hybrid(
-        zojax.mezo(1e-2, 1e-2, 0, **o), optax.sgd(1e-2, momentum=0.9), "matrix"
+        zojax.mezo(1e-2, 1e-2, 0, **o),
+        optax.sgd(1e-2, momentum=0.9),
+        "matrix",
+        has_aux=o.get("has_aux", False),
     ),
     "on_perturbation": lambda **o: optax.chain(
         zojax.on_perturbation(optax.scale_by_adam(), 1e-1, 0, **o),
@@ -47,7 +57,7 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
     "sparse_spsa": lambda **o: optax.chain(
         zojax.sparse_spsa(1e-2, 0, num_queries=2, **o), optax.scale_by_learning_rate(1e-2)
     ),
-    "zo_sgd_blockwise": lambda **o: zojax.zo_sgd_blockwise(1e-2, 1e-2, 0, **o),
+    "zo_sgd_blockwise": lambda **o: zojax.zo_sgd_blockwise(1e-2, 1e-2, 0, blocks=by_path, **o),
     "forward_gradient_sgd": lambda **o: zojax.forward_gradient_sgd(1e-2, 0, num_queries=2, **o),
     "zo_sgd_sign": lambda **o: zojax.zo_sgd_sign(1e-2, 1e-2, 0, **o),
     "zo_sgd_sign, slope": lambda **o: zojax.zo_sgd_sign(1e-2, 1e-2, 0, sign_of="slope", **o),
@@ -97,7 +107,7 @@ ESTIMATORS: dict[str, Callable[[], optax.GradientTransformationExtraArgs]] = {
     "one_point": lambda: zojax.one_point(1e-1, 1),
     # Its masks are not scaled up, so only without them is the gradient its mean.
     "sparse_spsa": lambda: zojax.sparse_spsa(1e-2, 0, sparsity=0.0),
-    "blockwise": lambda: zojax.blockwise(1e-2, 0),
+    "blockwise": lambda: zojax.blockwise(1e-2, 0, blocks=by_path),
     "forward_gradient": lambda: zojax.forward_gradient(0),
     "coordinatewise": lambda: zojax.coordinatewise(1e-2),
 }

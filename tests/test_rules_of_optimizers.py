@@ -203,9 +203,11 @@ def test_conservative_never_moves_to_where_the_loss_is_no_number():
     np.testing.assert_array_equal(taken, jnp.zeros(1))
 
 
-def test_bfloat16_parameters_have_moments_that_decay():
-    """With moments in bfloat16, 0.999 is 1 and v would keep its first value."""
-    tx = zojax.zo_adam(RATE, EPS, 5)
+@pytest.mark.parametrize("b1", [0.9, optax.constant_schedule(0.9)], ids=["number", "schedule"])
+@pytest.mark.parametrize("optimizer", [zojax.zo_adam, zojax.zo_adamm])
+def test_bfloat16_parameters_have_moments_that_decay(optimizer, b1):
+    """With moments or β₂ in bfloat16, 0.999 is 1 and v would keep its first value."""
+    tx = optimizer(RATE, EPS, 5, b1=b1)
     params = jax.tree.map(lambda x: x.astype(jnp.bfloat16), start())
     state = tx.init(params)
     step = jax.jit(lambda s, f: tx.update(None, s, params, value_fn=lambda p: f * value_fn(p))[1])
@@ -234,3 +236,41 @@ def test_bfloat16_parameters_have_moments_that_decay():
 def test_bad_arguments_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+LARGE = 512
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: zojax.zo_adam(RATE, EPS, 5),
+        lambda: zojax.zo_adamm(RATE, EPS, 5),
+        lambda: zojax.zo_adam(RATE, EPS, 5, b1=optax.constant_schedule(0.9)),
+    ],
+    ids=["zo_adam", "zo_adamm", "schedule"],
+)
+def test_no_float32_copy_of_the_model_is_made_to_start(make, monkeypatch):
+    """Out of jit, what init widened was real memory; compiled, it must not be either."""
+    params = {"w": jnp.ones((LARGE, LARGE), jnp.bfloat16), "b": jnp.ones(LARGE, jnp.bfloat16)}
+    tx = make()
+    compiled = jax.jit(tx.init).lower(params).compile()
+    memory = compiled.memory_analysis()
+    assert memory.temp_size_in_bytes < LARGE * LARGE
+    # Neither does the program read the parameters, which it would for a copy.
+    assert memory.argument_size_in_bytes < LARGE * LARGE
+
+    widened = []
+    array = type(params["w"])
+    astype = array.astype
+    monkeypatch.setattr(
+        array,
+        "astype",
+        lambda self, *args, **kwargs: widened.append(self.shape) or astype(self, *args, **kwargs),
+    )
+    state = tx.init(params)
+    assert (LARGE, LARGE) not in widened
+    monkeypatch.undo()
+    moments = [x for x in jax.tree.leaves(state) if x.shape == (LARGE, LARGE)]
+    assert len(moments) in (2, 3)
+    assert all(x.dtype == jnp.float32 and not x.any() for x in moments)

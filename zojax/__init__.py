@@ -2,6 +2,9 @@
 
 from importlib.metadata import version as _version
 
+from zojax._last import last_aux as last_aux
+from zojax._last import last_loss as last_loss
+from zojax._optimizers import chain as chain
 from zojax._optimizers import forward_gradient_sgd as forward_gradient_sgd
 from zojax._optimizers import mezo as mezo
 from zojax._optimizers import zo_adam as zo_adam

@@ -5,6 +5,7 @@ not plain from the constraint, the fix.
 """
 
 import math
+import numbers
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,39 +18,73 @@ from jax.core import Tracer
 from zojax._types import Array, KeyLike, ScalarOrSchedule
 
 
-def _number(value: Any) -> float | None:
+def _number(where: str, name: str, value: Any) -> float | None:
     """``value`` as a float, or None where only a traced program will know it."""
-    if isinstance(value, Tracer) or callable(value):
+    if isinstance(value, Tracer | jax.Array | np.ndarray | np.generic):
+        real = jnp.issubdtype(value.dtype, jnp.floating) or jnp.issubdtype(value.dtype, jnp.integer)
+        if real and value.shape == ():
+            return None if isinstance(value, Tracer) else float(value)
+    elif callable(value):
         return None
-    return float(value)
+    # A bool is a Python number, but where a number is meant it is a mistake.
+    elif not isinstance(value, bool) and isinstance(value, numbers.Real):
+        return float(value)
+    raise TypeError(f"{where}: {name} must be a number or a schedule of the step, got {value!r}.")
 
 
 def positive(where: str, name: str, value: ScalarOrSchedule) -> None:
-    number = _number(value)
+    number = _number(where, name, value)
     if number is not None and not (number > 0 and math.isfinite(number)):
         raise ValueError(f"{where}: {name} must be > 0 and finite, got {value}.")
 
 
 def non_negative(where: str, name: str, value: ScalarOrSchedule) -> None:
-    number = _number(value)
+    number = _number(where, name, value)
     if number is not None and not (number >= 0 and math.isfinite(number)):
         raise ValueError(f"{where}: {name} must be >= 0 and finite, got {value}.")
 
 
 def fraction(where: str, name: str, value: ScalarOrSchedule) -> None:
-    number = _number(value)
+    number = _number(where, name, value)
     if number is not None and not 0 <= number <= 1:
         raise ValueError(f"{where}: {name} must be within [0, 1], got {value}.")
 
 
 def count(where: str, name: str, value: Any) -> None:
-    if isinstance(value, jax.Array | float):
-        raise TypeError(
-            f"{where}: {name} must be a Python int, got {value!r}; under "
-            f"optax.inject_hyperparams name it in static_args."
-        )
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        injected = isinstance(value, jax.Array)
+        hint = " Under optax.inject_hyperparams name it in static_args." if injected else ""
+        raise TypeError(f"{where}: {name} must be a Python int, got {value!r}.{hint}")
     if value < 1:
         raise ValueError(f"{where}: {name} must be >= 1, got {value}.")
+
+
+def flag(where: str, name: str, value: Any) -> None:
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{where}: {name} must be True or False, got {value!r}.")
+
+
+def float_dtype(where: str, name: str, value: Any) -> None:
+    """Refuses what is neither None nor a floating-point dtype."""
+    if value is None:
+        return
+    try:
+        floating = jnp.issubdtype(jnp.dtype(value), jnp.floating)
+    except TypeError:
+        floating = False
+    if not floating:
+        raise TypeError(
+            f"{where}: {name} must be a floating-point dtype or None, got {value!r}. "
+            f"Write jnp.bfloat16, say."
+        )
+
+
+def transformation(where: str, name: str, value: Any) -> None:
+    if not isinstance(value, optax.GradientTransformation):
+        hint = " Call it with its options first." if callable(value) else ""
+        raise TypeError(
+            f"{where}: {name} must be an optax.GradientTransformation, got {value!r}.{hint}"
+        )
 
 
 def one_of(where: str, name: str, value: Any, choices: Iterable[str]) -> None:
@@ -65,28 +100,49 @@ def instance(where: str, name: str, value: Any, kind: type) -> None:
 
 
 def typed_key(where: str, key: KeyLike) -> Callable[[], Array]:
-    """A function that gives ``key`` as a typed key; an int is a seed.
+    """A function that gives ``key`` as a typed key; an integer is a seed.
 
-    Each call makes a new array, for a state may be donated and the key must outlive it.
+    A legacy uint32 key, as ``jax.random.PRNGKey`` makes it, is wrapped. Each call makes a new
+    array, for a state may be donated and the key must outlive it.
 
     Raises:
-      TypeError: ``key`` is a legacy uint32 key, a float or anything else.
+      TypeError: ``key`` is a float or anything else.
+      ValueError: ``key`` is an array of several keys.
     """
-    if isinstance(key, Tracer):
-        traced: Array = key
-        return lambda: traced
-    if isinstance(key, int | np.integer) and not isinstance(key, bool):
-        return lambda: jax.random.key(int(key))
-    if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        if key.shape != ():
-            raise ValueError(f"{where}: key must be one key, got an array of shape {key.shape}.")
-        with jax.ensure_compile_time_eval():  # a factory may be called while jit traces
-            data, impl = np.asarray(jax.random.key_data(key)), jax.random.key_impl(key)
-        return lambda: jax.random.wrap_key_data(jnp.array(data), impl=impl)
+    if isinstance(key, int) and not isinstance(key, bool):
+        return lambda: jax.random.key(key)
+    if isinstance(key, jax.Array | np.ndarray | np.generic):
+        if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+            if key.shape != ():
+                raise ValueError(
+                    f"{where}: key must be one key, got an array of shape {key.shape}."
+                )
+            if isinstance(key, Tracer):
+                traced: Array = key
+                return lambda: traced
+            with jax.ensure_compile_time_eval():  # a factory may be called while jit traces
+                data, impl = np.asarray(jax.random.key_data(key)), jax.random.key_impl(key)
+            return lambda: jax.random.wrap_key_data(jnp.array(data), impl=impl)
+        legacy = _legacy_key()
+        if (key.dtype, key.shape) == (legacy.dtype, legacy.shape):
+            words = key if isinstance(key, Tracer) else np.array(key)
+            return lambda: jax.random.wrap_key_data(jnp.array(words))
+        if key.shape == () and jnp.issubdtype(key.dtype, jnp.integer):
+            seed = key if isinstance(key, Tracer) else int(key)
+            return lambda: jax.random.key(seed)
     raise TypeError(
-        f"{where}: key must be a typed key or an int seed, got {key!r}. Write jax.random.key(0), "
-        f"or jax.random.wrap_key_data(key) for a legacy uint32 key."
+        f"{where}: key must be a typed key or an int seed, got {key!r}. Write jax.random.key(0)."
     )
+
+
+def _legacy_key() -> jax.ShapeDtypeStruct:
+    """What a legacy key of JAX's default generator looks like: two words, or four."""
+    return jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0)))
+
+
+def params_given(where: str, params: Any) -> None:
+    if params is None:
+        raise ValueError(f"{where}: params are needed; call update(updates, state, params, ...).")
 
 
 def parameters(where: str, params: Any) -> None:
@@ -96,8 +152,7 @@ def parameters(where: str, params: Any) -> None:
       ValueError: ``params`` is None or holds no floating-point leaf.
       TypeError: a leaf is complex or a PRNG key.
     """
-    if params is None:
-        raise ValueError(f"{where}: params are needed; call update(updates, state, params, ...).")
+    params_given(where, params)
     floating = False
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         dtype = jnp.result_type(leaf) if not hasattr(leaf, "dtype") else leaf.dtype

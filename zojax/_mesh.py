@@ -90,17 +90,17 @@ def laid_out(
             return state
         leaves, tree = jax.tree.flatten(state)
         belongs = owners(state, params)
-        if isinstance(parameters[0], Tracer):
+        if any(isinstance(leaf, Tracer) for leaf in parameters):
             placed = [
                 leaf if owner is None else alike(leaf, parameters[owner])
                 for leaf, owner in zip(leaves, belongs, strict=True)
             ]
             # Arguments that nothing reads do not count as places to be.
-            smallest = min(parameters, key=lambda leaf: leaf.size)
+            smallest = min(parameters, key=jnp.size)
             placed, _ = lax.optimization_barrier((placed, smallest))
         else:
             placed = [
-                leaf if owner is not None else _everywhere(leaf, parameters[0])
+                leaf if owner is not None else _everywhere(leaf, parameters)
                 for leaf, owner in zip(leaves, belongs, strict=True)
             ]
         return jax.tree.unflatten(tree, placed)
@@ -108,9 +108,10 @@ def laid_out(
     return optax.GradientTransformationExtraArgs(init, tx.update)
 
 
-def _everywhere(x: Array, parameter: Array) -> Array:
-    """``x`` whole on each device that a parameter is on."""
-    sharding = parameter.sharding
-    if not isinstance(sharding, NamedSharding):
-        return x
-    return jax.device_put(x, NamedSharding(sharding.mesh, PartitionSpec()))
+def _everywhere(x: Array, parameters: list[Any]) -> Array:
+    """``x`` whole on each device that the parameters are on."""
+    for parameter in parameters:
+        sharding = getattr(parameter, "sharding", None)  # a numpy array and a number have none
+        if isinstance(sharding, NamedSharding) and sharding.mesh.size > 1:
+            return jax.device_put(x, NamedSharding(sharding.mesh, PartitionSpec()))
+    return x

@@ -1,13 +1,21 @@
 """The seam between what an update measures and what it makes of it."""
 
 from collections.abc import Callable
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from zojax._types import Array
 
 Kind: TypeAlias = Literal["slopes", "sign", "loss"]
-Measured: TypeAlias = tuple[Array, Array]
-"""The scalars that an update needs besides keys, float32 [k], and the step's loss, float32 []."""
+
+
+class Measured(NamedTuple):
+    """The scalars that an update needs besides keys, and what it tells of the step."""
+
+    scalars: Array  # float32 [k]: slopes, 0 where they are not usable; or a sign, or a loss
+    usable: Array  # bool [k]: whether a loss, and what was made of it, is finite
+    value: Array  # float32 []: mean of the step's losses, whatever they are
+    aux: Any = None  # of the step's first point; None where it is dropped
+
 
 Measure: TypeAlias = Callable[[], Measured]
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import zojax
+from zojax import planning
 from zojax.directions import Draws
 
 LIMIT = 4.5  # standard errors
@@ -110,3 +111,44 @@ def test_bad_settings_are_refused():
         zojax.LowRank(1, zojax.Sphere())
     with pytest.raises(ValueError, match="spsa: batched must be False"):
         zojax.spsa(1e-3, 0, batched=True, evaluation="in_place")
+
+
+def test_a_long_vector_is_drawn_where_it_is_used():
+    """Only small vectors have their noise in memory; others cost no more than in full noise."""
+
+    def temporary(direction, size):
+        tx = zojax.mezo(1e-3, 1e-3, 0, direction=direction)
+
+        def step(params):
+            def value_fn(p):
+                return jnp.sum(jnp.tanh(p["long"])) + jnp.sum(p["short"])
+
+            updates, _ = tx.update(None, tx.init(params), params, value_fn=value_fn)
+            return jax.tree.map(jnp.add, params, updates)
+
+        params = {
+            "long": jax.ShapeDtypeStruct((size,), jnp.float32),
+            "short": jax.ShapeDtypeStruct((8,), jnp.float32),
+        }
+        options = zojax.compiler_options()
+        step = jax.jit(step, donate_argnums=0, compiler_options=options)
+        return planning.memory(step.lower(params).compile()).temp
+
+    size = 2**22
+    low_rank, full = (temporary(d, size) for d in (zojax.LowRank(2), zojax.Gaussian()))
+    assert low_rank < full + 4 * size / 100
+
+
+@pytest.mark.parametrize("size", [60, 1000, 2**16, 2**16 + 1, 2**17])
+def test_a_vector_has_the_same_noise_however_it_is_kept(size):
+    key = jax.random.key(0)
+    direction = zojax.LowRank(2)
+    params = {"v": jnp.zeros(size)}
+    draws = Draws.at_step(direction, key, jnp.int32(1), 1, params)
+    [noise] = draws.query(0)
+    z = direction.draw(jax.random.wrap_key_data(draws.words[0, 0]), (size,))
+    np.testing.assert_array_equal(noise.draw((size,)), z)
+    np.testing.assert_array_equal(noise.rows((size,), jnp.array([3, 50])), z[jnp.array([3, 50])])
+    np.testing.assert_array_equal(noise.block((size,), 0, jnp.int32(7), 20), z[7:27])
+    # Rounded to bfloat16, as the factors are.
+    np.testing.assert_array_equal(z, z.astype(jnp.bfloat16).astype(jnp.float32))

@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
 import optax
 import pytest
 from flax import linen as nn
@@ -52,6 +54,114 @@ def test_the_loop_of_the_readme_runs_as_printed():
     given = {"params": params, "loss": loss, "batches": [(inputs, targets)] * 400}
     after = run_page("README.md", **given)
     assert loss(after["params"], (inputs, targets)) < before
+
+
+def test_the_loop_of_the_readme_reads_the_loss_whatever_the_parameters_are_called(capsys):
+    # As the attention layers of RoBERTa and of Flax have it, and so the momentum.
+    params = {
+        "key": jnp.ones((2, 3)),
+        "value": {"kernel": jnp.ones((3, 2))},
+        "skipped": jnp.ones(2),
+    }
+
+    def loss(params, batch):
+        return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params))
+
+    run_page("README.md", params=params, loss=loss, batches=[None])
+    assert float(capsys.readouterr().out) == pytest.approx(14.0, rel=1e-2)
+
+
+def chains_with_decay() -> dict[str, ast.expr]:
+    """The optimizers of README and of all pages that decay weights, by page and line."""
+    found: dict[str, ast.expr] = {}
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        text = page.read_text(encoding="utf-8")
+        for block in BLOCK.finditer(text):
+            for node in ast.walk(ast.parse(block[1])):
+                if isinstance(node, ast.Assign) and "decay" in ast.unparse(node.value):
+                    line = text.count("\n", 0, block.start(1)) + node.lineno
+                    found[f"{page.relative_to(ROOT)}:{line}"] = node.value
+    return found
+
+
+class OtherNumbers(ast.NodeTransformer):
+    """Puts a learning rate of 0.5 and a decay of 0.1 in the place of a page's."""
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        self.generic_visit(node)
+        name = ast.unparse(node.func)
+        rates = ("zojax.mezo", "zojax.zo_adamu", "zojax.zo_adam", "optax.scale_by_learning_rate")
+        first = 0.5 if name in rates else 0.1 if name == "optax.add_decayed_weights" else None
+        if node.args and first is not None:
+            node.args[0] = ast.Constant(first)
+        for keyword in node.keywords:
+            if keyword.arg in ("learning_rate", "weight_decay"):
+                keyword.value = ast.Constant(0.5 if keyword.arg == "learning_rate" else 0.1)
+        return node
+
+
+def test_readme_and_quickstart_show_decay():
+    pages = [name.split(":")[0] for name in chains_with_decay()]
+    assert sorted(pages) == ["README.md"] * 2 + ["docs/quickstart.md"] * 2
+
+
+@pytest.mark.parametrize("name", chains_with_decay())
+def test_decay_makes_parameters_smaller_whatever_the_numbers(name: str):
+    expression = ast.fix_missing_locations(
+        ast.Expression(OtherNumbers().visit(chains_with_decay()[name]))
+    )
+    tx = eval(compile(expression, name, "eval"), {"jax": jax, "optax": optax, "zojax": zojax})
+    params = {"matrix": jnp.ones((3, 2)), "other": -jnp.ones((2, 2))}
+    updates, _ = tx.update(None, tx.init(params), params, value_fn=lambda _: jnp.zeros(()))
+    for leaf in jax.tree.leaves(optax.apply_updates(params, updates)):
+        np.testing.assert_allclose(jnp.abs(leaf), 0.95, rtol=1e-6)
+
+
+def test_concepts_names_the_spacing_of_bfloat16():
+    text = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+    said = re.search(r"Next to 1, bfloat16 numbers are 2⁻(.) apart above and 2⁻(.) below", text)
+    assert said is not None
+    powers = ["⁰¹²³⁴⁵⁶⁷⁸⁹".index(power) for power in said.groups()]
+    one = np.array(1, ml_dtypes.bfloat16).view(np.uint16)
+    below, at, above = (one + np.arange(-1, 2, dtype=np.int16).view(np.uint16)).view(
+        ml_dtypes.bfloat16
+    )
+    assert [float(above) - float(at), float(at) - float(below)] == [2.0**-power for power in powers]
+    # And a perturbation of 1e-3 leaves 1 as it is.
+    assert np.array([1 + 1e-3, 1 - 1e-3]).astype(ml_dtypes.bfloat16).tolist() == [1, 1]
+
+
+ESTIMATE = zojax.spsa(1e-3, key=0)
+# What a step without a finite loss leaves as it was.
+RESTS = {
+    "named": (zojax.zo_adam(1e-2, 1e-3, key=0), True),
+    "zojax.chain": (zojax.chain(ESTIMATE, optax.adam(1e-2)), True),
+    "optax.chain": (optax.chain(ESTIMATE, optax.adam(1e-2)), False),
+}
+
+
+@pytest.mark.parametrize("chain", RESTS)
+def test_concepts_is_right_about_steps_that_are_not_finite(chain: str):
+    tx, rests = RESTS[chain]
+    params = {"w": jnp.ones(3)}
+    state, moved = tx.init(params), [params["w"]]
+    for bad in (1.0, jnp.nan):
+        updates, state = tx.update(
+            None, state, params, value_fn=lambda p, bad=bad: bad * jnp.sum(p["w"] ** 2)
+        )
+        params = optax.apply_updates(params, updates)
+        moved.append(params["w"])
+    assert jnp.isfinite(moved[2]).all()
+    assert bool((moved[2] == moved[1]).all()) == rests
+    assert jnp.isnan(zojax.last_loss(state))
+    assert state[0].skipped == 1
+
+
+def test_concepts_is_right_about_apply_if_finite():
+    tx = optax.apply_if_finite(ESTIMATE, 3)
+    params = {"w": jnp.ones(3)}
+    with pytest.raises(TypeError):
+        tx.update(None, tx.init(params), params, value_fn=lambda p: p["w"].sum())
 
 
 @pytest.mark.usefixtures("standard_promotion")
@@ -108,7 +218,7 @@ def test_the_scaling_page_runs_as_printed():
 @pytest.mark.usefixtures("standard_promotion")
 def test_the_objectives_page_runs_as_printed(capsys):
     given = run_page("docs/objectives.md")
-    assert optax.tree_utils.tree_get(given["state"], "value") < -5
+    assert zojax.last_loss(given["state"]) < -5
     assert len(ast.literal_eval(capsys.readouterr().out)) == 2
 
 

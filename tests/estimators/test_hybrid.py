@@ -150,11 +150,75 @@ def test_no_activation_of_the_shallow_part_is_kept(workload):
         (4, ValueError, "hybrid: split must be <= 3, the number of layers, got 4"),
         ("*", ValueError, r"must leave some parameters for back-propagation, got '\*'"),
         ("none/*", ValueError, "hybrid: no parameter matches 'none/"),
+        (None, TypeError, "hybrid: split must be a Python int, got None"),
+        (0.5, TypeError, "hybrid: split must be a Python int, got 0.5"),
     ],
 )
 def test_bad_splits_are_refused(split, error, message):
     with pytest.raises(error, match=message):
         zojax.hybrid(zojax.mezo(1e-3, 1e-3, 0), optax.sgd(1e-3), split).init(params())
+
+
+def encoder_and_decoder():
+    keys = jax.random.split(jax.random.key(0), 6)
+    first, second, third, fourth, embed, head = (0.5 * jax.random.normal(k, (4, 4)) for k in keys)
+    return {
+        "decoder": {"layers": [third, fourth]},
+        "encoder": {"layers": [first, second]},
+        "shared": embed,
+        "out": head,
+    }
+
+
+def translation(p):
+    x = p["shared"]
+    for w in (*p["encoder"]["layers"], *p["decoder"]["layers"]):
+        x = jnp.tanh(x @ w)
+    return jnp.mean((x - p["out"]) ** 2)
+
+
+def depth(path, leaf):
+    del leaf
+    parts = path.split("/")
+    if parts[0] == "shared":
+        return 0
+    return 9 if parts[0] == "out" else 1 + 4 * (parts[0] == "decoder") + int(parts[-1])
+
+
+def test_an_encoder_and_a_decoder_must_be_told_apart():
+    """Guessed, the whole encoder was a head, and back-propagation went through all of it."""
+    p = encoder_and_decoder()
+    zo, fo = zojax.mezo(1e-2, 1e-2, 0), optax.sgd(0.5, momentum=0.9)
+    message = (
+        r"hybrid: the layers must be one stack .* got \['decoder/layers/\* \(2\)', "
+        r"'encoder/layers/\* \(2\)'\]. Give blocks, .* or name what zo tunes as split"
+    )
+    with pytest.raises(ValueError, match=message):
+        zojax.hybrid(zo, fo, 1).init(p)
+    tx = zojax.hybrid(zo, fo, 4, blocks=depth)
+    state = tx.init(p)
+    # Back-propagation has the decoder's last layer and what comes after it.
+    [trace] = (x for x in jax.tree.leaves(state.fo, is_leaf=lambda x: isinstance(x, dict)))
+    held = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(trace)]
+    assert held == ["['decoder']['layers'][1]", "['out']"]
+    updates, _ = tx.update(None, state, p, value_fn=translation)
+    gradient = jax.grad(translation)(p)
+    np.testing.assert_allclose(updates["out"], -0.5 * gradient["out"], rtol=1e-5, atol=1e-7)
+    below, _ = zojax.mezo(1e-2, 1e-2, 0).update(
+        None, zojax.mezo(1e-2, 1e-2, 0).init(p), p, value_fn=translation
+    )
+    assert updates["encoder"]["layers"][0].shape == below["encoder"]["layers"][0].shape == (4, 4)
+    assert not np.allclose(updates["decoder"]["layers"][0], -0.5 * gradient["decoder"]["layers"][0])
+
+
+def test_blocks_are_for_a_number_that_counts_them():
+    zo, fo = zojax.mezo(1e-2, 1e-2, 0), optax.sgd(0.5)
+    with pytest.raises(ValueError, match="hybrid: blocks must not be given where split names"):
+        zojax.hybrid(zo, fo, "encoder/*", blocks=depth)
+    with pytest.raises(ValueError, match="hybrid: split must be <= 6, the number of blocks, got 7"):
+        zojax.hybrid(zo, fo, 7, blocks=depth).init(encoder_and_decoder())
+    with pytest.raises(ValueError, match=r"must leave some .* got 6, which takes all"):
+        zojax.hybrid(zo, fo, 6, blocks=depth).init(encoder_and_decoder())
 
 
 def test_value_fn_is_needed():

@@ -35,7 +35,7 @@ def test_follows_the_formula():
 
 def test_unbiased_given_the_last_loss():
     tx = zojax.one_point(0.1, 0)
-    state = tx.init(X)._replace(value=quadratic(X))
+    state = tx.init(X)._replace(last=quadratic(X))
 
     def draw(count):
         return tx.update(None, state._replace(count=count), X, value_fn=quadratic)[0]
@@ -45,7 +45,7 @@ def test_unbiased_given_the_last_loss():
     np.testing.assert_array_less(np.abs(z_score), 4.5)
 
 
-def test_evaluates_once_and_forgets_a_loss_that_is_no_number():
+def test_evaluates_once_and_passes_over_a_loss_that_is_not_finite():
     calls = []
     tx = zojax.one_point(0.1, 0, evaluation="in_place")
 
@@ -59,8 +59,10 @@ def test_evaluates_once_and_forgets_a_loss_that_is_no_number():
         gradient, state = tx.update(None, state, X, value_fn=value_fn)
         moved.append(bool(jnp.all(jnp.isfinite(gradient))) and bool(jnp.any(gradient != 0)))
     assert len(calls) == 4
-    # The first step has no feedback, the second a bad loss, the third bad feedback.
-    assert moved == [False, False, False, True]
+    # The first step has no feedback and the second a bad loss; the third has the first's.
+    assert moved == [False, False, True, True]
+    assert int(state.skipped) == 1
+    assert np.isfinite(state.last)
 
 
 def test_bad_arguments_are_refused():

@@ -100,7 +100,7 @@ def test_the_direction_applied_is_the_direction_probed():
         (dict(difference="both"), ValueError, "difference must be one of"),
         (dict(evaluation="magic"), ValueError, "evaluation must be one of"),
         (dict(key=0.5), TypeError, "key must be a typed key or an int seed"),
-        (dict(key=np.array([0, 1], np.uint32)), TypeError, "wrap_key_data"),
+        (dict(key=np.array([0, 1, 2], np.uint32)), TypeError, "key must be a typed key"),
     ],
 )
 def test_bad_arguments_are_refused(options, error, message):

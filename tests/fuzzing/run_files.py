@@ -112,7 +112,7 @@ def metrics() -> Target:
 
     def read(folder: Path) -> Any:
         run = RunFolder(folder, FinetuneConfig(), resume=True)
-        run.cut_metrics(30)
+        run.keep_metrics(lambda step: step <= 30)
         return run.read_metrics()
 
     def expect(files: Mapping[str, bytes]) -> Any:
@@ -127,7 +127,7 @@ def metrics() -> Target:
             sound = kinds <= {int, float, type(None)} and not large
             if sound and type(record.get("step")) is int:
                 found += [record] * (record["step"] <= 30)
-        return found
+        return sorted(found, key=lambda record: record["step"])
 
     return Target(
         {"config.json": config, "metrics.jsonl": as_json_lines(rows)},

@@ -149,6 +149,80 @@ def test_anneals_as_published(anneal, name, values):
     assert float(schedule(0)) == 1.0
 
 
+def test_the_papers_phases_in_proportion_to_a_length():
+    """In README's loop of 1,000 steps the paper's own phases would hardly begin."""
+    paper, schedules = zojax.adamu_schedules(), zojax.adamu_schedules(num_steps=1000)
+    for ours, theirs in zip(schedules, paper, strict=True):
+        # T₁ is 51.2 steps.
+        steps = jnp.array([0, 51, 300, 800, 1000])
+        np.testing.assert_allclose(ours(steps), theirs(20 * steps), atol=1e-3)
+        assert float(ours(800)) == float(ours(1000)) < float(ours(799))
+    tx = zojax.zo_adamu(1e-2, 1e-2, 5, num_steps=10)
+    alphas = [float(state[0].alpha) for _, state in run(tx, 11)]
+    assert alphas[0] == 1.0
+    assert alphas[-1] == 0.5
+    assert alphas == sorted(alphas, reverse=True)
+
+
+@pytest.mark.parametrize("anneal", ["figure", "equation"])
+@pytest.mark.parametrize("num_steps", range(1, 21))
+def test_a_length_may_be_short(num_steps, anneal):
+    for name, schedule in (
+        zojax.adamu_schedules(anneal=anneal, num_steps=num_steps)._asdict().items()
+    ):
+        values = schedule(jnp.arange(num_steps + 1))
+        assert float(values[0]) == 1.0
+        assert bool(jnp.all((values >= 0) & (values <= 1))), name
+        assert float(values[-1]) <= 0.5, name
+
+
+def test_a_length_and_phases_exclude_each_other():
+    message = r"^zo_adamu: phases must not be given .* num_steps.* got \(1, 2, 3\) and 10"
+    with pytest.raises(ValueError, match=message):
+        zojax.zo_adamu(1e-3, 1e-3, 0, phases=(1, 2, 3), num_steps=10)
+
+
+def in_floats(phases, rate):
+    """Equation 7 in float64: the denominator at T2, and the weight there."""
+    first, second, last = phases
+    denominator = last - rate * (last - second)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return denominator, 0.5 + 0.5 * np.cos(np.pi * np.float64(second - first) / denominator)
+
+
+@pytest.mark.parametrize(
+    "phases",
+    [(0, 1, 3), (0, 100, 300), (10, 100, 301), (0, 10, 1000), (0, 10, 29), (0, 9, 16), (4, 16, 33)],
+)
+def test_phases_that_the_equation_cannot_anneal_are_refused(phases):
+    """From T3 = 3 T2 on it divides by zero: β₂ was NaN from then on."""
+    denominator, end = in_floats(phases, 1.5)
+    assert denominator <= 0 or end > 0.5 or phases[1] - phases[0] > 1.5 * denominator
+    message = r"^adamu_schedules: phases must satisfy 4 T1 \+ 5 T2 >= 3 T3 for .* beta2 .*figure"
+    with pytest.raises(ValueError, match=message):
+        zojax.adamu_schedules(phases, "equation")
+    with pytest.raises(ValueError, match=r"^zo_adamu: phases must satisfy"):
+        zojax.zo_adamu(1e-3, 1e-3, 0, phases=phases, anneal="equation")
+    zojax.adamu_schedules(phases, "figure")
+
+
+@pytest.mark.parametrize(
+    "phases", [(0, 9, 15), (4, 16, 32), (0, 1, 1), (1024, 16000, 20000), (5, 6, 16), (0, 30, 50)]
+)
+def test_phases_that_the_equation_can_anneal_give_finite_weights(phases):
+    first, second, last = phases
+    for rate, schedule in zip(
+        (1.0, 0.1, 1.5), zojax.adamu_schedules(phases, "equation"), strict=True
+    ):
+        denominator, end = in_floats(phases, rate)
+        assert denominator > 0
+        values = schedule(jnp.arange(first, last + 1))
+        assert bool(jnp.isfinite(values).all())
+        np.testing.assert_allclose(values[-1], end, atol=1e-5)
+        assert second - first <= 1.5 * denominator
+        assert float(values[second - first]) == float(values[-1])
+
+
 @pytest.mark.quick
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="0 <= T1 < T2 <= T3"):

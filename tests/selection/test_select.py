@@ -202,6 +202,110 @@ def test_bad_selections_are_refused(where, error, message):
         zojax.select(zojax.mezo(1e-2, 1e-2, 0), where).init(TREE)
 
 
+def test_a_function_that_reads_values_is_refused_at_init():
+    """A traced step has none: it was taken by init, and refused by the first compiled update."""
+    tx = zojax.select(zojax.mezo(1e-2, 1e-2, 0), lambda path, leaf: bool(abs(leaf).max() > 0))
+    with pytest.raises(TypeError, match="ShapeDtypeStruct"):
+        tx.init(TREE)
+
+
+def test_what_cannot_move_is_refused_at_init():
+    params = {"steps": jnp.arange(3), "w": jnp.ones(3)}
+    with pytest.raises(ValueError, match="mezo: params hold no floating-point leaf"):
+        zojax.select(zojax.mezo(1e-2, 1e-2, 0), "steps").init(params)
+    with pytest.raises(TypeError, match=r"mezo: parameter \['c'\] has dtype complex64"):
+        zojax.select(zojax.mezo(1e-2, 1e-2, 0), "c").init({"c": jnp.ones(2, jnp.complex64)})
+    # Links of zojax that are chained after a selection see all parameters.
+    tail = zojax.conservative()
+    with pytest.raises(TypeError, match=r"conservative: parameter \['c'\] has dtype complex64"):
+        optax.chain(zojax.select(zojax.spsa(1e-2, 0), "w"), tail).init(ODD)
+
+
+ODD = {
+    "c": jnp.array([1.0 + 2.0j, complex(-0.0, -0.0)]),
+    "key": jax.random.key(3),
+    "keys": jax.random.split(jax.random.key(4), 2),
+    "steps": jnp.arange(3),
+    "w": jnp.array([1.0, -2.0, 3.0]),
+}
+
+
+def odd_loss(p):
+    kept = jax.random.bernoulli(p["key"], 0.5, (3,)) | jax.random.bernoulli(p["keys"][1], 0.5, (3,))
+    return jnp.sum(jnp.where(kept, p["w"], 2.0 * p["w"]) ** 2) * jnp.abs(p["c"][0])
+
+
+@pytest.mark.parametrize("name", ["mezo", "zo_adam", "zo_adamu", "forward", "conservative"])
+def test_what_stays_may_be_of_any_dtype(name):
+    optimizer = zojax.mezo(1e-2, 1e-2, 0) if name == "mezo" else OPTIMIZERS[name]
+    tx, params = zojax.select(optimizer, "w"), ODD
+
+    @jax.jit
+    def step(params, state):
+        updates, state = tx.update(None, state, params, value_fn=odd_loss)
+        moved = jax.tree.map(lambda p, u: p if u is None else p + u, params, updates)
+        return moved, updates, state
+
+    state = tx.init(params)
+    before = odd_loss(params)
+    for _ in range(30):
+        params, updates, state = step(params, state)
+    assert updates["key"] is None
+    assert updates["keys"] is None
+    assert updates["c"].dtype == jnp.complex64
+    for name in ("c", "steps"):
+        assert np.asarray(params[name]).tobytes() == np.asarray(ODD[name]).tobytes()
+    assert params["key"] == ODD["key"]
+    assert bool(jnp.all(params["keys"] == ODD["keys"]))
+    assert odd_loss(params) < before
+
+
+def test_complex_parameters_that_stay_need_no_other_loop():
+    params = {"c": ODD["c"], "w": ODD["w"]}
+    tx = zojax.select(zojax.mezo(1e-2, 1e-2, 0), "w")
+
+    @jax.jit
+    def step(params, state):
+        updates, state = tx.update(
+            None, state, params, value_fn=lambda p: jnp.sum(p["w"] * p["c"][0].real)
+        )
+        return optax.apply_updates(params, updates), state
+
+    after, _ = step(params, tx.init(params))
+    assert np.asarray(after["c"]).tobytes() == np.asarray(ODD["c"]).tobytes()
+    assert not np.array_equal(after["w"], params["w"])
+
+
+def test_a_selection_within_a_selection_keeps_keys():
+    tx = zojax.select(zojax.select(zojax.mezo(1e-2, 1e-2, 0), "w"), ["w", "key", "steps"])
+    updates, _ = tx.update(None, tx.init(ODD), ODD, value_fn=odd_loss)
+    assert updates["key"] is None
+    assert updates["keys"] is None
+    assert updates["steps"].shape == ()
+    assert updates["w"].shape == (3,)
+
+
+@pytest.mark.parametrize("evaluation", ["streamed", "copy", "in_place"])
+@pytest.mark.parametrize("rate", [-1e-2, -1e3])
+def test_a_conservative_step_after_a_selection(evaluation, rate):
+    """What stays has a scalar for its update; the loss is that of the whole chain selected."""
+    links = [zojax.spsa(1e-2, 0), optax.scale(rate), zojax.conservative(evaluation=evaluation)]
+    outside = optax.chain(zojax.select(links[0], "body/*"), *links[1:])
+    around = zojax.select(optax.chain(*links), "body/*")
+    results = []
+
+    def value_fn(p):
+        return loss(p) + 1e-2 * sum(jnp.sum(x * x) for x in jax.tree.leaves(p))
+
+    for tx in (outside, around):
+        updates, state = tx.update(None, tx.init(TREE), TREE, value_fn=value_fn)
+        results.append((optax.apply_updates(TREE, updates), state[-1]))
+    (first, state), (second, expected) = results
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+    assert float(state.sign) == float(expected.sign) == (1.0 if rate > -1.0 else 0.0)
+    np.testing.assert_allclose(state.least, expected.least, rtol=1e-6)
+
+
 def test_params_are_needed():
     tx = zojax.select(zojax.mezo(1e-2, 1e-2, 0), "head/*")
     with pytest.raises(ValueError, match="select: params are needed"):

@@ -8,6 +8,7 @@ from products import PRODUCTS, product_at
 from sets import slow_except
 
 import zojax
+from zojax.directions import Draws
 
 LOW_RANK = zojax.LowRank(2)
 BOTH = {"experts": ((3, 24, 70), lambda x, w: jnp.einsum("nd,nde->ne", x, w))}
@@ -29,22 +30,37 @@ def test_a_factored_product_is_the_product(name, dtype):
     )
 
 
-def test_a_small_perturbation_is_not_lost_in_bfloat16():
-    """θ + εz has the bits of θ at θ = 1 and ε = 1e-4; the product has not."""
+def slope_in_bfloat16(direction, result):
+    """The slope found and the exact one, at θ = 1 and ε = 1e-4: θ + εz has the bits of θ."""
     w, x = jnp.ones((512, 512), jnp.bfloat16), jnp.ones((1, 512), jnp.bfloat16) / 512
+    weights = jnp.linspace(-1.0, 1.0, 512)
+    tx = zojax.spsa(1e-4, 0, direction=direction)
+    state = tx.init(w)
 
-    def slope(direction):
-        tx = zojax.spsa(1e-4, 0, direction=direction)
+    def value_fn(w):
+        y = jnp.dot(x, w, preferred_element_type=result)
+        return jnp.sum((y.astype(jnp.float32)[0] - 1.0) * weights)
 
-        def value_fn(w):
-            y = jnp.dot(x, w, preferred_element_type=jnp.float32)
-            return jnp.sum(y * jnp.linspace(-1.0, 1.0, 512)[None])
+    updates, _ = tx.update(None, state, w, value_fn=value_fn)
+    [noise] = Draws.at_step(direction, state.key, state.count, 1, w).query(0)
+    z = noise.draw(w.shape)
+    found = jnp.vdot(updates.astype(jnp.float32), z) / jnp.vdot(z, z)
+    return found, jnp.vdot(jax.grad(value_fn)(w).astype(jnp.float32), z)
 
-        updates, _ = tx.update(None, tx.init(w), w, value_fn=value_fn)
-        return jnp.sum(jnp.abs(updates))
 
-    assert slope(zojax.Rademacher()) == 0.0
-    assert slope(zojax.LowRank()) > 0.0
+def test_a_product_with_a_float32_result_keeps_a_small_perturbation():
+    found, exact = slope_in_bfloat16(zojax.LowRank(), jnp.float32)
+    assert abs(exact) > 0.01
+    np.testing.assert_allclose(found, exact, rtol=0.05)
+    # A perturbed weight is rounded to bfloat16 before its product.
+    assert slope_in_bfloat16(zojax.Rademacher(), jnp.float32)[0] == 0.0
+
+
+def test_a_product_with_a_bfloat16_result_rounds_a_small_perturbation_away():
+    """As the docs say: the sum is rounded as the product itself is."""
+    found, exact = slope_in_bfloat16(zojax.LowRank(), jnp.bfloat16)
+    assert abs(exact) > 0.01
+    assert found == 0.0
 
 
 def temporary_bytes(tx, shape):

@@ -6,20 +6,26 @@ import itertools
 import os
 import signal
 import threading
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from zojax.training import NonFiniteLossError, Tick
+from zojax.training._config import NonFinite
 from zojax.training._interrupt import interrupt_flag
 from zojax.training._loop import train
 from zojax.training._reader import Reader
 from zojax.training._step import Outcome
+from zojax.training._window import Losses
 
 pytestmark = pytest.mark.quick
 
 
-def ticks(losses: list[float], stop_at: int = 99, start: int = 0) -> list[Tick]:
+def ticks(
+    losses: list[float], stop_at: int = 99, start: int = 0, before: Sequence[float] = ()
+) -> list[Tick]:
     """Run over ``losses``; the parameter counts the steps."""
     taken = 0
 
@@ -34,6 +40,7 @@ def ticks(losses: list[float], stop_at: int = 99, start: int = 0) -> list[Tick]:
         None,
         iter(losses),
         start=start,
+        losses=before,
         steps=start + len(losses),
         forward_passes=2,
         due=lambda step: step % 2 == 0 or step % 3 == 0,
@@ -49,8 +56,13 @@ def test_ticks_come_when_due_with_the_mean_loss_since_the_last():
 
 
 def test_the_mean_is_of_the_losses_that_are_finite():
-    got = [t.loss for t in ticks([1, np.nan, np.inf, 4])]
-    np.testing.assert_equal(got, [1.0, np.nan, 4.0])
+    got = [(t.loss, t.left_out) for t in ticks([1, np.nan, np.inf, 4])]
+    np.testing.assert_equal(got, [(1.0, 1), (np.nan, 1), (4.0, 0)])
+
+
+def test_the_first_mean_is_of_the_losses_before_the_start_too():
+    got = [(t.step, t.loss) for t in ticks([6, 8], start=7, before=[1, 3])]
+    assert got == [(8, np.float32(10 / 3)), (9, 8.0)]
 
 
 def test_the_steps_before_the_start_are_not_taken():
@@ -99,20 +111,24 @@ def test_every_step_is_read_in_order_and_at_most_one_step_late():
     assert late == [0, 1, 1, 1, 0, 1, 1]
 
 
+def reader(non_finite: NonFinite, step: int, skipped: int) -> Reader:
+    return Reader(None, Losses(Path("none"), writes=False), non_finite, step, skipped)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_loss_that_is_no_number_ends_the_run_or_is_counted(bad: float):
     outcomes = [Outcome(np.float32(x), np.zeros(1, np.float32)) for x in (1.0, bad)]
-    stop = Reader(None, "stop", 2, 0)
+    stop = reader("stop", 2, 0)
     assert stop(outcomes[0]) == 1.0
     with pytest.raises(NonFiniteLossError, match=f"loss must be finite, got {bad} at step 4"):
         stop(outcomes[1])
-    skip = Reader(None, "skip", 2, 5)
+    skip = reader("skip", 2, 5)
     np.testing.assert_equal([skip(outcome) for outcome in outcomes], [1.0, bad])
     assert (skip.step, skip.skipped) == (4, 6)
 
 
 def test_slopes_that_are_no_numbers_end_the_run_too():
-    stop = Reader(None, "stop", 0, 0)
+    stop = reader("stop", 0, 0)
     with pytest.raises(NonFiniteLossError, match=r"slopes or the gradient must be finite.*step 1"):
         stop(Outcome(np.float32(1.0), np.full(1, np.nan, np.float32)))
 

@@ -23,6 +23,7 @@ from zojax.training import (
     Observer,
     Result,
     Tick,
+    evaluate_run,
     finetune,
     replay_run,
 )
@@ -152,6 +153,88 @@ def test_the_log_alone_is_the_model(whole: tuple[FinetuneConfig, Result], tmp_pa
         assert weights(tmp_path / "b") == weights(expected.folder / "best")
 
 
+def losses(folder: Path) -> list[tuple[Any, ...]]:
+    """What metrics.jsonl says of training and of dev, without the time that it took."""
+    names = ("step", "loss", "left_out", "forward_passes", "skipped", "dev_loss")
+    return [tuple(line.get(name) for name in names) for line in lines(folder)]
+
+
+def kill_after_record(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Let a run die when the record of a step is written, and nothing after it."""
+    append = LogWriter.append
+
+    def last(self: LogWriter, scalars: np.ndarray) -> None:
+        append(self, scalars)
+        if self.steps == step:
+            raise Killed
+
+    monkeypatch.setattr(LogWriter, "append", last)
+
+
+@pytest.fixture(scope="module")
+def unbroken_lines(
+    request: pytest.FixtureRequest, base: FinetuneConfig, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[FinetuneConfig, list[tuple[Any, ...]]]:
+    """The lines of a run that nothing stops, after steps 3, 4, 6, 8 and 9."""
+    config = dataclasses.replace(broken_off(base), optimizer=request.param, log_every=4)
+    output = tmp_path_factory.mktemp("lines") / "run"
+    with jax.numpy_dtype_promotion("standard"):
+        finetune(dataclasses.replace(config, output=output))
+    assert [line[0] for line in losses(output)] == [0, 3, 4, 6, 8, 9]
+    return config, losses(output)
+
+
+# After step 5, within the mean of steps 5 and 6; after 6 and 8, whose own lines are not written.
+@pytest.mark.parametrize("step", [5, 6, 8])
+@pytest.mark.parametrize("keep", [0, 1])
+@pytest.mark.parametrize("unbroken_lines", ["mezo"], indirect=True)
+def test_a_killed_run_goes_on_to_the_same_lines(
+    step: int,
+    keep: int,
+    unbroken_lines: tuple[FinetuneConfig, list[tuple[Any, ...]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    config, expected = unbroken_lines
+    config = dataclasses.replace(config, keep=keep, output=tmp_path / "run")
+    kill_after_record(monkeypatch, step)
+    with pytest.raises(Killed):
+        finetune(config)
+    monkeypatch.undo()
+    resume(tmp_path / "run")
+    assert losses(tmp_path / "run") == expected
+
+
+@pytest.mark.parametrize("unbroken_lines", ["mezo", "adam"], indirect=True)
+def test_a_run_that_a_signal_has_ended_goes_on_to_the_same_lines(
+    unbroken_lines: tuple[FinetuneConfig, list[tuple[Any, ...]]], tmp_path: Path
+):
+    config, expected = unbroken_lines
+    # The step after the fourth is the last. Its line is one that a run without signals has not got.
+    stopped = finetune(
+        dataclasses.replace(config, output=tmp_path / "run"), Killer(4, signal.SIGTERM)
+    )
+    assert (stopped.steps, losses(tmp_path / "run")[-1][0]) == (5, 5)
+    resume(tmp_path / "run")
+    assert losses(tmp_path / "run") == expected
+    assert not (tmp_path / "run" / "losses.bin").exists()
+
+
+@pytest.mark.parametrize("unbroken_lines", ["adam"], indirect=True)
+def test_a_mean_whose_losses_are_lost_says_how_many(
+    unbroken_lines: tuple[FinetuneConfig, list[tuple[Any, ...]]], tmp_path: Path
+):
+    config, expected = unbroken_lines
+    finetune(dataclasses.replace(config, output=tmp_path / "run"), Killer(4, signal.SIGTERM))
+    torn = tmp_path / "run" / "losses.bin"
+    torn.write_bytes(torn.read_bytes()[:-1])
+    resume(tmp_path / "run")
+    found = losses(tmp_path / "run")
+    assert [line[0] for line in found] == [line[0] for line in expected]
+    differ = [line for line, whole in zip(found, expected, strict=True) if line != whole]
+    assert [line[:1] + line[2:3] for line in differ] == [(6, 1)]
+
+
 def broken_off(base: FinetuneConfig) -> FinetuneConfig:
     hyper = HyperParameters(learning_rate=1e-2)
     return dataclasses.replace(base, steps=9, hyper=hyper, keep=2, log_every=1)
@@ -251,6 +334,33 @@ def test_other_settings_are_refused(killed: Path):
         finetune(FinetuneConfig(resume=killed, batch_size=4))
 
 
+def test_a_run_of_another_format_is_refused_before_anything_of_it_is_read(
+    killed: Path, tmp_path: Path
+):
+    # As zojax 0.1.0 was before the format had a number; what lies beside the settings may be
+    # anything.
+    config = json.loads((killed / "config.json").read_text())
+    assert config.pop("format") == 2
+    config["versions"]["zojax"] = "0.1.0.dev3"
+    (killed / "config.json").write_text(json.dumps(config))
+    (killed / "trajectory.log").write_bytes(b"")
+    for file in (killed / "checkpoints" / "6").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    before = {path: path.read_bytes() for path in killed.rglob("*") if path.is_file()}
+    refusal = (
+        r"the format of .*config\.json must be 2, got 1, that of zojax 0\.1\.0\.dev3, and this"
+    )
+    for read in (
+        lambda: resume(killed),
+        lambda: evaluate_run(killed),
+        lambda: replay_run("opt-mini", killed, tmp_path / "out"),
+    ):
+        with pytest.raises(ValueError, match=refusal):
+            read()
+    assert {path: path.read_bytes() for path in killed.rglob("*") if path.is_file()} == before
+
+
 def test_two_runs_in_one_folder_are_refused(killed: Path):
     with FolderLock(killed), pytest.raises(FileExistsError, match=r"where process \d+ is running"):
         resume(killed)
@@ -299,8 +409,12 @@ def test_steps_that_are_not_finite_are_skipped_and_counted(
         base, optimizer=optimizer, hyper=hyper, non_finite="skip", output=tmp_path / "run"
     )
     result = finetune(config)
+    run = result.folder
     assert (result.steps, result.skipped) == (6, 5)
-    assert lines(result.folder)[-1]["skipped"] == 5
+    # The first step is one of finite losses, and the mean of the first line is its loss.
+    found = [[line.get(name) for name in ("step", "skipped", "left_out")] for line in lines(run)]
+    assert found == [[0, None, None], [2, 1, 1], [3, 2, 1], [4, 3, 1], [6, 5, 2]]
+    assert [line["step"] for line in lines(run) if "loss" in line] == [2]
     for leaf in jax.tree.leaves(zojax.models.load(result.model_folder).params):
         assert np.isfinite(leaf).all()
 

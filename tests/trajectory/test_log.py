@@ -167,7 +167,7 @@ def test_any_bytes_are_read_or_refused(folder: Path, junk: bytes, start: int, en
 
 def forged(**changes: Any) -> bytes:
     """A header with a right checksum, as no writer makes it."""
-    content = {"format": 1, **json.loads(json.dumps(dataclasses.asdict(HEADER))), **changes}
+    content = {"format": 2, **json.loads(json.dumps(dataclasses.asdict(HEADER))), **changes}
     text = json.dumps({k: v for k, v in content.items() if v is not None}).encode()
     body = b"zojaxlog" + struct.pack("<I", len(text)) + text
     return body + struct.pack("<I", crc32(body))
@@ -176,7 +176,12 @@ def forged(**changes: Any) -> bytes:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (dict(format=2), "the format of .* must be 1, got 2"),
+        (dict(format=3), "the format of .* must be 2, got 3, that of another version of zojax"),
+        (
+            dict(format=1, versions={"zojax": "0.1.0"}),
+            r"the format of .* must be 2, got 1, that of zojax 0\.1\.0.*which of a step's slopes",
+        ),
+        (dict(format=1, versions=7), "must be 2, got 1, that of another version of zojax"),
         (dict(key="x"), "header of .* is none"),
         (dict(key=[-1, 0]), "header of .* is none"),
         (dict(base=7), "header of .* is none"),

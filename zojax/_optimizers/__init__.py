@@ -4,6 +4,7 @@ from zojax._optimizers._adam import zo_adam as zo_adam
 from zojax._optimizers._adamm import zo_adamm as zo_adamm
 from zojax._optimizers._adamu import zo_adamu as zo_adamu
 from zojax._optimizers._blockwise import zo_sgd_blockwise as zo_sgd_blockwise
+from zojax._optimizers._chain import chain as chain
 from zojax._optimizers._conservative import zo_sgd_conservative as zo_sgd_conservative
 from zojax._optimizers._forward_gradient import forward_gradient_sgd as forward_gradient_sgd
 from zojax._optimizers._mezo import mezo as mezo

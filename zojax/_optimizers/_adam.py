@@ -2,17 +2,21 @@
 
 from typing import Any, Unpack
 
+import jax.numpy as jnp
 import optax
 
 from zojax import _check
+from zojax._named import speaks_for
 from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
+from zojax._optimizers._descend import descend
 from zojax._optimizers._options import SpsaOptions, scheduled
 from zojax._types import KeyLike, ScalarOrSchedule
 from zojax.estimators import spsa
 from zojax.rules import in_float32
 
 
+@speaks_for("spsa")
 def zo_adam(
     learning_rate: ScalarOrSchedule,
     eps: ScalarOrSchedule,
@@ -41,8 +45,8 @@ def zo_adam(
       b1, b2: β₁ and β₂ in [0, 1]; floats or schedules.
       adam_eps: Added to the denominator; a float >= 0 or a schedule.
       weight_decay, mask: As in :func:`zojax.mezo`; decoupled, as in AdamW.
-      **options: ``num_queries``, ``direction``, ``difference``, ``evaluation`` of
-        :func:`zojax.spsa`.
+      **options: ``num_queries``, ``direction``, ``difference``, ``evaluation``, ``batched``,
+        ``has_aux`` of :func:`zojax.spsa`.
 
     Returns:
       An optimizer whose ``update`` needs ``params`` and ``value_fn``; its updates may be ``None``.
@@ -54,7 +58,7 @@ def zo_adam(
 
     Raises:
       ValueError, TypeError: as :func:`zojax.spsa`; ``b1`` or ``b2`` is outside [0, 1];
-        ``adam_eps`` or ``weight_decay`` is negative.
+        ``learning_rate``, ``adam_eps`` or ``weight_decay`` is negative.
 
     References:
       Kingma and Ba, 2015, arXiv:1412.6980. Zhang et al., 2024, arXiv:2402.11592.
@@ -68,7 +72,7 @@ def zo_adam(
     _check.non_negative("zo_adam", "adam_eps", adam_eps)
     return chain(
         spsa(eps, key, **options),
-        in_float32(scheduled(optax.scale_by_adam, b1=b1, b2=b2, eps=adam_eps)),
+        in_float32(scheduled(optax.scale_by_adam, jnp.float32, b1=b1, b2=b2, eps=adam_eps)),
         decay("zo_adam", weight_decay, mask),
-        optax.scale_by_learning_rate(learning_rate),
+        descend("zo_adam", learning_rate),
     )

@@ -3,17 +3,21 @@
 from functools import partial
 from typing import Any, Unpack
 
+import jax.numpy as jnp
 import optax
 
 from zojax import _check
+from zojax._named import speaks_for
 from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
+from zojax._optimizers._descend import descend
 from zojax._optimizers._options import SpsaOptions, scheduled
 from zojax._types import KeyLike, ScalarOrSchedule
 from zojax.estimators import spsa
 from zojax.rules import in_float32, keep_in_box
 
 
+@speaks_for("spsa", "keep_in_box")
 def zo_adamm(
     learning_rate: ScalarOrSchedule,
     eps: ScalarOrSchedule,
@@ -51,8 +55,8 @@ def zo_adamm(
       lower, upper: Bounds of the parameters: numbers, or trees of arrays like the parameters;
         ``None`` for none.
       weight_decay, mask: As in :func:`zojax.mezo`; decoupled, and before the projection.
-      **options: ``num_queries``, ``direction``, ``difference``, ``evaluation`` of
-        :func:`zojax.spsa`.
+      **options: ``num_queries``, ``direction``, ``difference``, ``evaluation``, ``batched``,
+        ``has_aux`` of :func:`zojax.spsa`.
 
     Returns:
       An optimizer whose ``update`` needs ``params`` and ``value_fn``; its updates may be ``None``.
@@ -62,7 +66,8 @@ def zo_adamm(
 
     Raises:
       ValueError, TypeError: as :func:`zojax.spsa`; ``b1`` or ``b2`` is outside [0, 1];
-        ``adam_eps`` or ``weight_decay`` is negative; ``lower`` exceeds ``upper``.
+        ``learning_rate``, ``adam_eps`` or ``weight_decay`` is negative; ``lower`` exceeds
+        ``upper``.
 
     References:
       Chen et al., 2019, arXiv:1910.06513, Algorithm 1.
@@ -83,8 +88,8 @@ def zo_adamm(
     unconstrained = lower is None and upper is None
     return chain(
         spsa(eps, key, **options),
-        in_float32(scheduled(amsgrad, b1=b1, b2=b2, eps=adam_eps)),
+        in_float32(scheduled(amsgrad, jnp.float32, b1=b1, b2=b2, eps=adam_eps)),
         decay("zo_adamm", weight_decay, mask),
-        optax.scale_by_learning_rate(learning_rate),
+        descend("zo_adamm", learning_rate),
         optax.identity() if unconstrained else keep_in_box(lower, upper),
     )

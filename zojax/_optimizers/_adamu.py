@@ -4,19 +4,24 @@ from typing import Any
 
 import optax
 
+from zojax._named import speaks_for
 from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
+from zojax._optimizers._descend import descend
 from zojax._types import Evaluation, KeyLike, ScalarOrSchedule
 from zojax.directions import Direction, Gaussian
 from zojax.rules import Anneal, adamu
+from zojax.streaming import HasAux
 
 
+@speaks_for("adamu")
 def zo_adamu(
     learning_rate: ScalarOrSchedule,
     eps: ScalarOrSchedule,
     key: KeyLike,
     *,
-    phases: tuple[int, int, int] = (1024, 16000, 20000),
+    num_steps: int | None = None,
+    phases: tuple[int, int, int] | None = None,
     anneal: Anneal = "figure",
     alpha: ScalarOrSchedule | None = None,
     beta1: ScalarOrSchedule | None = None,
@@ -26,6 +31,7 @@ def zo_adamu(
     mu_dtype: Any = None,
     direction: Direction = Gaussian(),  # noqa: B008 (frozen)
     evaluation: Evaluation = "streamed",
+    has_aux: HasAux = False,
     weight_decay: ScalarOrSchedule = 0.0,
     mask: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
@@ -40,8 +46,10 @@ def zo_adamu(
       eps: Perturbation scale in parameter units; a float > 0 or a schedule. The paper's is 1e-3
         for whole models, 1e-2 for prefixes and 1e-1 for LoRA.
       key: Typed PRNG key or int seed.
-      phases, anneal, alpha, beta1, beta2, signed_momentum: See :func:`zojax.adamu`.
-      store_nu, mu_dtype, direction, evaluation: See :func:`zojax.adamu`.
+      num_steps: The training's length, over which α, β₁ and β₂ are annealed as in the paper.
+      phases, anneal, alpha, beta1, beta2, signed_momentum: See :func:`zojax.adamu`; the paper's
+        phases are those of 20,000 steps.
+      store_nu, mu_dtype, direction, evaluation, has_aux: See :func:`zojax.adamu`.
       weight_decay: λ ≥ 0; a float or a schedule.
       mask: Tree of bools, or a function of the parameters that gives one: where λ applies.
 
@@ -51,15 +59,21 @@ def zo_adamu(
     Cost: 2 forward passes a step; one buffer of the parameters' size, two with ``store_nu``.
 
     Raises:
-      ValueError, TypeError: as :func:`zojax.adamu`; ``weight_decay`` is negative.
+      ValueError, TypeError: as :func:`zojax.adamu`; ``learning_rate`` or
+        ``weight_decay`` is negative.
 
     References:
       Jiang et al., 2024, arXiv:2312.15184, Algorithm 1.
+
+    Examples:
+      >>> import zojax
+      >>> tx = zojax.zo_adamu(learning_rate=1e-4, eps=1e-3, key=0, num_steps=1000)
     """
     return chain(
         adamu(
             eps,
             key,
+            num_steps=num_steps,
             phases=phases,
             anneal=anneal,
             alpha=alpha,
@@ -70,7 +84,8 @@ def zo_adamu(
             mu_dtype=mu_dtype,
             direction=direction,
             evaluation=evaluation,
+            has_aux=has_aux,
         ),
         decay("zo_adamu", weight_decay, mask),
-        optax.scale_by_learning_rate(learning_rate),
+        descend("zo_adamu", learning_rate),
     )

@@ -2,13 +2,18 @@
 
 import optax
 
+from zojax import _check
+from zojax._named import speaks_for
 from zojax._optimizers._chain import chain
+from zojax._optimizers._descend import descend
 from zojax._types import Evaluation, KeyLike, ScalarOrSchedule
 from zojax.directions import Direction, Gaussian
 from zojax.estimators import blockwise
 from zojax.selection import Blocks
+from zojax.streaming import HasAux
 
 
+@speaks_for("blockwise")
 def zo_sgd_blockwise(
     learning_rate: ScalarOrSchedule,
     eps: ScalarOrSchedule,
@@ -18,6 +23,7 @@ def zo_sgd_blockwise(
     in_turn: bool = True,
     direction: Direction = Gaussian(),  # noqa: B008 (frozen)
     evaluation: Evaluation = "streamed",
+    has_aux: HasAux = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""ZO-SGD-Block: each block of parameters has a two-point estimate of its own.
 
@@ -29,7 +35,7 @@ def zo_sgd_blockwise(
       key: Typed PRNG key or int seed.
       blocks: See :func:`zojax.blockwise`.
       in_turn: Let each block see the earlier blocks' steps; False evaluates all at the same θ.
-      direction, evaluation: See :func:`zojax.spsa`.
+      direction, evaluation, has_aux: See :func:`zojax.blockwise`.
 
     Returns:
       An optimizer whose ``update`` needs ``params`` and ``value_fn``; its updates may be ``None``.
@@ -37,7 +43,7 @@ def zo_sgd_blockwise(
     Cost: as :func:`zojax.blockwise`, two forward passes for each block; no state beyond scalars.
 
     Raises:
-      ValueError, TypeError: as :func:`zojax.blockwise`.
+      ValueError, TypeError: as :func:`zojax.blockwise`; ``learning_rate`` is negative.
 
     References:
       Zhang et al., 2024, arXiv:2402.11592, Section 6.
@@ -46,6 +52,8 @@ def zo_sgd_blockwise(
       >>> import zojax
       >>> tx = zojax.zo_sgd_blockwise(learning_rate=1e-6, eps=1e-3, key=0)
     """
+    _check.non_negative("zo_sgd_blockwise", "learning_rate", learning_rate)
+    _check.flag("zo_sgd_blockwise", "in_turn", in_turn)
     return chain(
         blockwise(
             eps,
@@ -54,6 +62,7 @@ def zo_sgd_blockwise(
             in_turn=learning_rate if in_turn else None,
             direction=direction,
             evaluation=evaluation,
+            has_aux=has_aux,
         ),
-        optax.scale_by_learning_rate(learning_rate),
+        descend("zo_sgd_blockwise", learning_rate),
     )

@@ -4,14 +4,17 @@ from typing import Any, Unpack
 
 import optax
 
+from zojax._named import speaks_for
 from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
+from zojax._optimizers._descend import descend
 from zojax._optimizers._options import SpsaOptions
 from zojax._types import KeyLike, ScalarOrSchedule
 from zojax.estimators import spsa
 from zojax.rules import conservative
 
 
+@speaks_for("spsa", "conservative")
 def zo_sgd_conservative(
     learning_rate: ScalarOrSchedule,
     eps: ScalarOrSchedule,
@@ -32,8 +35,8 @@ def zo_sgd_conservative(
       eps: Perturbation scale in parameter units; a float > 0 or a schedule.
       key: Typed PRNG key or int seed.
       weight_decay, mask: As in :func:`zojax.mezo`.
-      **options: ``num_queries``, ``direction``, ``difference``, ``evaluation`` of
-        :func:`zojax.spsa`.
+      **options: ``num_queries``, ``direction``, ``difference``, ``evaluation``, ``batched``,
+        ``has_aux`` of :func:`zojax.spsa`.
 
     Returns:
       An optimizer whose ``update`` needs ``params`` and ``value_fn``; its updates may be ``None``.
@@ -43,7 +46,8 @@ def zo_sgd_conservative(
     Error: the minimum is over one batch; it favours steps that fit the batch's noise.
 
     Raises:
-      ValueError, TypeError: as :func:`zojax.spsa`; ``weight_decay`` is negative.
+      ValueError, TypeError: as :func:`zojax.spsa`; ``learning_rate`` or
+        ``weight_decay`` is negative.
 
     References:
       Zhang et al., 2024, arXiv:2402.11592.
@@ -54,11 +58,13 @@ def zo_sgd_conservative(
       >>> params = jnp.array([3.0, -4.0])
       >>> updates, _ = tx.update(None, tx.init(params), params, value_fn=lambda p: (p**2).sum())
       >>> updates.tolist()  # far too long a step is not taken
-      [0.0, 0.0]
+      [-0.0, -0.0]
     """
     return chain(
         spsa(eps, key, **options),
         decay("zo_sgd_conservative", weight_decay, mask),
-        optax.scale_by_learning_rate(learning_rate),
-        conservative(evaluation=options.get("evaluation", "streamed")),
+        descend("zo_sgd_conservative", learning_rate),
+        conservative(
+            evaluation=options.get("evaluation", "streamed"), has_aux=options.get("has_aux", False)
+        ),
     )

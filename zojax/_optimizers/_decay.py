@@ -21,4 +21,4 @@ def decay(where: str, weight_decay: ScalarOrSchedule, mask: Any) -> optax.Gradie
 
 def _floating(params: Any) -> Any:
     """Marks the leaves that can decay: integers stay."""
-    return jax.tree.map(lambda leaf: jnp.issubdtype(leaf.dtype, jnp.floating), params)
+    return jax.tree.map(lambda leaf: jnp.issubdtype(jnp.result_type(leaf), jnp.floating), params)

@@ -4,13 +4,17 @@ from typing import Any
 
 import optax
 
+from zojax._named import speaks_for
 from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
+from zojax._optimizers._descend import descend
 from zojax._types import KeyLike, ScalarOrSchedule
 from zojax.directions import Direction, Gaussian
 from zojax.estimators import ForwardEvaluation, forward_gradient
+from zojax.streaming import HasAux
 
 
+@speaks_for("forward_gradient")
 def forward_gradient_sgd(
     learning_rate: ScalarOrSchedule,
     key: KeyLike,
@@ -18,6 +22,7 @@ def forward_gradient_sgd(
     num_queries: int = 1,
     direction: Direction = Gaussian(),  # noqa: B008 (frozen)
     evaluation: ForwardEvaluation = "streamed",
+    has_aux: HasAux = False,
     weight_decay: ScalarOrSchedule = 0.0,
     mask: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
@@ -30,7 +35,7 @@ def forward_gradient_sgd(
     Args:
       learning_rate: η; a float or a schedule of the step.
       key: Typed PRNG key or int seed.
-      num_queries, direction, evaluation: See :func:`zojax.forward_gradient`.
+      num_queries, direction, evaluation, has_aux: See :func:`zojax.forward_gradient`.
       weight_decay, mask: As in :func:`zojax.mezo`.
 
     Returns:
@@ -40,7 +45,8 @@ def forward_gradient_sgd(
     Cost: as :func:`zojax.forward_gradient`; no state beyond scalars.
 
     Raises:
-      ValueError, TypeError: as :func:`zojax.forward_gradient`; ``weight_decay`` is negative.
+      ValueError, TypeError: as :func:`zojax.forward_gradient`; ``learning_rate`` or
+        ``weight_decay`` is negative.
 
     References:
       Baydin et al., 2022, arXiv:2202.08587. Zhang et al., 2024, arXiv:2402.11592.
@@ -50,7 +56,13 @@ def forward_gradient_sgd(
       >>> tx = zojax.forward_gradient_sgd(learning_rate=1e-6, key=0)
     """
     return chain(
-        forward_gradient(key, num_queries=num_queries, direction=direction, evaluation=evaluation),
+        forward_gradient(
+            key,
+            num_queries=num_queries,
+            direction=direction,
+            evaluation=evaluation,
+            has_aux=has_aux,
+        ),
         decay("forward_gradient_sgd", weight_decay, mask),
-        optax.scale_by_learning_rate(learning_rate),
+        descend("forward_gradient_sgd", learning_rate),
     )

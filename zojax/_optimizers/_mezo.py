@@ -4,13 +4,17 @@ from typing import Any
 
 import optax
 
+from zojax._named import speaks_for
 from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
+from zojax._optimizers._descend import descend
 from zojax._types import Difference, Evaluation, KeyLike, ScalarOrSchedule
 from zojax.directions import Direction, Gaussian
 from zojax.estimators import spsa
+from zojax.streaming import HasAux
 
 
+@speaks_for("spsa")
 def mezo(
     learning_rate: ScalarOrSchedule,
     eps: ScalarOrSchedule,
@@ -21,6 +25,7 @@ def mezo(
     difference: Difference = "central",
     evaluation: Evaluation = "streamed",
     batched: bool = False,
+    has_aux: HasAux = False,
     weight_decay: ScalarOrSchedule = 0.0,
     mask: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
@@ -33,7 +38,7 @@ def mezo(
       learning_rate: η; a float or a schedule of the step. The paper tunes whole models at 1e-6.
       eps: Perturbation scale in parameter units; a float > 0 or a schedule. The paper's is 1e-3.
       key: Typed PRNG key or int seed.
-      num_queries, direction, difference, evaluation, batched: See :func:`zojax.spsa`.
+      num_queries, direction, difference, evaluation, batched, has_aux: See :func:`zojax.spsa`.
       weight_decay: λ ≥ 0; a float or a schedule.
       mask: Tree of bools, or a function of the parameters that gives one: where λ applies.
         Usual is to spare biases and layer norms.
@@ -44,7 +49,8 @@ def mezo(
     Cost: as :func:`zojax.spsa`; no state beyond scalars.
 
     Raises:
-      ValueError, TypeError: as :func:`zojax.spsa`; ``weight_decay`` is negative.
+      ValueError, TypeError: as :func:`zojax.spsa`; ``learning_rate`` or
+        ``weight_decay`` is negative.
 
     References:
       Malladi et al., 2023, arXiv:2305.17333, Algorithm 1.
@@ -61,7 +67,7 @@ def mezo(
       ...     return optax.apply_updates(params, updates), state
       >>> for _ in range(200):
       ...     params, state = step(params, state)
-      >>> bool(optax.tree_utils.tree_get(state, "value") < 1e-3)
+      >>> bool(zojax.last_loss(state) < 1e-3)
       True
     """
     return chain(
@@ -73,10 +79,11 @@ def mezo(
             difference=difference,
             evaluation=evaluation,
             batched=batched,
+            has_aux=has_aux,
         ),
         decay("mezo", weight_decay, mask),
-        optax.scale_by_learning_rate(learning_rate),
+        descend("mezo", learning_rate),
     )
 
 
-zo_sgd = mezo
+zo_sgd = speaks_for("mezo", name="zo_sgd")(mezo)

@@ -6,13 +6,16 @@ from typing import Any, Unpack
 import optax
 
 from zojax import _check
+from zojax._named import speaks_for
 from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
+from zojax._optimizers._descend import descend
 from zojax._optimizers._options import SpsaOptions, scheduled
 from zojax._types import KeyLike, ScalarOrSchedule
 from zojax.estimators import spsa
 
 
+@speaks_for("spsa")
 def zo_sgd_momentum(
     learning_rate: ScalarOrSchedule,
     eps: ScalarOrSchedule,
@@ -36,8 +39,8 @@ def zo_sgd_momentum(
       momentum: β in [0, 1]; a float or a schedule.
       mu_dtype: dtype of m; the parameters' where None.
       weight_decay, mask: As in :func:`zojax.mezo`; λθ does not enter m.
-      **options: ``num_queries``, ``direction``, ``difference``, ``evaluation`` of
-        :func:`zojax.spsa`.
+      **options: ``num_queries``, ``direction``, ``difference``, ``evaluation``, ``batched``,
+        ``has_aux`` of :func:`zojax.spsa`.
 
     Returns:
       An optimizer whose ``update`` needs ``params`` and ``value_fn``; its updates may be ``None``.
@@ -47,7 +50,7 @@ def zo_sgd_momentum(
 
     Raises:
       ValueError, TypeError: as :func:`zojax.spsa`; ``momentum`` is outside [0, 1];
-        ``weight_decay`` is negative.
+        ``learning_rate`` or ``weight_decay`` is negative.
 
     References:
       Huang et al., 2022, "Accelerated Zeroth-Order and First-Order Momentum Methods from Mini to
@@ -58,9 +61,10 @@ def zo_sgd_momentum(
       >>> tx = zojax.zo_sgd_momentum(learning_rate=1e-7, eps=1e-3, key=0)
     """
     _check.fraction("zo_sgd_momentum", "momentum", momentum)
+    _check.float_dtype("zo_sgd_momentum", "mu_dtype", mu_dtype)
     return chain(
         spsa(eps, key, **options),
         scheduled(partial(optax.trace, accumulator_dtype=mu_dtype), decay=momentum),
         decay("zo_sgd_momentum", weight_decay, mask),
-        optax.scale_by_learning_rate(learning_rate),
+        descend("zo_sgd_momentum", learning_rate),
     )

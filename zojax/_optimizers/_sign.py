@@ -5,13 +5,16 @@ from typing import Any, Literal, Unpack
 import optax
 
 from zojax import _check
+from zojax._named import speaks_for
 from zojax._optimizers._chain import chain
 from zojax._optimizers._decay import decay
+from zojax._optimizers._descend import descend
 from zojax._optimizers._options import SpsaOptions
 from zojax._types import KeyLike, ScalarOrSchedule
 from zojax.estimators import spsa
 
 
+@speaks_for("spsa")
 def zo_sgd_sign(
     learning_rate: ScalarOrSchedule,
     eps: ScalarOrSchedule,
@@ -39,8 +42,8 @@ def zo_sgd_sign(
       key: Typed PRNG key or int seed.
       sign_of: ``"gradient"``, elementwise, or ``"slope"``, one sign for each query.
       weight_decay, mask: As in :func:`zojax.mezo`.
-      **options: ``num_queries``, ``direction``, ``difference``, ``evaluation`` of
-        :func:`zojax.spsa`.
+      **options: ``num_queries``, ``direction``, ``difference``, ``evaluation``, ``batched``,
+        ``has_aux`` of :func:`zojax.spsa`.
 
     Returns:
       An optimizer whose ``update`` needs ``params`` and ``value_fn``; its updates may be ``None``.
@@ -49,8 +52,8 @@ def zo_sgd_sign(
     Error: biased, for the mean of a sign is not the sign of the mean.
 
     Raises:
-      ValueError, TypeError: as :func:`zojax.spsa`; ``sign_of`` is neither; ``weight_decay`` is
-        negative.
+      ValueError, TypeError: as :func:`zojax.spsa`; ``sign_of`` is neither; ``learning_rate`` or
+        ``weight_decay`` is negative.
 
     References:
       Liu et al., 2019, "signSGD via Zeroth-Order Oracle", ICLR. Zhang et al., 2024,
@@ -70,5 +73,5 @@ def zo_sgd_sign(
         spsa(eps, key, slope_sign=of_slope, **options),
         optax.identity() if of_slope else optax.scale_by_sign(),
         decay("zo_sgd_sign", weight_decay, mask),
-        optax.scale_by_learning_rate(learning_rate),
+        descend("zo_sgd_sign", learning_rate),
     )

@@ -5,13 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from jax import Array
 
 from zojax.adapters._adapter import ADAPTER, MODEL, Adapter, LeafPath, check_tree, flat, nested
@@ -21,6 +18,7 @@ from zojax.adapters._prefix import Prefix
 from zojax.adapters._virtual_tokens import VirtualTokens
 from zojax.models import LanguageModel
 from zojax.models._language_model import Params
+from zojax.trajectory import fingerprint
 
 WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"
 FORMAT = 1
@@ -128,22 +126,6 @@ def load_adapter(model: LanguageModel, folder: str | Path) -> tuple[Adapter, Lan
     expected = flat(jax.eval_shape(lambda: adapter.initial(model, jax.random.key(0))))
     _same_shapes(own, expected, folder / WEIGHTS)
     return adapter, adapter.wrap(model, nested(own))
-
-
-def fingerprint(params: Params) -> str:
-    """SHA-256 of parameters: of paths, shapes, dtypes and bits, wherever the arrays lie."""
-    leaves = sorted(flat(params).items())
-
-    def digest(item: tuple[LeafPath, Array]) -> bytes:
-        path, leaf = item
-        array = np.ascontiguousarray(leaf)
-        digest = hashlib.sha256(json.dumps([path, leaf.shape, str(array.dtype)]).encode())
-        digest.update(array.reshape(-1).view(np.uint8).data)  # no copy
-        return digest.digest()
-
-    # Hashing lets go of the interpreter's lock.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return hashlib.sha256(b"".join(pool.map(digest, leaves))).hexdigest()
 
 
 def _sha256(content: dict[str, Any]) -> str:

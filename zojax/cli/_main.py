@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import jax
 
+from zojax.cli._devices import may_have_accelerator, use_cpu
 from zojax.parallel import join, launch
 from zojax.parallel._processes import abandon
 from zojax.training import NonFiniteLossError, evaluate_run, finetune, replay_run
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(f"zojax {metadata.version('zojax')}")
         return 0
+    if not may_have_accelerator():
+        use_cpu()
     try:
         return _run(arguments or ["--help"])
     except KeyboardInterrupt:

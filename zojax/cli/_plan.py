@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from zojax.cli._arguments import PlanArguments
+from zojax.cli._devices import use_cpu
 
 _COMPARED = ("adam", "mezo", "zo_adamu")
 _BATCH, _LENGTH = 16, 256
@@ -22,8 +22,7 @@ def run_plan(arguments: PlanArguments) -> None:
       FileExistsError: A file to be written is there.
       ImportError, ValueError: As for :func:`zojax.planning.plan`.
     """
-    # Planning runs nothing on a device: no plugin has to look for one, and complain.
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    use_cpu()  # planning runs nothing on a device: no plugin has to look for one
     for option in ("json", "chart"):
         _check_new(option, getattr(arguments, option), arguments.overwrite)
     if arguments.largest:

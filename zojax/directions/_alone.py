@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+import jax.numpy as jnp
 from jax import lax
 
 from zojax._types import Array
@@ -18,4 +19,9 @@ def alone(function: Callable[[Array, Tree], Tree], x: Tree) -> Tree:
     keeps that from XLA, which would dissolve the loop otherwise. What does not depend on ``turn``,
     which is 0, may still be computed before the loop, and a barrier is no dependence.
     """
-    return lax.fori_loop(0, lax.optimization_barrier(1), function, x)
+
+    def turned(turn: Array | int, x: Tree) -> Tree:
+        # A Python int under jax.disable_jit.
+        return function(jnp.asarray(turn, jnp.int32), x)
+
+    return lax.fori_loop(0, lax.optimization_barrier(1), turned, x)

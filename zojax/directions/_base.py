@@ -94,19 +94,24 @@ class ElementwiseDirection(Direction):
         moving = [leaf for leaf, shape in enumerate(shapes) if shape is not None]
         noises: list[LeafNoise | None] = [None] * len(shapes)
         rows = table_rows(
-            self, words, [_request(leaf, shapes[leaf] or ()) for leaf in moving], factor
+            self, words, [elementwise_request(leaf, shapes[leaf] or ()) for leaf in moving], factor
         )
         for leaf, row in zip(moving, rows, strict=True):
-            shape = shapes[leaf] or ()
-            noises[leaf] = (
-                DrawnNoise(row)
-                if is_vector(shape)
-                else Noise(row, shape[: leading_axes(shape)], self, factor)
-            )
+            noises[leaf] = elementwise_noise(self, row, shapes[leaf] or (), factor)
         return noises
 
 
-def _request(leaf: int, shape: tuple[int, ...]) -> Request:
+def elementwise_request(leaf: int, shape: tuple[int, ...]) -> Request:
+    """What a leaf's elementwise noise asks of the tables: z of a small vector, else its keys."""
     if is_vector(shape):
         return Request(leaf, math.prod(shape), row=0)
     return Request(leaf, math.prod(shape[: leading_axes(shape)]))
+
+
+def elementwise_noise(
+    direction: ElementwiseDirection, row: Row, shape: tuple[int, ...], factor: Array | None
+) -> LeafNoise:
+    """The noise of a leaf from the row that :func:`elementwise_request` asked for."""
+    if is_vector(shape):
+        return DrawnNoise(row)
+    return Noise(row, shape[: leading_axes(shape)], direction, factor)

@@ -12,11 +12,17 @@ from jax import lax
 
 from zojax import _check
 from zojax._types import Array
-from zojax.directions._base import Direction, ElementwiseDirection, Shapes
+from zojax.directions._base import (
+    Direction,
+    ElementwiseDirection,
+    Shapes,
+    elementwise_noise,
+    elementwise_request,
+)
 from zojax.directions._counter import row_key
 from zojax.directions._gaussian import Gaussian
 from zojax.directions._keys import key_words
-from zojax.directions._noise import DrawnNoise, LeafNoise, Row, from_keys
+from zojax.directions._noise import LeafNoise, Row, from_keys
 from zojax.directions._rounding import rounded
 from zojax.directions._tables import Request, table_rows
 
@@ -41,7 +47,11 @@ class LowRank(Direction):
     Cost: r (m + n) drawn numbers a leaf, and r multiply-adds for each element of a product.
     Error: for one matrix and Gaussian factors, E‖ĝ‖² → ((m + 2)(n + 2)/r + (1 - 1/r)(mn + 2))‖∇L‖²
       as eps → 0, nearly the mn + 2 of a full direction. The elements of a and b are rounded to
-      bfloat16, so that products in bfloat16 see all of them.
+      bfloat16, so that products with bfloat16 activations see all of them. The perturbation is added
+      to a streamed product in float32. A product with a float32 result keeps all of it, whatever
+      the weights' dtype; a bfloat16 result is rounded after the sum, and loses what is smaller than
+      half a spacing of bfloat16 numbers there. Leaves that meet no product (lookups, norms) are
+      perturbed and rounded themselves.
 
     Raises:
       ValueError: ``rank`` < 1, or a ``base`` that scales all leaves at once (``Sphere``).
@@ -69,6 +79,8 @@ class LowRank(Direction):
             )
 
     def draw(self, key: Array, shape: tuple[int, ...]) -> Array:
+        if len(shape) <= 1:
+            return self._elements.draw(key, shape)
         words = key_words(key)
         sizes = _sizes(shape, self.rank)
         rows = [
@@ -83,23 +95,22 @@ class LowRank(Direction):
         del factor
         moving = [(leaf, shape) for leaf, shape in enumerate(shapes) if shape is not None]
         requests = [
-            Request(leaf, size, row)
-            for leaf, shape in moving
-            for row, size in enumerate(_sizes(shape, self.rank))
+            request for leaf, shape in moving for request in _requests(leaf, shape, self.rank)
         ]
         rows = iter(table_rows(self._elements, words, requests, None))
         noises: list[LeafNoise | None] = [None] * len(shapes)
         for leaf, shape in moving:
-            noises[leaf] = self._noise(shape, [next(rows) for _ in _sizes(shape, self.rank)])
+            if len(shape) <= 1:
+                noises[leaf] = elementwise_noise(self._elements, next(rows), shape, None)
+            else:
+                noises[leaf] = self._noise(shape, [next(rows), next(rows)])
         return noises
 
     @property
     def _elements(self) -> "_Rounded":
         return _Rounded(self.base)
 
-    def _noise(self, shape: tuple[int, ...], rows: Sequence[Row]) -> LeafNoise:
-        if len(shape) <= 1:
-            return DrawnNoise(*rows)
+    def _noise(self, shape: tuple[int, ...], rows: Sequence[Row]) -> "LowRankNoise":
         return LowRankNoise(*rows, rank=self.rank, split=_split(shape))
 
 
@@ -201,9 +212,14 @@ def _split(shape: tuple[int, ...]) -> int:
     )
 
 
-def _sizes(shape: tuple[int, ...], rank: int) -> tuple[int, ...]:
-    """The numbers of random numbers in a leaf's factors, or in the leaf if it is a vector."""
+def _requests(leaf: int, shape: tuple[int, ...], rank: int) -> list[Request]:
+    """What a leaf asks of the tables: both of its factors, or what a vector needs."""
     if len(shape) <= 1:
-        return (math.prod(shape),)
+        return [elementwise_request(leaf, shape)]
+    return [Request(leaf, size, row) for row, size in enumerate(_sizes(shape, rank))]
+
+
+def _sizes(shape: tuple[int, ...], rank: int) -> tuple[int, int]:
+    """The numbers of random numbers in a matrix's factors."""
     split = _split(shape)
     return rank * math.prod(shape[:split]), rank * math.prod(shape[split:])

@@ -12,8 +12,10 @@ from zojax import _check
 from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
 from zojax.directions import Direction, Draws, Gaussian, LeafNoise, ScaledNoise, drawn
-from zojax.selection import Blocks, find_blocks
-from zojax.streaming import EVALUATIONS, loss_at, map_points
+from zojax.estimators._progress import advanced, begun
+from zojax.estimators._slopes import central_slopes, mean_loss
+from zojax.selection import Blocks, check_blocks, find_blocks
+from zojax.streaming import EVALUATIONS, HasAux, kept_aux, loss_at, losses_at
 
 
 class BlockwiseState(NamedTuple):
@@ -22,6 +24,9 @@ class BlockwiseState(NamedTuple):
     count: Array  # pyright: ignore[reportIncompatibleMethodOverride] - int32 []: updates taken
     key: Array  # typed key []: constant; step t draws from fold_in(key, t)
     value: Array  # float32 []: mean of the step's losses, in the loss's unit; inf before the first
+    skipped: Array  # int32 []: slopes so far that were not usable, and counted as 0
+    rested: Array  # bool []: whether the last step had no usable slope, and so moved nothing
+    aux: Any  # of the last step's first point, if has_aux gives its structure; else None
 
 
 def blockwise(
@@ -32,6 +37,7 @@ def blockwise(
     in_turn: ScalarOrSchedule | None = None,
     direction: Direction = Gaussian(),  # noqa: B008 (frozen)
     evaluation: Evaluation = "streamed",
+    has_aux: HasAux = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Estimates the gradient of each block of parameters from losses of its own.
 
@@ -50,12 +56,15 @@ def blockwise(
       blocks: ``"layers"``: one block for the embeddings, one for each layer, one for the rest
         (final norm and head), found from the numbers in the paths; for OPT-1.3B 26. Or
         ``blocks(path, leaf)``, which gives the label of a leaf's block for a path such as
-        ``"decoder/layers/0/kernel"``.
+        ``"decoder/layers/0/kernel"`` and a shape and dtype. Integers order the blocks; of other
+        labels the order is that in which they first appear. Paths in which it is not plain which
+        parameters are layers, or come before or after them, need such a function.
       in_turn: η, for blocks in turn; a float or a schedule of ``count``. ``None`` for all blocks
         at the same θ.
       direction: Draws z, shaped like each leaf, with E[z zᵀ] = I. Blocks of one shape have
         independent z, for z depends on the path.
       evaluation: As in :func:`zojax.spsa`.
+      has_aux: As in :func:`zojax.spsa`; aux is that of the last block.
 
     Returns:
       A transformation to put first in a chain; ``update`` needs ``params`` and
@@ -68,8 +77,10 @@ def blockwise(
       the dtype of an update on the way.
 
     Raises:
-      ValueError: ``eps`` is not positive, no layer is found, or ``update`` got no ``params``.
-      TypeError: ``key`` is no key, ``direction`` no direction, or ``value_fn`` no scalar function.
+      ValueError: ``eps`` is not positive, the layers are not plain to find, or ``update`` got no
+        ``params``.
+      TypeError: ``key`` is no key, ``direction`` no direction, ``blocks`` neither ``"layers"`` nor
+        a function, or ``value_fn`` no scalar function.
 
     References:
       Zhang et al., 2024, arXiv:2402.11592, Section 6 (ZO-SGD-Block).
@@ -89,13 +100,13 @@ def blockwise(
     _check.one_of("blockwise", "evaluation", evaluation, EVALUATIONS)
     if in_turn is not None:
         _check.non_negative("blockwise", "in_turn", in_turn)
+    check_blocks("blockwise", blocks)
     fresh_key = _check.typed_key("blockwise", key)
 
     def init(params: Params) -> BlockwiseState:
         _check.parameters("blockwise", params)
         find_blocks("blockwise", params, blocks)
-        inf = jnp.full((), jnp.inf, jnp.float32)
-        return BlockwiseState(jnp.zeros((), jnp.int32), fresh_key(), inf)
+        return BlockwiseState(key=fresh_key(), **begun(has_aux))
 
     def update(
         updates: Any,
@@ -117,36 +128,41 @@ def blockwise(
         rate = _check.at(0.0 if in_turn is None else in_turn, state.count)
 
         def measure() -> Measured:
-            loss = loss_at("blockwise", value_fn, params, evaluation)
+            loss = loss_at("blockwise", value_fn, params, evaluation, has_aux)
 
-            def loss_of(block: int | Array, sign: Array, slopes: Array) -> Array:
+            def loss_of(block: int | Array, sign: Array, slopes: Array) -> tuple[Array, Any]:
                 taken = jnp.where(block_of < block, -rate * slopes[block_of], 0.0)
                 scales = jnp.where(block_of == block, sign * scale, taken)
                 return loss(_scaled(draws.after(slopes).query(0), scales), 1.0)
 
-            def slope_of(block: int | Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-                slopes, total = carry
+            def slope_of(block: int | Array, before: Measured) -> Measured:
                 signs = jnp.array([1.0, -1.0], jnp.float32)
-                if evaluation == "in_place":
-                    losses = jnp.stack([loss_of(block, sign, slopes) for sign in signs])
-                else:
-                    losses = map_points(lambda sign: loss_of(block, sign, slopes), signs)
-                slope = (losses[0] - losses[1]) / (2.0 * scale)
-                return slopes.at[block].set(slope), total + jnp.sum(losses)
+                losses, aux = losses_at(
+                    lambda end: loss_of(block, signs[end], before.scalars), 2, evaluation
+                )
+                slope, usable = central_slopes(losses, scale)
+                return Measured(
+                    before.scalars.at[block].set(slope[0]),
+                    before.usable.at[block].set(usable[0]),
+                    before.value + mean_loss(losses) / len(found),
+                    aux,
+                )
 
-            carry = jnp.zeros(len(found), jnp.float32), jnp.zeros((), jnp.float32)
-            if evaluation == "in_place":
-                for block in range(len(found)):
-                    carry = slope_of(block, carry)
-                slopes, total = carry
-            else:
-                slopes, total = lax.fori_loop(0, len(found), slope_of, carry)
-            return slopes, total / (2 * len(found))
+            none = Measured(
+                jnp.zeros(len(found), jnp.float32),
+                jnp.zeros(len(found), bool),
+                jnp.zeros((), jnp.float32),
+                kept_aux(has_aux),
+            )
+            if evaluation != "in_place":
+                return lax.fori_loop(0, len(found), slope_of, none)
+            for block in range(len(found)):
+                none = slope_of(block, none)
+            return none
 
-        slopes, value = measured(meter, "slopes", len(found), measure)
-        estimate = _estimate(draws.after(slopes), slopes[block_of], params)
-        count = _check.next_count(state.count)
-        return estimate, BlockwiseState(count, state.key, value)
+        slopes = measured(meter, "slopes", len(found), measure)
+        estimate = _estimate(draws.after(slopes.scalars), slopes.scalars[block_of], params)
+        return estimate, BlockwiseState(key=state.key, **advanced(state, slopes))
 
     return optax.GradientTransformationExtraArgs(init, update)
 

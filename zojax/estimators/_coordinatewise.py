@@ -12,9 +12,13 @@ import optax
 from jax import lax
 
 from zojax import _check
+from zojax._leaves import arrays
+from zojax._meter import Measured
 from zojax._types import Array, Evaluation, Params, ScalarOrSchedule, ValueFn
 from zojax.directions import LeafNoise
-from zojax.streaming import EVALUATIONS, Noises, loss_at, map_points
+from zojax.estimators._progress import advanced, begun
+from zojax.estimators._slopes import central_slopes, mean_loss
+from zojax.streaming import EVALUATIONS, HasAux, loss_at, losses_at
 
 
 class CoordinatewiseState(NamedTuple):
@@ -22,10 +26,17 @@ class CoordinatewiseState(NamedTuple):
 
     count: Array  # pyright: ignore[reportIncompatibleMethodOverride] - int32 []: updates taken
     value: Array  # float32 []: mean of the step's losses, in the loss's unit; inf before the first
+    skipped: Array  # int32 []: slopes so far that were not usable, and counted as 0
+    rested: Array  # bool []: whether the last step had no usable slope, and so moved nothing
+    aux: Any  # of the last step's first point, if has_aux gives its structure; else None
 
 
 def coordinatewise(
-    eps: ScalarOrSchedule, *, max_size: int = 10_000, evaluation: Evaluation = "streamed"
+    eps: ScalarOrSchedule,
+    *,
+    max_size: int = 10_000,
+    evaluation: Evaluation = "streamed",
+    has_aux: HasAux = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Estimates the gradient by a central difference along every coordinate.
 
@@ -37,7 +48,7 @@ def coordinatewise(
     Args:
       eps: Perturbation scale in parameter units; a float > 0 or a schedule of ``count``.
       max_size: The most scalars that ``params`` may hold: a guard against a loop of hours.
-      evaluation: As in :func:`zojax.spsa`.
+      evaluation, has_aux: As in :func:`zojax.spsa`.
 
     Returns:
       A transformation to put first in a chain; ``update`` needs ``params`` and
@@ -81,7 +92,7 @@ def coordinatewise(
 
     def init(params: Params) -> CoordinatewiseState:
         offsets(params)
-        return CoordinatewiseState(jnp.zeros((), jnp.int32), jnp.full((), jnp.inf, jnp.float32))
+        return CoordinatewiseState(**begun(has_aux))
 
     def update(
         updates: Any,
@@ -93,35 +104,30 @@ def coordinatewise(
     ) -> tuple[Any, CoordinatewiseState]:
         del updates, extra_args
         starts = offsets(params)
-        leaves, tree = jax.tree.flatten(params)
-        loss = loss_at("coordinatewise", value_fn, params, evaluation)
+        leaves, tree = jax.tree.flatten(arrays(params))
+        loss = loss_at("coordinatewise", value_fn, params, evaluation, has_aux)
         scale = _check.at(eps, state.count)
+        signs = jnp.array([1.0, -1.0], jnp.float32)
 
-        def axis(coordinate: Array) -> Noises:
-            return [
+        def loss_of(point: int | Array) -> tuple[Array, Any]:
+            coordinate = jnp.asarray(point // 2, jnp.int32)
+            axis = [
                 CoordinateNoise(coordinate - start) if _floating(leaf) else None
                 for leaf, start in zip(leaves, starts[:-1], strict=True)
             ]
+            return loss(axis, signs[point % 2] * scale)
 
-        def both(coordinate: Array) -> Array:
-            if evaluation == "in_place":
-                return jnp.stack([loss(axis(coordinate), scale), loss(axis(coordinate), -scale)])
-            return lax.map(lambda s: loss(axis(coordinate), s), jnp.stack([scale, -scale]))
-
-        coordinates = jnp.arange(starts[-1], dtype=jnp.int32)
-        if evaluation == "in_place":
-            losses = jnp.stack([both(coordinate) for coordinate in coordinates])
-        else:
-            losses = map_points(both, coordinates)
-        slopes = (losses[:, 0] - losses[:, 1]) / (2.0 * scale)
+        losses, aux = losses_at(loss_of, 2 * starts[-1], evaluation)
+        slopes, usable = central_slopes(losses, scale)
         estimates = [
             slopes[first:last].reshape(leaf.shape).astype(leaf.dtype)
             if _floating(leaf)
             else jnp.zeros_like(leaf)
             for leaf, first, last in zip(leaves, starts[:-1], starts[1:], strict=True)
         ]
-        count = _check.next_count(state.count)
-        return jax.tree.unflatten(tree, estimates), CoordinatewiseState(count, jnp.mean(losses))
+        found = Measured(slopes, usable, mean_loss(losses), aux)
+        new_state = CoordinatewiseState(**advanced(state, found))
+        return jax.tree.unflatten(tree, estimates), new_state
 
     return optax.GradientTransformationExtraArgs(init, update)
 

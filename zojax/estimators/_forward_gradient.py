@@ -10,8 +10,10 @@ from zojax import _check
 from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, KeyLike, Params, ValueFn
 from zojax.directions import Direction, Draws, Gaussian
+from zojax.estimators._progress import advanced, begun
+from zojax.estimators._slopes import guarded_slopes
 from zojax.estimators._spsa import gradient
-from zojax.streaming import loss_at, map_points
+from zojax.streaming import HasAux, loss_at, map_points
 
 ForwardEvaluation: TypeAlias = Literal["streamed", "copy"]
 
@@ -22,6 +24,9 @@ class ForwardGradientState(NamedTuple):
     count: Array  # pyright: ignore[reportIncompatibleMethodOverride] - int32 []: updates taken
     key: Array  # typed key []: constant; step t draws from fold_in(key, t)
     value: Array  # float32 []: the loss at θ, in the loss's unit; inf before the first
+    skipped: Array  # int32 []: slopes so far that were not usable, and counted as 0
+    rested: Array  # bool []: whether the last step had no usable slope, and so moved nothing
+    aux: Any  # of the last step's first point, if has_aux gives its structure; else None
 
 
 def forward_gradient(
@@ -30,6 +35,7 @@ def forward_gradient(
     num_queries: int = 1,
     direction: Direction = Gaussian(),  # noqa: B008 (frozen)
     evaluation: ForwardEvaluation = "streamed",
+    has_aux: HasAux = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Estimates the gradient from exact slopes along random directions.
 
@@ -45,6 +51,7 @@ def forward_gradient(
       direction: Draws z, shaped like each leaf, with E[z zᵀ] = I.
       evaluation: ``"streamed"`` makes the tangent of each weight where the weight is consumed;
         ``"copy"`` makes all of z first.
+      has_aux: As in :func:`zojax.spsa`.
 
     Returns:
       A transformation to put first in a chain; ``update`` needs ``params`` and
@@ -70,7 +77,7 @@ def forward_gradient(
       >>> updates, state = tx.update(
       ...     None, tx.init(params), params, value_fn=lambda p: (p**2).sum()
       ... )
-      >>> float(optax.tree_utils.tree_get(state, "value"))
+      >>> float(zojax.last_loss(state))
       5.0
     """
     _check.count("forward_gradient", "num_queries", num_queries)
@@ -80,8 +87,7 @@ def forward_gradient(
 
     def init(params: Params) -> ForwardGradientState:
         _check.parameters("forward_gradient", params)
-        inf = jnp.full((), jnp.inf, jnp.float32)
-        return ForwardGradientState(jnp.zeros((), jnp.int32), fresh_key(), inf)
+        return ForwardGradientState(key=fresh_key(), **begun(has_aux))
 
     def update(
         updates: Any,
@@ -97,20 +103,25 @@ def forward_gradient(
         draws = Draws.at_step(direction, state.key, state.count, num_queries, params)
 
         def measure() -> Measured:
-            loss = loss_at("forward_gradient", value_fn, params, evaluation)
+            loss = loss_at(
+                "forward_gradient", value_fn, params, evaluation, has_aux, differentiated=True
+            )
 
-            def slope_of(query: Array) -> tuple[Array, Array]:
+            def slope_of(query: Array) -> tuple[Array, Array, Any]:
                 noises = draws.query(query)
                 zero, one = jnp.zeros((), jnp.float32), jnp.ones((), jnp.float32)
                 # At scale 0 the primal is L(θ) itself, and the tangent of each weight is its z.
-                return jax.jvp(lambda scale: loss(noises, scale), (zero,), (one,))
+                return jax.jvp(lambda scale: loss(noises, scale), (zero,), (one,), has_aux=True)
 
-            values, slopes = map_points(slope_of, jnp.arange(num_queries))
-            return slopes, values[0]
+            values, slopes, aux = map_points(slope_of, jnp.arange(num_queries))
+            # Of a loss that is not finite, no slope is used.
+            slopes = jnp.where(jnp.isfinite(values), slopes, jnp.nan)
+            slopes, usable = guarded_slopes(slopes, jnp.ones((), jnp.float32))
+            first = jax.tree.map(lambda x: x[0], aux)
+            return Measured(slopes, usable, values[0].astype(jnp.float32), first)
 
-        slopes, value = measured(meter, "slopes", num_queries, measure)
-        estimate = gradient(draws.after(slopes), slopes, params)
-        count = _check.next_count(state.count)
-        return estimate, ForwardGradientState(count, state.key, value)
+        found = measured(meter, "slopes", num_queries, measure)
+        estimate = gradient(draws.after(found.scalars), found.scalars, params)
+        return estimate, ForwardGradientState(key=state.key, **advanced(state, found))
 
     return optax.GradientTransformationExtraArgs(init, update)

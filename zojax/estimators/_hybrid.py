@@ -1,16 +1,28 @@
 """Zeroth order for the shallow part of a model, back-propagation for the deep part."""
 
+from numbers import Number
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 
 from zojax import _check
 from zojax._mesh import laid_out
 from zojax._types import Array, Params, ValueFn
-from zojax.selection import Where, find_blocks, part, select, selected, whole
+from zojax.selection import (
+    Blocks,
+    Where,
+    check_blocks,
+    find_blocks,
+    part,
+    select,
+    selected,
+    whole,
+)
+from zojax.streaming import HasAux, value_and_aux
 
 
 class HybridState(NamedTuple):
@@ -21,7 +33,12 @@ class HybridState(NamedTuple):
 
 
 def hybrid(
-    zo: optax.GradientTransformation, fo: optax.GradientTransformation, split: int | Where
+    zo: optax.GradientTransformation,
+    fo: optax.GradientTransformation,
+    split: int | Where,
+    *,
+    blocks: Blocks = "layers",
+    has_aux: HasAux = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Tunes the shallow part of a model without gradients and the deep part with them.
 
@@ -31,7 +48,8 @@ def hybrid(
 
     Both updates are computed at the same θ. The gradient is taken for the deep part alone, so
     back-propagation ends where the deep part begins, and no activation of the shallow part is
-    kept for it.
+    kept for it. Where the loss or its gradient is not finite, the deep part and its optimizer's
+    state stay as they were.
 
     Args:
       zo: A zeroth-order optimizer of zojax, with its learning rate.
@@ -40,6 +58,13 @@ def hybrid(
       split: How many of the first layers ``zo`` tunes, together with the embeddings; ``fo`` tunes
         the other layers, the final norm and the head. Or what :func:`zojax.select` takes, to name
         the part that ``zo`` tunes. Embeddings tied to the head are one parameter, and shallow.
+      blocks: What a number counts: ``"layers"``, found from the numbers in the paths, or the blocks
+        of ``blocks(path, leaf)``, as :func:`zojax.blockwise` takes it, of which ``zo`` then tunes
+        the first ``split`` and nothing else. Paths in which it is not plain which parameters are
+        layers, or come before or after them, need it: those of a model with an encoder and a
+        decoder, say.
+      has_aux: Whether ``value_fn`` returns a pair (loss, aux), which ``zo`` must have been told as
+        well; the back-propagation drops aux.
 
     Returns:
       An optimizer whose ``update`` needs ``params`` and a ``value_fn`` that JAX can differentiate;
@@ -50,9 +75,10 @@ def hybrid(
     Error: each part has that of its own optimizer.
 
     Raises:
-      ValueError: ``split`` leaves either part empty, no layers are found to count, or ``update``
-        got no ``params``.
-      TypeError: ``value_fn`` is not given.
+      ValueError: ``split`` leaves either part empty, the layers to count are not plain to find,
+        ``blocks`` are given and ``split`` is no number, or ``update`` got no ``params``.
+      TypeError: ``zo`` or ``fo`` is no optimizer, ``split`` or ``blocks`` is something else, or
+        ``value_fn`` is not given.
 
     References:
       Zhang et al., 2024, arXiv:2402.11592, Section 6 (hybrid zeroth- and first-order training).
@@ -67,13 +93,22 @@ def hybrid(
       >>> [round(float(update), 3) for update in updates["layers"][1]]  # the gradient is 2
       [-0.2, -0.2]
     """
-    if isinstance(split, int) and not isinstance(split, bool):
+    _check.transformation("hybrid", "zo", zo)
+    _check.transformation("hybrid", "fo", fo)
+    check_blocks("hybrid", blocks)
+    # Anything else is for select, which finds at init whether it fits the parameters.
+    if split is None or isinstance(split, Number | np.ndarray | jax.Array):
         _check.count("hybrid", "split", split)
+    elif callable(blocks):
+        raise ValueError(
+            f"hybrid: blocks must not be given where split names parameters, got {split!r}. Give "
+            f"the number of blocks that zo tunes as split."
+        )
     first_order = optax.with_extra_args_support(fo)
 
     def zeroth_order(params: Params) -> tuple[optax.GradientTransformationExtraArgs, list[bool]]:
         """``zo`` for the shallow part, and which leaves the deep part has."""
-        shallow = _shallow(split, params)
+        shallow = _shallow(split, blocks, params)
         leaves, tree = jax.tree.flatten(params)
         # Integers are nobody's: they have no gradient.
         deep = [
@@ -114,7 +149,7 @@ def hybrid(
         )
 
         def loss(moving: Any) -> Array:
-            return value_fn(whole(moving, deep, params))
+            return value_and_aux("hybrid", value_fn(whole(moving, deep, params)), has_aux)[0]
 
         moving = _after(part(params, deep), zo_state)
         value, gradient = jax.value_and_grad(loss)(moving)
@@ -124,21 +159,32 @@ def hybrid(
             moving,
             **{**extra_args, "value": value, "grad": gradient, "value_fn": loss},
         )
+        usable = jnp.isfinite(value) & jnp.isfinite(optax.tree_utils.tree_norm(gradient))
+        nothing = jax.tree.map(lambda x: jnp.full_like(x, -0.0), deep_updates)
+        deep_updates, fo_state = jax.tree.map(
+            lambda new, old: jnp.where(usable, new, old),
+            (deep_updates, fo_state),
+            (nothing, state.fo),
+        )
         return whole(deep_updates, deep, updates), HybridState(zo_state, fo_state)
 
     return laid_out(optax.GradientTransformationExtraArgs(init, update))
 
 
-def _shallow(split: int | Where, params: Params) -> list[bool]:
-    if not isinstance(split, int) or isinstance(split, bool):
+def _shallow(split: int | Where, blocks: Blocks, params: Params) -> list[bool]:
+    if not isinstance(split, int | np.integer):
         return selected("hybrid", split, params)
-    blocks = find_blocks("hybrid", params, "layers")
-    layers = [block for block in blocks if block.name not in ("embeddings", "head")]
-    if split > len(layers):
+    fix = "Give blocks, a function of path and leaf, or name what zo tunes as split."
+    found = find_blocks("hybrid", params, blocks, fix)
+    ends = () if callable(blocks) else ("embeddings", "head")
+    counted = [block for block in found if block.name not in ends]
+    if split > len(counted):
+        kind = "blocks" if callable(blocks) else "layers"
         raise ValueError(
-            f"hybrid: split must be <= {len(layers)}, the number of layers, got {split}."
+            f"hybrid: split must be <= {len(counted)}, the number of {kind}, got {split}."
         )
-    taken = [block for block in blocks if block.name == "embeddings"] + layers[:split]
+    before = [block for block in found if block.name == "embeddings" and block.name in ends]
+    taken = before + counted[: int(split)]
     leaves = {leaf for block in taken for leaf in block.leaves}
     return [leaf in leaves for leaf in range(len(jax.tree.leaves(params)))]
 

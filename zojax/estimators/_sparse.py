@@ -11,8 +11,10 @@ from zojax import _check
 from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
 from zojax.directions import Direction, Gaussian, SparseDraws
+from zojax.estimators._progress import advanced, begun
+from zojax.estimators._slopes import measure_slopes
 from zojax.estimators._spsa import gradient
-from zojax.streaming import EVALUATIONS, loss_at, losses_at
+from zojax.streaming import EVALUATIONS, HasAux, loss_at
 
 
 class SparseState(NamedTuple):
@@ -21,6 +23,9 @@ class SparseState(NamedTuple):
     count: Array  # pyright: ignore[reportIncompatibleMethodOverride] - int32 []: updates taken
     key: Array  # typed key []: constant; step t draws from fold_in(key, t)
     value: Array  # float32 []: mean of the step's losses, in the loss's unit; inf before the first
+    skipped: Array  # int32 []: slopes so far that were not usable, and counted as 0
+    rested: Array  # bool []: whether the last step had no usable slope, and so moved nothing
+    aux: Any  # of the last step's first point, if has_aux gives its structure; else None
     keep: Array  # float32 [n]: the share of each leaf's elements that move in a step
 
 
@@ -33,6 +38,7 @@ def sparse_spsa(
     num_queries: int = 1,
     direction: Direction = Gaussian(),  # noqa: B008 (frozen)
     evaluation: Evaluation = "streamed",
+    has_aux: HasAux = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Estimates the gradient along random directions of which a random part is zero.
 
@@ -55,7 +61,7 @@ def sparse_spsa(
       ratios: ``"magnitude"`` or ``"equal"``.
       num_queries: Directions per step, q ≥ 1.
       direction: Draws z, shaped like each leaf, with E[z zᵀ] = I.
-      evaluation: As in :func:`zojax.spsa`.
+      evaluation, has_aux: As in :func:`zojax.spsa`.
 
     Returns:
       A transformation to put first in a chain; ``update`` needs ``params`` and
@@ -95,8 +101,7 @@ def sparse_spsa(
             keep = jnp.full(len(leaves), 1.0 - sparsity, jnp.float32)
         else:
             keep = 1.0 - _shares_below_quantile(leaves, jnp.float32(sparsity))
-        inf = jnp.full((), jnp.inf, jnp.float32)
-        return SparseState(jnp.zeros((), jnp.int32), fresh_key(), inf, keep)
+        return SparseState(key=fresh_key(), **begun(has_aux), keep=keep)
 
     def update(
         updates: Any,
@@ -114,19 +119,13 @@ def sparse_spsa(
         )
 
         def measure() -> Measured:
-            loss = loss_at("sparse_spsa", value_fn, params, evaluation)
+            loss = loss_at("sparse_spsa", value_fn, params, evaluation, has_aux)
             scale = _check.at(eps, state.count)
-            scales = jnp.tile(jnp.stack([scale, -scale]), num_queries)
-            losses = losses_at(
-                loss, lambda points, i: points.query(i), draws.repeated(2), scales, evaluation
-            )
-            plus, minus = losses.reshape(num_queries, 2).T
-            return (plus - minus) / (2.0 * scale), jnp.mean(losses)
+            return measure_slopes(loss, lambda points, i: points.query(i), draws, scale, evaluation)
 
-        slopes, value = measured(meter, "slopes", num_queries, measure)
-        estimate = gradient(draws.after(slopes), slopes, params)
-        count = _check.next_count(state.count)
-        return estimate, SparseState(count, state.key, value, state.keep)
+        found = measured(meter, "slopes", num_queries, measure)
+        estimate = gradient(draws.after(found.scalars), found.scalars, params)
+        return estimate, SparseState(key=state.key, **advanced(state, found), keep=state.keep)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

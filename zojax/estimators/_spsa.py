@@ -19,8 +19,10 @@ from zojax._types import (
     ScalarOrSchedule,
     ValueFn,
 )
-from zojax.directions import Direction, Draws, Gaussian, LeafNoise, drawn
-from zojax.streaming import EVALUATIONS, Loss, loss_at, losses_at
+from zojax.directions import Direction, Draws, Gaussian, LeafNoise, drawn, rounded
+from zojax.estimators._progress import advanced, begun
+from zojax.estimators._slopes import measure_slopes
+from zojax.streaming import EVALUATIONS, HasAux, loss_at
 
 
 class SpsaState(NamedTuple):
@@ -29,6 +31,9 @@ class SpsaState(NamedTuple):
     count: Array  # pyright: ignore[reportIncompatibleMethodOverride] - int32 []: updates taken
     key: Array  # typed key []: constant; step t draws from fold_in(key, t)
     value: Array  # float32 []: mean of the step's losses, in the loss's unit; inf before the first
+    skipped: Array  # int32 []: slopes so far that were not usable, and counted as 0
+    rested: Array  # bool []: whether the last step had no usable slope, and so moved nothing
+    aux: Any  # of the last step's first point, if has_aux gives its structure; else None
 
 
 def spsa(
@@ -41,6 +46,7 @@ def spsa(
     evaluation: Evaluation = "streamed",
     batched: bool = False,
     slope_sign: bool = False,
+    has_aux: HasAux = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Estimates the gradient from losses at both ends of random directions.
 
@@ -49,6 +55,8 @@ def spsa(
         \frac{L(\theta + \epsilon z_i) - L(\theta - \epsilon z_i)}{2\epsilon}\, z_i
 
     or, with ``difference="forward"``, :math:`(L(\theta + \epsilon z_i) - L(\theta))/\epsilon`.
+    A slope of which a loss is not finite, or whose ε is 0, is 0, and counted in the state's
+    ``skipped``.
 
     Args:
       eps: Perturbation scale in parameter units; a float > 0 or a schedule of ``count``.
@@ -63,11 +71,13 @@ def spsa(
         for :class:`zojax.LowRank`, whose points share each product with the weights; other
         directions hold every point's perturbed weight at once.
       slope_sign: Put the sign of each query's slope in the slope's place.
+      has_aux: Whether ``value_fn`` returns a pair (loss, aux). ``True`` drops aux; its structure,
+        what ``jax.eval_shape`` gives, keeps it in the state for :func:`zojax.last_aux`.
 
     Returns:
       A transformation to put first in a chain; it ignores the updates it is given, which may be
-      ``None``. Wrappers that look at gradients (``optax.apply_if_finite``, ``optax.MultiSteps``)
-      go around what follows it in the chain. ``update`` needs ``params`` and
+      ``None``. Wrappers that look at gradients, such as ``optax.MultiSteps``, go around what
+      follows it in the chain. ``update`` needs ``params`` and
       ``value_fn(params) -> float []``. Its updates have the parameters' dtypes; integer leaves
       stay. With ``meter``, a :class:`zojax.trajectory.Recorder`, the slopes are noted for a log.
 
@@ -91,7 +101,7 @@ def spsa(
       >>> params = jnp.array([1.0, -2.0])
       >>> state = tx.init(params)
       >>> updates, state = tx.update(None, state, params, value_fn=lambda p: (p**2).sum())
-      >>> round(float(optax.tree_utils.tree_get(state, "value")), 2)
+      >>> round(float(zojax.last_loss(state)), 2)
       5.0
     """
     _check.positive("spsa", "eps", eps)
@@ -105,11 +115,10 @@ def spsa(
             'buffer; use evaluation="streamed".'
         )
     fresh_key = _check.typed_key("spsa", key)
-    slopes_of = {"central": _central, "forward": _forward}[difference]
 
     def init(params: Params) -> SpsaState:
         _check.parameters("spsa", params)
-        return SpsaState(jnp.zeros((), jnp.int32), fresh_key(), jnp.full((), jnp.inf, jnp.float32))
+        return SpsaState(key=fresh_key(), **begun(has_aux))
 
     def update(
         updates: Any,
@@ -125,37 +134,22 @@ def spsa(
         draws = Draws.at_step(direction, state.key, state.count, num_queries, params)
 
         def measure() -> Measured:
-            loss = loss_at("spsa", value_fn, params, evaluation)
-            return slopes_of(loss, draws, _check.at(eps, state.count), evaluation, batched)
+            return measure_slopes(
+                loss_at("spsa", value_fn, params, evaluation, has_aux),
+                Draws.query,
+                draws,
+                _check.at(eps, state.count),
+                evaluation,
+                difference=difference,
+                batched=batched,
+            )
 
-        slopes, value = measured(meter, "slopes", num_queries, measure)
-        slopes = jnp.sign(slopes) if slope_sign else slopes
+        found = measured(meter, "slopes", num_queries, measure)
+        slopes = jnp.sign(found.scalars) if slope_sign else found.scalars
         estimate = gradient(draws.after(slopes), slopes, params)
-        return estimate, SpsaState(_check.next_count(state.count), state.key, value)
+        return estimate, SpsaState(key=state.key, **advanced(state, found))
 
     return optax.GradientTransformationExtraArgs(init, update)
-
-
-def _central(
-    loss: Loss, draws: Draws, scale: Array, evaluation: Evaluation, batched: bool
-) -> tuple[Array, Array]:
-    num_queries = len(draws.words)
-    scales = jnp.tile(jnp.stack([scale, -scale]), num_queries)
-    losses = losses_at(loss, Draws.query, draws.repeated(2), scales, evaluation, batched=batched)
-    plus, minus = losses.reshape(num_queries, 2).T
-    return (plus - minus) / (2.0 * scale), jnp.mean(losses)
-
-
-def _forward(
-    loss: Loss, draws: Draws, scale: Array, evaluation: Evaluation, batched: bool
-) -> tuple[Array, Array]:
-    num_queries = len(draws.words)
-    base = loss([None] * len(draws.shapes), scale)
-    scales = jnp.broadcast_to(scale, num_queries)
-    plus = losses_at(
-        loss, Draws.query, draws.repeated(1).after(base), scales, evaluation, batched=batched
-    )
-    return (plus - base) / scale, (base + jnp.sum(plus)) / (1 + num_queries)
 
 
 @jax.jit
@@ -175,11 +169,11 @@ def gradient(draws: Draws, slopes: Array, params: Params) -> Params:
         if noise.random_access:
             # One pass over the leaf: the draws fuse into the sum.
             z = jax.vmap(partial(drawn, parameter=parameter))(noise)
-            return jnp.sum(weights.reshape((-1,) + (1,) * parameter.ndim) * z, axis=0)
+            return jnp.sum(rounded(weights.reshape((-1,) + (1,) * parameter.ndim) * z), axis=0)
 
         def add(query: Array, sum_: Array) -> Array:
             one = jax.tree.map(lambda x: x[query], noise)
-            return sum_ + weights[query] * drawn(one, parameter)
+            return sum_ + rounded(weights[query] * drawn(one, parameter))
 
         zeros = jnp.zeros_like(parameter, jnp.float32)
         return lax.fori_loop(0, num_queries, add, zeros)

@@ -21,7 +21,6 @@ from zojax.gallery._functions import Function as Function
 from zojax.gallery._optimizers import EPS as EPS
 from zojax.gallery._optimizers import OPTIMIZERS as OPTIMIZERS
 from zojax.gallery._optimizers import Optimizer as Optimizer
-from zojax.gallery._optimizers import adamu_phases as adamu_phases
 from zojax.gallery._run import LEARNING_RATES as LEARNING_RATES
 from zojax.gallery._run import PAPERS as PAPERS
 from zojax.gallery._run import Gallery as Gallery
@@ -38,7 +37,6 @@ __all__ = [
     "Gallery",
     "Optimizer",
     "Run",
-    "adamu_phases",
     "check_folder",
     "draw",
     "run",

@@ -14,8 +14,6 @@ from zojax._types import Array
 EPS = 1e-3
 """The perturbation scale of all zeroth-order optimizers here: the paper's for whole models."""
 
-_PHASES = (1024 / 20000, 16000 / 20000)  # T₁ and T₂ of the paper's best run, by its length
-
 
 @dataclass(frozen=True)
 class Optimizer:
@@ -36,13 +34,7 @@ class Optimizer:
 
 
 def _zo_adamu(learning_rate: Array, key: Array, steps: int) -> optax.GradientTransformation:
-    return zojax.zo_adamu(learning_rate, EPS, key, phases=adamu_phases(steps))
-
-
-def adamu_phases(steps: int) -> tuple[int, int, int]:
-    """The paper's phases of ZO-AdaMU, scaled to a run of ``steps`` >= 2."""
-    first, second = (int(fraction * steps) for fraction in _PHASES)
-    return first, second, steps
+    return zojax.zo_adamu(learning_rate, EPS, key, num_steps=steps)
 
 
 def _first_order(name: str, make: Callable[[Array], optax.GradientTransformation]) -> Optimizer:

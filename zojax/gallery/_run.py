@@ -143,7 +143,7 @@ def run(
         raise ValueError("gallery: learning_rates must not be empty.")
     for rate in rates:
         _check.positive("gallery", "learning_rates", rate)
-    if steps < 2:  # ZO-AdaMU's phases need two
+    if steps < 2:  # one step shows no curve
         raise ValueError(f"gallery: steps must be >= 2, got {steps}.")
     _check.count("gallery", "seeds", seeds)
     start = time.perf_counter()

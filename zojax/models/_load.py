@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from zojax.models import _gguf, _llama, _mistral, _opt, _roberta, _smollm2, _wei
 from zojax.models._family import Family
 from zojax.models._language_model import LanguageModel
 from zojax.models._network import Network, lenient
+from zojax.models._quiet import quiet
 from zojax.models._save import Writer
 
 # transformers' ``model_type`` -> how its models are called.
@@ -71,10 +71,10 @@ def load(
     transformers = _import_transformers()
     if str(name_or_folder) == _smollm2.NAME and not Path(name_or_folder).is_dir():
         file = _smollm2.file()
-        with _quiet(transformers):
+        with quiet(transformers):
             return assemble(*_gguf.read(file), dtype=dtype, source=str(file.parent))
     source = _resolve(name_or_folder)
-    with _quiet(transformers):
+    with quiet(transformers):
         config = _read_config(transformers, source)
         tokenizer = transformers.AutoTokenizer.from_pretrained(source)
         tensors = _weights.read(source, from_pt)
@@ -190,15 +190,3 @@ def _generation_config(source: str) -> str | None:
     """Return the text of a file that goes along with the model, unread."""
     file = _weights.find(source, "generation_config.json")
     return None if file is None else Path(file).read_text("utf-8")
-
-
-@contextlib.contextmanager
-def _quiet(transformers: ModuleType) -> Generator[None]:
-    """Mute transformers' log while loading: it warns that Flax ends with version 5."""
-    logging = transformers.utils.logging
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)

@@ -14,6 +14,7 @@ import optax
 from jax.typing import DTypeLike
 
 from zojax._types import Array
+from zojax.models._quiet import quiet
 from zojax.planning._models import model_config
 
 
@@ -77,7 +78,7 @@ def workload(
         raise ValueError(f"workload: length must be <= {longest} for {model}, got {length}.")
     config.num_hidden_layers = layers or config.num_hidden_layers
     model_class = getattr(importlib.import_module(family.module), family.model_class)
-    with _lenient():
+    with _lenient(), quiet(transformers):
         network = model_class(config, dtype=jnp.dtype(dtype), _do_init=False)
         shapes = jax.eval_shape(lambda: network.init_weights(jax.random.key(0), (1, 8)))
     params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), shapes)

@@ -9,6 +9,7 @@ import optax
 from jax import lax
 
 from zojax import _check
+from zojax._leaves import arrays
 from zojax._mesh import laid_out, mesh_of, whole
 from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
@@ -23,8 +24,9 @@ from zojax.directions import (
     is_vector,
     rounded,
 )
-from zojax.rules._anneal import Anneal, adamu_schedules
-from zojax.streaming import EVALUATIONS, loss_at, losses_at
+from zojax.estimators import advanced, begun, measure_slopes
+from zojax.rules._anneal import Anneal, annealed
+from zojax.streaming import EVALUATIONS, HasAux, loss_at
 
 SIGMA = 1e-8
 
@@ -36,17 +38,21 @@ class AdamuState(NamedTuple):
     key: Array  # typed key []: constant; step t draws from fold_in(key, t)
     mu: Any  # like the parameters, in mu_dtype: z̈, on which the last step's direction was centred
     nu: Any  # like the parameters: v_t of the last step taken; None unless store_nu
-    slope: Array  # float32 []: g of the last step taken
-    alpha: Array  # float32 []: α of the last step taken; 0 before the first
-    beta1: Array  # float32 []: β₁ of the last step taken
+    slope: Array  # float32 []: g of the last step
+    alpha: Array  # float32 []: α of the last step; 0 before the first
+    beta1: Array  # float32 []: β₁ of the last step
     value: Array  # float32 []: mean of the step's two losses; inf before the first
+    skipped: Array  # int32 []: slopes so far that were not usable, and counted as 0
+    rested: Array  # bool []: whether the last step had no usable slope, and so moved nothing
+    aux: Any  # of the last step's first point, if has_aux gives its structure; else None
 
 
 def adamu(
     eps: ScalarOrSchedule,
     key: KeyLike,
     *,
-    phases: tuple[int, int, int] = (1024, 16000, 20000),
+    num_steps: int | None = None,
+    phases: tuple[int, int, int] | None = None,
     anneal: Anneal = "figure",
     alpha: ScalarOrSchedule | None = None,
     beta1: ScalarOrSchedule | None = None,
@@ -56,6 +62,7 @@ def adamu(
     mu_dtype: Any = None,
     direction: Direction = Gaussian(),  # noqa: B008 (frozen)
     evaluation: Evaluation = "streamed",
+    has_aux: HasAux = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Probes along a moving average of past directions, and scales by their variance.
 
@@ -69,12 +76,17 @@ def adamu(
 
     The direction probed is the direction applied: :math:`m_t` is computed by one function from
     the same :math:`\ddot z` and key in both losses and in the update. What is kept from step to
-    step is :math:`\ddot z`: with the key it gives :math:`m_t` and :math:`v_t`.
+    step is :math:`\ddot z`: with the key it gives :math:`m_t` and :math:`v_t`. A step whose slope
+    is not usable, as :func:`zojax.spsa` says, moves nothing, and the next step is centred on the
+    same :math:`\ddot z` again.
 
     Args:
       eps: Perturbation scale in parameter units; a float > 0 or a schedule of ``count``.
       key: Typed PRNG key or int seed.
-      phases: (T₁, T₂, T₃): steps at which annealing starts and ends, and the training's length.
+      num_steps: The training's length: annealing starts and ends where it does in the paper, in
+        proportion.
+      phases: (T₁, T₂, T₃) instead: steps at which annealing starts and ends, and the training's
+        length. The paper's (1024, 16000, 20000) where neither is given.
       anneal: ``"figure"`` or ``"equation"``: see :func:`zojax.adamu_schedules`.
       alpha, beta1, beta2: Numbers or schedules that replace the annealed ones.
       signed_momentum: Keep sign(g)·m_t as history, as the released code does, so that it points
@@ -84,7 +96,7 @@ def adamu(
         same bits without.
       mu_dtype: dtype of z̈; the parameters' where None.
       direction: Draws ξ̇ and ξ̈.
-      evaluation: As in :func:`zojax.spsa`.
+      evaluation, has_aux: As in :func:`zojax.spsa`.
 
     Returns:
       A transformation to put first in a chain; ``update`` needs ``params`` and ``value_fn``.
@@ -94,8 +106,8 @@ def adamu(
     Error: biased, for the history correlates steps and :math:`1/\sqrt{v_t}` weighs them.
 
     Raises:
-      ValueError: ``eps`` is not positive, the phases are out of order, or ``update`` got no
-        ``params``.
+      ValueError: ``eps`` is not positive, the phases are refused as by
+        :func:`zojax.adamu_schedules`, or ``update`` got no ``params``.
       TypeError: ``key`` is no key, ``direction`` no direction, or ``value_fn`` no scalar function.
 
     References:
@@ -105,20 +117,24 @@ def adamu(
     _check.instance("adamu", "direction", direction, Direction)
     _check.one_of("adamu", "evaluation", evaluation, EVALUATIONS)
     fresh_key = _check.typed_key("adamu", key)
-    annealed = adamu_schedules(phases, anneal)
+    _check.float_dtype("adamu", "mu_dtype", mu_dtype)
+    _check.flag("adamu", "signed_momentum", signed_momentum)
+    _check.flag("adamu", "store_nu", store_nu)
+    schedules = annealed("adamu", phases, anneal, num_steps)
     given = dict(alpha=alpha, beta1=beta1, beta2=beta2)
     for name, value in given.items():
         if value is not None:
             _check.fraction("adamu", name, value)
-    schedules = annealed._replace(**{n: v for n, v in given.items() if v is not None})
+    schedules = schedules._replace(**{n: v for n, v in given.items() if v is not None})
 
     def init(params: Params) -> AdamuState:
         _check.parameters("adamu", params)
+        params = arrays(params)
         mu = jax.tree.map(partial(_zeros, dtype=mu_dtype), params)
         nu = optax.tree_utils.tree_zeros_like(params) if store_nu else None
-        zero, inf = jnp.zeros((), jnp.float32), jnp.full((), jnp.inf, jnp.float32)
+        slope, alpha, beta1 = (jnp.zeros((), jnp.float32) for _ in range(3))
         return AdamuState(
-            jnp.zeros((), jnp.int32), fresh_key(), mu, nu, zero, jnp.copy(zero), jnp.copy(zero), inf
+            key=fresh_key(), **begun(has_aux), mu=mu, nu=nu, slope=slope, alpha=alpha, beta1=beta1
         )
 
     def update(
@@ -132,36 +148,38 @@ def adamu(
     ) -> tuple[Any, AdamuState]:
         del updates, extra_args
         _check.parameters("adamu", params)
+        params = arrays(params)
         alpha, beta1, beta2 = (_check.at(schedule, state.count) for schedule in schedules)
         mu = _centre(state, alpha, direction, signed=signed_momentum)
         draws = Draws.at_step(direction, state.key, state.count, 1, params)
 
         def measure() -> Measured:
-            loss = loss_at("adamu", value_fn, params, evaluation)
+            loss = loss_at("adamu", value_fn, params, evaluation, has_aux)
             scale = _check.at(eps, state.count)
             # Behind the barrier the compiler does not see that both losses weigh alike, and so
             # keeps no product of the history from one to the other.
             weights = lax.optimization_barrier(jnp.stack([beta1, beta1]))
-            scales = jnp.stack([scale, -scale])
 
             def directions(points: Draws, point: int | Array) -> list[MomentumNoise | None]:
                 return _noises(points.query(point), mu, alpha, weights[point])
 
-            plus, minus = losses_at(loss, directions, draws.repeated(2), scales, evaluation)
-            return ((plus - minus) / (2.0 * scale))[None], (plus + minus) / 2.0
+            return measure_slopes(loss, directions, draws, scale, evaluation)
 
-        [slope], value = measured(meter, "slopes", 1, measure)
+        found = measured(meter, "slopes", 1, measure)
+        [slope] = found.scalars
         noises = _noises(draws.after(slope).query(0), mu, alpha, beta1)
         gradient, nu = _estimate(noises, slope, beta2, params)
+        progress = advanced(state, found)
+        if store_nu:
+            nu = jax.tree.map(partial(jnp.where, progress["rested"]), state.nu, nu)
         new_state = AdamuState(
-            _check.next_count(state.count),
-            state.key,
-            mu,
-            nu if store_nu else None,
-            slope,
-            alpha,
-            beta1,
-            value,
+            **progress,
+            key=state.key,
+            mu=mu,
+            nu=nu if store_nu else None,
+            slope=slope,
+            alpha=alpha,
+            beta1=beta1,
         )
         return gradient, new_state
 
@@ -208,7 +226,9 @@ def _centre(state: AdamuState, alpha: Array, direction: Direction, *, signed: bo
             return mu
         last = MomentumNoise(zero.in_turn(turn), mu, state.alpha, state.beta1)
         history, centred = drawn(last, mu), drawn(fresh.in_turn(turn), mu)
-        return (sign * history + rounded(jnp.sqrt(1.0 - alpha) * centred)).astype(mu.dtype)
+        new = (sign * history + rounded(jnp.sqrt(1.0 - alpha) * centred)).astype(mu.dtype)
+        # The last step told nothing of its direction, so it does not become history.
+        return jnp.where(state.rested, mu, new)
 
     def move(turn: Array, leaves: list[Array]) -> list[Array]:
         return list(map(partial(moved, turn), last, fresh, leaves))
@@ -229,7 +249,7 @@ def _estimate(
             return jnp.zeros_like(parameter), jnp.zeros_like(parameter)
         noise, [slope_] = noise.tied([slope])
         zero, centred = noise.parts()
-        variance = beta2 * jnp.square(zero) + (1.0 - beta2) * jnp.square(centred)
+        variance = rounded(beta2 * jnp.square(zero)) + rounded((1.0 - beta2) * jnp.square(centred))
         estimate = slope_ * noise.mix(zero, centred) * jax.lax.rsqrt(variance + SIGMA)
         return estimate.astype(parameter.dtype), variance.astype(parameter.dtype)
 

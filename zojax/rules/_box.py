@@ -1,11 +1,13 @@
 """Bounds on the parameters."""
 
+from numbers import Real
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from zojax import _check
 from zojax._types import Array, Params
 
 
@@ -34,7 +36,8 @@ def keep_in_box(lower: Any = None, upper: Any = None) -> optax.GradientTransform
       exactly.
 
     Raises:
-      ValueError: ``lower`` exceeds ``upper``, or ``update`` got no ``params``.
+      ValueError: ``lower`` exceeds ``upper``, either is NaN, or ``update`` got no ``params``.
+      TypeError: either is neither numbers nor arrays.
 
     References:
       Chen et al., 2019, arXiv:1910.06513, Section 3.
@@ -46,7 +49,9 @@ def keep_in_box(lower: Any = None, upper: Any = None) -> optax.GradientTransform
       >>> tx.update(updates, tx.init(params), params)[0].tolist()
       [-0.5, 1.0]
     """
-    numbers = isinstance(lower, int | float) and isinstance(upper, int | float)
+    _check_bound("lower", lower)
+    _check_bound("upper", upper)
+    numbers = isinstance(lower, Real) and isinstance(upper, Real)
     if numbers and not lower <= upper:
         raise ValueError(f"keep_in_box: lower must be <= upper, got {lower} and {upper}.")
 
@@ -55,10 +60,7 @@ def keep_in_box(lower: Any = None, upper: Any = None) -> optax.GradientTransform
         return optax.EmptyState()
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        if params is None:
-            raise ValueError(
-                "keep_in_box: params are needed; call update(updates, state, params, ...)."
-            )
+        _check.params_given("keep_in_box", params)
         leaves, tree = jax.tree.flatten(updates)
         bounds = zip(_like(lower, params), _like(upper, params), strict=True)
         kept = [
@@ -72,6 +74,19 @@ def keep_in_box(lower: Any = None, upper: Any = None) -> optax.GradientTransform
     return optax.GradientTransformation(init, update)
 
 
+def _check_bound(name: str, bound: Any) -> None:
+    for leaf in jax.tree.leaves(bound):
+        number = not isinstance(leaf, bool) and isinstance(leaf, Real)
+        dtype: Any = getattr(leaf, "dtype", bool)
+        array = jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
+        if not (number or array):
+            raise TypeError(
+                f"keep_in_box: {name} must be a number, an array or a tree of these, got {leaf!r}."
+            )
+        if number and leaf != leaf:
+            raise ValueError(f"keep_in_box: {name} must be a number, got {leaf!r}.")
+
+
 def _like(bound: Any, params: Any) -> list[Any]:
     """One bound for each parameter."""
     if bound is None or jax.tree_util.treedef_is_leaf(jax.tree.structure(bound)):
@@ -80,9 +95,13 @@ def _like(bound: Any, params: Any) -> list[Any]:
 
 
 def _kept(update: Array, parameter: Array, low: Any, high: Any) -> Array:
-    if not jnp.issubdtype(parameter.dtype, jnp.floating):
+    dtype = jnp.result_type(parameter)
+    if not jnp.issubdtype(dtype, jnp.floating):
         return update
-    wide = jnp.float64 if parameter.dtype == jnp.float64 else jnp.float32
-    start = parameter.astype(wide)
+    wide = jnp.float64 if dtype == jnp.float64 else jnp.float32
+    start = jnp.asarray(parameter).astype(wide)
     low, high = (None if x is None else jnp.asarray(x).astype(wide) for x in (low, high))
-    return (jnp.clip(start + update.astype(wide), low, high) - start).astype(update.dtype)
+    moved = start + update.astype(wide)
+    kept = jnp.clip(moved, low, high)
+    # Inside of the box the update itself: −0.0 − −0.0 is 0.0, which would change a −0.0.
+    return jnp.where(kept == moved, update, (kept - start).astype(update.dtype))

@@ -10,8 +10,9 @@ from jax import lax
 from zojax import _check
 from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, Params, ValueFn
+from zojax.estimators import no_loss_yet
 from zojax.rules._given import GivenNoise
-from zojax.streaming import EVALUATIONS, loss_at, map_points
+from zojax.streaming import EVALUATIONS, HasAux, loss_at, losses_at
 
 
 class ConservativeState(NamedTuple):
@@ -21,17 +22,20 @@ class ConservativeState(NamedTuple):
     least: Array  # float32 []: the batch's loss after the last step; inf before the first
 
 
-def conservative(*, evaluation: Evaluation = "streamed") -> optax.GradientTransformationExtraArgs:
+def conservative(
+    *, evaluation: Evaluation = "streamed", has_aux: HasAux = False
+) -> optax.GradientTransformationExtraArgs:
     r"""Tries the update u that it is given, and -u, and keeps the best.
 
     .. math::
         u \leftarrow s\,u, \qquad s = \arg\min_{s \in \{0, 1, -1\}} L(\theta + s\,u; B)
 
-    Staying wins a tie, and wins over losses that are not numbers, so the batch's loss never
+    Staying wins a tie, and wins over losses that are not finite, so the batch's loss never
     increases.
 
     Args:
       evaluation: As in :func:`zojax.spsa`.
+      has_aux: Whether ``value_fn`` returns a pair (loss, aux); aux is dropped.
 
     Returns:
       A link to put last in a chain, after the learning rate. ``update`` needs ``params`` and
@@ -43,8 +47,9 @@ def conservative(*, evaluation: Evaluation = "streamed") -> optax.GradientTransf
       parameters.
 
     Raises:
-      ValueError: ``evaluation`` is unknown or ``update`` got no ``params``.
-      TypeError: ``value_fn`` is no scalar function.
+      ValueError: ``evaluation`` is unknown, ``update`` got no ``params``, or no parameter is
+        floating-point.
+      TypeError: ``value_fn`` is no scalar function, or a parameter is complex or a key.
 
     References:
       Zhang et al., 2024, arXiv:2402.11592.
@@ -56,8 +61,8 @@ def conservative(*, evaluation: Evaluation = "streamed") -> optax.GradientTransf
     _check.one_of("conservative", "evaluation", evaluation, EVALUATIONS)
 
     def init(params: Params) -> ConservativeState:
-        del params
-        return ConservativeState(jnp.zeros((), jnp.float32), jnp.full((), jnp.inf, jnp.float32))
+        _check.parameters("conservative", params)
+        return ConservativeState(jnp.zeros((), jnp.float32), no_loss_yet())
 
     def update(
         updates: Any,
@@ -74,23 +79,29 @@ def conservative(*, evaluation: Evaluation = "streamed") -> optax.GradientTransf
         updates = lax.optimization_barrier(updates)
 
         def measure() -> Measured:
-            loss = loss_at("conservative", value_fn, params, evaluation)
+            aux_is_there = not isinstance(has_aux, bool) or has_aux
+            loss = loss_at("conservative", value_fn, params, evaluation, aux_is_there)
+            # What stays under a select before this link has a scalar for its update.
             step = [
-                GivenNoise(update) if jnp.issubdtype(update.dtype, jnp.floating) else None
-                for update in jax.tree.leaves(updates)
+                GivenNoise(jnp.broadcast_to(update, jnp.shape(parameter)))
+                if jnp.issubdtype(update.dtype, jnp.floating)
+                else None
+                for update, parameter in zip(
+                    jax.tree.leaves(updates), jax.tree.leaves(params), strict=True
+                )
             ]
             signs = jnp.array([0.0, 1.0, -1.0], jnp.float32)
-            if evaluation == "in_place":
-                losses = jnp.stack([loss(step, sign) for sign in signs])
-            else:
-                losses = map_points(lambda sign: loss(step, sign), signs)
-            best = jnp.argmin(jnp.where(jnp.isnan(losses), jnp.inf, losses))
-            return signs[best][None], losses[best]
+            losses, _ = losses_at(lambda i: loss(step, signs[i]), 3, evaluation)
+            most = jnp.asarray(jnp.finfo(losses.dtype).max, losses.dtype)
+            best = jnp.argmin(jnp.where(jnp.isfinite(losses), losses, most))
+            least = losses[best].astype(jnp.float32)
+            return Measured(signs[best][None], jnp.ones(1, bool), least)
 
-        [sign], least = measured(meter, "sign", 1, measure)
+        found = measured(meter, "sign", 1, measure)
+        [sign], least = found.scalars, found.value
         tried = jax.tree.map(lambda update: update * sign.astype(update.dtype), updates)
-        # Times 0, an update that is not finite is no number.
-        taken = jax.tree.map(lambda x: jnp.where(sign == 0, jnp.zeros_like(x), x), tried)
+        # Times 0, an update that is not finite is no number; and only −0.0 leaves −0.0 as it is.
+        taken = jax.tree.map(lambda x: jnp.where(sign == 0, jnp.asarray(-0.0, x.dtype), x), tried)
         return taken, ConservativeState(sign, least)
 
     return optax.GradientTransformationExtraArgs(init, update)

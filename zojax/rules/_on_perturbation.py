@@ -8,12 +8,14 @@ import optax
 from jax import lax
 
 from zojax import _check
+from zojax._leaves import arrays
 from zojax._mesh import laid_out
 from zojax._meter import Measured, Meter, measured
 from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
 from zojax.directions import Direction, Draws, Gaussian, drawn
+from zojax.estimators import advanced, begun, measure_slopes
 from zojax.rules._given import GivenNoise
-from zojax.streaming import EVALUATIONS, loss_at, map_points
+from zojax.streaming import EVALUATIONS, HasAux, loss_at
 
 # Where optax's rules keep their first moment.
 MOMENTA = ("mu", "trace")
@@ -26,6 +28,9 @@ class OnPerturbationState(NamedTuple):
     key: Array  # typed key []: constant; step t draws from fold_in(key, t)
     rule: Any  # the rule's, in float32
     value: Array  # float32 []: mean of the step's two losses; inf before the first
+    skipped: Array  # int32 []: slopes so far that were not usable, and counted as 0
+    rested: Array  # bool []: whether the last step had no usable slope, and so moved nothing
+    aux: Any  # of the last step's first point, if has_aux gives its structure; else None
 
 
 def on_perturbation(
@@ -36,6 +41,7 @@ def on_perturbation(
     signed_momentum: bool = True,
     direction: Direction = Gaussian(),  # noqa: B008 (frozen)
     evaluation: Evaluation = "streamed",
+    has_aux: HasAux = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Probes along what a rule makes of the random direction, and steps along the same.
 
@@ -59,13 +65,13 @@ def on_perturbation(
       signed_momentum: Turn the rule's first moment uphill after each step, as
         :func:`zojax.adamu` does: it is multiplied by sign(g). Rules without one are as they are.
       direction: Draws z.
-      evaluation: As in :func:`zojax.spsa`.
+      evaluation, has_aux: As in :func:`zojax.spsa`.
 
     Returns:
       A transformation to put first in a chain; ``update`` needs ``params`` and ``value_fn``.
 
     Cost: 2 forward passes; the rule's state in float32; one float32 buffer of the parameters' size
-      for d, which both losses read.
+      for d, which both losses read; the rule twice.
     Error: biased, as :func:`zojax.adamu`.
 
     Raises:
@@ -81,17 +87,18 @@ def on_perturbation(
       ...     zojax.on_perturbation(optax.scale_by_adam(), 1e-2, key=0), optax.scale(-1e-4)
       ... )
     """
+    _check.transformation("on_perturbation", "rule", rule)
     _check.positive("on_perturbation", "eps", eps)
     _check.instance("on_perturbation", "direction", direction, Direction)
     _check.one_of("on_perturbation", "evaluation", evaluation, EVALUATIONS)
+    _check.flag("on_perturbation", "signed_momentum", signed_momentum)
     fresh_key = _check.typed_key("on_perturbation", key)
     inner = optax.with_extra_args_support(rule)
 
     def init(params: Params) -> OnPerturbationState:
         _check.parameters("on_perturbation", params)
         zeros = jax.tree.map(lambda x: jnp.zeros_like(x, dtype=jnp.float32), params)
-        inf = jnp.full((), jnp.inf, jnp.float32)
-        return OnPerturbationState(jnp.zeros((), jnp.int32), fresh_key(), inner.init(zeros), inf)
+        return OnPerturbationState(key=fresh_key(), **begun(has_aux), rule=inner.init(zeros))
 
     def update(
         updates: Any,
@@ -104,36 +111,39 @@ def on_perturbation(
     ) -> tuple[Any, OnPerturbationState]:
         del updates, extra_args
         _check.parameters("on_perturbation", params)
+        params = arrays(params)
         draws = Draws.at_step(direction, state.key, state.count, 1, params)
         # Held once: XLA would compute part of it again for the step, and keep the rest besides.
-        shaped, rule_state = lax.optimization_barrier(_shaped(inner, draws, state.rule, params))
+        shaped = lax.optimization_barrier(_shaped(inner, draws, state.rule, params)[0])
         leaves, tree = jax.tree.flatten(params)
         moving = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
 
         def measure() -> Measured:
-            loss = loss_at("on_perturbation", value_fn, params, evaluation)
+            loss = loss_at("on_perturbation", value_fn, params, evaluation, has_aux)
             noises = [
                 GivenNoise(d) if moves else None
                 for d, moves in zip(jax.tree.leaves(shaped), moving, strict=True)
             ]
             scale = _check.at(eps, state.count)
-            if evaluation == "in_place":
-                losses = jnp.stack([loss(noises, scale), loss(noises, -scale)])
-            else:
-                losses = map_points(lambda s: loss(noises, s), jnp.stack([scale, -scale]))
-            return ((losses[0] - losses[1]) / (2.0 * scale))[None], jnp.mean(losses)
+            return measure_slopes(loss, lambda _points, _i: noises, draws, scale, evaluation)
 
-        [slope], value = measured(meter, "slopes", 1, measure)
+        found = measured(meter, "slopes", 1, measure)
+        [slope] = found.scalars
         estimate = [
             (slope * d).astype(leaf.dtype) if moves else jnp.zeros_like(leaf)
             for leaf, d, moves in zip(leaves, jax.tree.leaves(shaped), moving, strict=True)
         ]
+        # Made again rather than kept from before the losses, where the old state would be needed
+        # beside it for a step that rests.
+        _, rule_state = _shaped(inner, draws.after(slope), state.rule, params)
         if signed_momentum:
             # A slope of exactly 0 says nothing of up or down; it must not wipe the history.
             rule_state = _turned(rule_state, jnp.where(slope < 0, -1.0, 1.0).astype(jnp.float32))
-        new_state = OnPerturbationState(
-            _check.next_count(state.count), state.key, rule_state, value
+        progress = advanced(state, found)
+        rule_state = jax.tree.map(
+            lambda old, new: jnp.where(progress["rested"], old, new), state.rule, rule_state
         )
+        new_state = OnPerturbationState(key=state.key, **progress, rule=rule_state)
         return jax.tree.unflatten(tree, estimate), new_state
 
     return laid_out(optax.GradientTransformationExtraArgs(init, update))

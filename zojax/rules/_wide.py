@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.core import Tracer
 
 from zojax._types import Array
 
@@ -16,17 +17,18 @@ def in_float32(rule: optax.GradientTransformation) -> optax.GradientTransformati
     average that never forgets is none.
 
     Args:
-      rule: A link that maps updates to updates.
+      rule: A link that maps updates to updates, and starts from the parameters' shapes alone.
 
     Returns:
       A link whose updates have the dtypes of those that it is given.
 
-    Cost: the rule's, with float32 buffers; nothing where the parameters are float32.
+    Cost: the rule's, with float32 buffers; nothing where the parameters are float32. The
+      parameters are not copied, neither to start nor to step.
     """
     inner = optax.with_extra_args_support(rule)
 
     def init(params: Any) -> Any:
-        return inner.init(jax.tree.map(_wide, params))
+        return inner.init(jax.tree.map(_shape, params))
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         # optax takes powers of integer counts, which strict settings of JAX refuse.
@@ -38,4 +40,24 @@ def in_float32(rule: optax.GradientTransformation) -> optax.GradientTransformati
 
 
 def _wide(x: Array) -> Array:
-    return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
+    return x.astype(_wide_dtype(x))
+
+
+def _wide_dtype(x: Any) -> Any:
+    return jnp.float64 if jnp.result_type(x) == jnp.float64 else jnp.float32
+
+
+def _shape(parameter: Any) -> Any:
+    """What zeros like the widened parameter are made of, without its values.
+
+    Outside of jit a float32 copy of the model would be real memory.
+    """
+    if isinstance(parameter, Tracer):
+        # Never computed, for nothing reads it; it knows how an array on a mesh is cut.
+        return _wide(parameter)
+    committed = getattr(parameter, "committed", False)
+    return jax.ShapeDtypeStruct(
+        jnp.shape(parameter),
+        _wide_dtype(parameter),
+        sharding=parameter.sharding if committed else None,
+    )

@@ -2,6 +2,7 @@
 
 from zojax.selection._blocks import Block as Block
 from zojax.selection._blocks import Blocks as Blocks
+from zojax.selection._blocks import check_blocks as check_blocks
 from zojax.selection._blocks import find_blocks as find_blocks
 from zojax.selection._parts import part as part
 from zojax.selection._parts import whole as whole

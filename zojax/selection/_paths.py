@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 
 def slash_paths(tree: Any) -> list[str]:
@@ -10,4 +11,16 @@ def slash_paths(tree: Any) -> list[str]:
     return [
         jax.tree_util.keystr(path, simple=True, separator="/")
         for path, _ in jax.tree_util.tree_leaves_with_path(tree)
+    ]
+
+
+def shapes(tree: Any) -> list[jax.ShapeDtypeStruct]:
+    """The shape and dtype of every leaf in tree order.
+
+    What a user's function gets to see of a leaf: it is called while a step is traced too, when
+    there are no values to read.
+    """
+    return [
+        jax.ShapeDtypeStruct(jnp.shape(leaf), getattr(leaf, "dtype", None) or jnp.result_type(leaf))
+        for leaf in jax.tree.leaves(tree)
     ]

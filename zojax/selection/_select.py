@@ -31,21 +31,23 @@ def select(tx: optax.GradientTransformation, where: Where) -> optax.GradientTran
           ``"*/layers/1?/*"``;
         - a compiled regular expression, to be found in the path: ``re.compile("q_proj|v_proj")``;
         - a sequence of these, of which each must match something;
-        - a function ``where(path, leaf) -> bool``;
+        - a function ``where(path, leaf) -> bool`` of a leaf's shape and dtype;
         - a tree of bools like the parameters; one bool may stand for a whole branch.
 
     Returns:
       An optimizer with the state of ``tx``. Of a parameter that stays, the update is a scalar -0,
       which ``optax.apply_updates`` adds and the compiler drops: a compiled step with donated
       parameters neither reads nor writes it. A mask of weight decay inside ``tx`` must be a
-      function, for the tree that it sees is smaller.
+      function, for the tree that it sees is smaller. What stays may be of any dtype. Nothing can
+      be added to a PRNG key, though, and ``optax.apply_updates`` refuses every tree with one; its
+      update is None, to be left out as in the second example (``equinox.apply_updates`` does so).
 
     Cost: that of ``tx`` on the parameters that move; forward passes are of the whole model.
 
     Raises:
       ValueError: A pattern matches nothing, nothing is selected, a tree of bools has another
         structure, or ``update`` got no ``params``.
-      TypeError: ``where`` gives something else than bools.
+      TypeError: ``tx`` is no optimizer, or ``where`` gives something else than bools.
 
     Examples:
       >>> import jax, jax.numpy as jnp, optax, zojax
@@ -58,7 +60,23 @@ def select(tx: optax.GradientTransformation, where: Where) -> optax.GradientTran
       >>> params = optax.apply_updates(params, updates)
       >>> params["body"]["w"].tolist(), bool((params["head"]["w"] != 1).all())
       ([1.0, 1.0, 1.0], True)
+
+      A model that carries a key with its weights:
+
+      >>> tx = zojax.select(zojax.mezo(1e-2, 1e-3, key=0), "w")
+      >>> params = {"dropout": jax.random.key(1), "w": jnp.ones(3)}
+      >>> def value_fn(p):
+      ...     return (p["w"] * jax.random.bernoulli(p["dropout"], 0.5, 3)).sum()
+      >>> @jax.jit
+      ... def step(params, state):
+      ...     updates, state = tx.update(None, state, params, value_fn=value_fn)
+      ...     add = lambda p, u: p if u is None else p + u
+      ...     return jax.tree.map(add, params, updates), state
+      >>> params, state = step(params, tx.init(params))
+      >>> params["dropout"] == jax.random.key(1), bool((params["w"] != 1).all())
+      (Array(True, dtype=bool), True)
     """
+    _check.transformation("select", "tx", tx)
     inner = optax.with_extra_args_support(tx)
 
     def init(params: Params) -> Any:
@@ -72,18 +90,29 @@ def select(tx: optax.GradientTransformation, where: Where) -> optax.GradientTran
         value_fn: ValueFn | None = None,
         **extra_args: Any,
     ) -> tuple[Any, Any]:
-        _check.parameters("select", params)
+        _check.params_given("select", params)
         chosen = selected("select", where, params)
         if value_fn is not None:
             extra_args["value_fn"] = lambda moving: value_fn(whole(moving, chosen, params))
         updates = None if updates is None else part(updates, chosen)
-        updates, state = inner.update(updates, state, part(params, chosen), **extra_args)
-        return whole(updates, chosen, jax.tree.map(_no_update, params)), state
+        moving = part(params, chosen)
+        updates, state = inner.update(updates, state, moving, **extra_args)
+        # A selection within this one may have given None for a key.
+        moved = iter(jax.tree.structure(moving).flatten_up_to(updates))
+        leaves, tree = jax.tree.flatten(params)
+        kept = [
+            next(moved) if moves else _no_update(leaf)
+            for leaf, moves in zip(leaves, chosen, strict=True)
+        ]
+        return jax.tree.unflatten(tree, kept), state
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _no_update(parameter: Array) -> Array:
+def _no_update(parameter: Any) -> Array | None:
     # x + -0 is x to the bit, also for x = -0, so compilers may drop it. A scalar, because outside
     # of jit zeros of the parameter's shape would be real memory.
-    return jnp.full((), -0.0, jnp.result_type(parameter))
+    dtype = getattr(parameter, "dtype", None) or jnp.result_type(parameter)
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        return None
+    return jnp.full((), complex(-0.0, -0.0) if jnp.iscomplexobj(parameter) else -0.0, dtype)

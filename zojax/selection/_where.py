@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import jax
 import numpy as np
 
-from zojax.selection._paths import slash_paths
+from zojax.selection._paths import shapes, slash_paths
 
 Pattern: TypeAlias = str | re.Pattern[str]
 
@@ -23,7 +23,8 @@ def selected(where: str, choice: Where, params: Any) -> list[bool]:
       where: Name of the caller, for messages.
       choice: A glob for a whole '/'-joined path, in which ``*`` stands for any text, slashes too;
         a compiled regular expression to be found in it; several of these; a function of path and
-        leaf; or a tree of bools like ``params``, of which a bool may stand for a whole branch.
+        leaf, which has a shape and a dtype and no values; or a tree of bools like ``params``, of
+        which a bool may stand for a whole branch.
       params: Parameters; only paths, shapes and dtypes are read.
 
     Raises:
@@ -36,8 +37,7 @@ def selected(where: str, choice: Where, params: Any) -> list[bool]:
     if patterns is not None:
         chosen = _by_pattern(where, patterns, paths)
     elif callable(choice):
-        leaves = jax.tree.leaves(params)
-        chosen = [choice(path, leaf) for path, leaf in zip(paths, leaves, strict=True)]
+        chosen = [choice(path, leaf) for path, leaf in zip(paths, shapes(params), strict=True)]
     else:
         chosen = _by_mask(where, choice, params)
     for path, value in zip(paths, chosen, strict=True):

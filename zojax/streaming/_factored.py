@@ -24,6 +24,8 @@ def factored_dot(eqn: core.JaxprEqn, operands: list[Any]) -> list[Array] | None:
     """A product of x with W + scale·abᵀ as x·W + scale·(x·a)bᵀ, or None where it is not so.
 
     Under ``vmap`` over the points of a step W has no axis of points, so x·W stays one product.
+    The sum is float32 and is rounded once, to the dtype of the result: a float32 result keeps a
+    perturbation that is below the spacing of W, a bfloat16 one only what its own spacing shows.
     """
     sides = [i for i, x in enumerate(operands) if isinstance(x, Perturbed)]
     if len(sides) != 1:
@@ -36,7 +38,7 @@ def factored_dot(eqn: core.JaxprEqn, operands: list[Any]) -> list[Array] | None:
     x: Array = operands[1 - side]
     factors = [x, x]
     factors[side] = weight.viewed(weight.weight)
-    # In the width in which the products are summed, so that a small perturbation is not lost.
+    # In the width of the sum below, for a product rounded before it would be rounded twice.
     out_dtype = eqn.outvars[0].aval.dtype  # pyright: ignore[reportAttributeAccessIssue]
     params = {**eqn.params, "preferred_element_type": wide(out_dtype)}
     product: Any = eqn.primitive.bind(*factors, **params)

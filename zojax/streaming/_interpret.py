@@ -5,7 +5,8 @@ operations see no perturbed weight and are bound as they are. One that does fall
 of these that fits:
 
 - a change of shape or dtype is put off, so that the weight stays unperturbed behind it;
-- a call (jit, remat, custom_jvp, custom_vjp) is entered: only its primal function matters here;
+- a call (jit, remat, custom_jvp, custom_vjp) is entered; but where the loss is differentiated, a
+  function with a derivative of its own gets its weights perturbed just before it, and keeps it;
 - a loop or branch is rebuilt around its interpreted body; a scan over stacked layers perturbs
   one layer at a time;
 - a gather of rows perturbs the rows gathered;
@@ -56,6 +57,9 @@ CALLS = {
     "jit": "jaxpr",
 }
 
+# The calls that say how they are differentiated. Within, that is lost.
+DIFFERENTIABLE = frozenset({"custom_jvp_call", "custom_vjp_call"})
+
 
 def interpret(jaxpr: core.ClosedJaxpr, inputs: Sequence[Value], ties: Ties) -> list[Array]:
     """Runs ``jaxpr`` on ``inputs``, of which any may be perturbed weights; outputs are arrays."""
@@ -79,11 +83,14 @@ Rule: TypeAlias = Callable[[core.JaxprEqn, list[Value], Ties], Sequence[Value]]
 
 
 def _rule(eqn: core.JaxprEqn, operands: list[Value]) -> Rule:
-    if not any(isinstance(x, Perturbed) for x in operands):
+    weights = [x for x in operands if isinstance(x, Perturbed)]
+    if not weights:
         return _unperturbed
     name = eqn.primitive.name
     if name in VIEWS and len(operands) == 1:
         return _view
+    if name in DIFFERENTIABLE and any(weight.differentiated for weight in weights):
+        return _perturb
     if name in CALLS:
         return _call
     return RULES.get(name, _perturb)
@@ -151,11 +158,18 @@ def _gather(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[V
     shape = table.weight.shape
     rank = indices.ndim - 1
     [weights] = _bind(eqn, [table.weight, indices])
-    # The same gather over the row numbers says which rows its out-of-bounds mode has taken.
-    params = {**eqn.params, "slice_sizes": (1,) * len(shape), "fill_value": 0}
+    # The same gather over the row numbers says which rows its out-of-bounds mode has taken, and
+    # with -1 where it has taken none.
+    params = {**eqn.params, "slice_sizes": (1,) * len(shape), "fill_value": -1}
     numbers = jnp.arange(shape[0], dtype=jnp.int32).reshape((-1,) + (1,) * (len(shape) - 1))
     rows = eqn.primitive.bind(numbers, indices, **params).reshape(indices.shape[:rank])
-    return [table.viewed(perturb(weights, table.noise.rows(shape, rows), table.scale))]
+    z = table.noise.rows(shape, jnp.maximum(rows, 0))
+    taken = table.viewed(perturb(weights, z, table.scale))
+    fill = eqn.params["fill_value"]
+    if fill is None:
+        return [taken]
+    there = (rows >= 0).reshape(rows.shape + (1,) * (taken.ndim - rank))
+    return [jnp.where(there, taken, jnp.asarray(fill, taken.dtype))]
 
 
 def _takes_rows(eqn: core.JaxprEqn, table: Value) -> bool:

@@ -1,6 +1,7 @@
 """Losses at perturbed parameters, in three ways that see the same z."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import jax
@@ -8,72 +9,101 @@ import jax.numpy as jnp
 from jax import lax
 from jax.core import Tracer
 
+from zojax._leaves import arrays
 from zojax._mesh import mesh_of
 from zojax._types import Array, Evaluation, Params, ValueFn
-from zojax.directions import Draws, LeafNoise, alone, drawn, is_vector
+from zojax.directions import LeafNoise, alone, drawn, is_vector, rounded
+from zojax.streaming._aux import HasAux, value_and_aux
 from zojax.streaming._interpret import interpret
 from zojax.streaming._perturbed import Perturbed, perturb
 from zojax.streaming._points import map_points
 from zojax.streaming._ties import Ties
 from zojax.streaming._tiles import large_bytes
+from zojax.streaming._unjitted import note_compiled_update
 
 Noises: TypeAlias = Sequence[LeafNoise | None]
 """The undrawn z of every leaf of the parameters; None where a leaf does not move."""
 
-Loss: TypeAlias = Callable[[Noises, Array | float], Array]
-"""``loss(noises, scale) -> float32 []``: the value at θ + scale·z."""
+Loss: TypeAlias = Callable[[Noises, Array | float], tuple[Array, Any]]
+"""``loss(noises, scale)``: the value at θ + scale·z, float32 or float64 [], and its aux or None."""
 
 EVALUATIONS = ("streamed", "copy", "in_place")
 
 
-def loss_at(where: str, value_fn: ValueFn | None, params: Any, evaluation: Evaluation) -> Loss:
+def loss_at(
+    where: str,
+    value_fn: ValueFn | None,
+    params: Any,
+    evaluation: Evaluation,
+    has_aux: HasAux = False,
+    *,
+    differentiated: bool = False,
+) -> Loss:
     """The loss as a function of the perturbation.
 
     Args:
       where: Name of the estimator, for messages.
-      value_fn: ``value_fn(params) -> float []``.
+      value_fn: ``value_fn(params) -> float []``, or a pair of that and aux.
       params: θ, any pytree; never written.
       evaluation: ``"streamed"`` perturbs each weight where it is consumed and needs the memory
         of ``value_fn(params)``. ``"copy"`` evaluates ``value_fn`` on a perturbed copy. The copy of
         ``"in_place"`` lives outside jit in one buffer, rewritten from θ for each loss, so that
         ``value_fn`` may be any Python function.
+      has_aux: Whether ``value_fn`` returns aux, or the structure of what is kept of it.
+      differentiated: Whether the loss will be differentiated with respect to the scale. Functions
+        with a derivative of their own (``jax.custom_jvp``) then get their weights whole.
 
     Returns:
       ``loss(noises, scale)``.
 
     Raises:
-      TypeError: ``value_fn`` is not a function, or does not return one real number.
-      ValueError: ``"in_place"`` under a JAX transformation.
+      TypeError: ``value_fn`` is not a function, or does not return what it should.
+      ValueError: ``"in_place"`` under a JAX transformation, or a loss of 16 bits.
     """
     if not callable(value_fn):
         raise TypeError(
             f"{where}: update needs value_fn, a function from params to the loss, got "
             f"{value_fn!r}. Call update(None, state, params, value_fn=...)."
         )
-    make = {"streamed": _streamed, "copy": _copy, "in_place": _in_place}[evaluation]
-    return make(where, value_fn, params)
+    if evaluation == "in_place" and any(isinstance(x, Tracer) for x in jax.tree.leaves(params)):
+        raise ValueError(
+            f'{where}: evaluation="in_place" calls value_fn as plain Python, which jit, vmap and '
+            f'grad cannot trace. Call update outside of them, or use evaluation="streamed".'
+        )
+    streamed = partial(_streamed, differentiated=differentiated)
+    make = {"streamed": streamed, "copy": _copy, "in_place": _in_place}[evaluation]
+    return make(lambda tree: value_and_aux(where, value_fn(tree), has_aux), arrays(params))
 
 
-def _streamed(where: str, value_fn: ValueFn, params: Params) -> Loss:
+Evaluated: TypeAlias = Callable[[Params], tuple[Array, Any]]
+"""The value at a tree of parameters, and its aux or None."""
+
+
+def _streamed(evaluated: Evaluated, params: Params, *, differentiated: bool) -> Loss:
+    note_compiled_update()
     leaves, tree = jax.tree.flatten(params)
 
-    def flat_value_fn(*leaves: Array) -> Array:
-        return _scalar(where, value_fn(jax.tree.unflatten(tree, leaves)))
+    def flat(*leaves: Array) -> tuple[Array, Any]:
+        return evaluated(jax.tree.unflatten(tree, leaves))
 
-    jaxpr = jax.make_jaxpr(flat_value_fn)(*leaves)
+    jaxpr, shapes = jax.make_jaxpr(flat, return_shape=True)(*leaves)
+    outputs = jax.tree.structure(shapes)
     mesh = mesh_of(leaves)
     # Over several devices each holds only a part already, and slices would be communication.
     large = large_bytes(leaves) if mesh is None else None
 
-    def loss(noises: Noises, scale: Array | float) -> Array:
+    def loss(noises: Noises, scale: Array | float) -> tuple[Array, Any]:
         scale = jnp.asarray(scale, jnp.float32)
         inputs = [
-            leaf if noise is None else Perturbed(leaf, noise, scale, large)
+            leaf
+            if noise is None
+            else Perturbed(leaf, noise, scale, large, differentiated=differentiated)
             for leaf, noise in zip(leaves, noises, strict=True)
         ]
         for i, vector in _perturbed_vectors(leaves, noises, scale).items():
             inputs[i] = vector
-        return interpret(jaxpr, inputs, Ties(shared=mesh is not None))[0]
+        found = interpret(jaxpr, inputs, Ties(shared=mesh is not None))
+        return jax.tree.unflatten(outputs, found)
 
     return loss
 
@@ -106,26 +136,21 @@ def _perturbed_vectors(leaves: Sequence[Array], noises: Noises, scale: Array) ->
     )
 
 
-def _copy(where: str, value_fn: ValueFn, params: Params) -> Loss:
+def _copy(evaluated: Evaluated, params: Params) -> Loss:
     leaves, tree = jax.tree.flatten(params)
 
-    def loss(noises: Noises, scale: Array | float) -> Array:
+    def loss(noises: Noises, scale: Array | float) -> tuple[Array, Any]:
         perturbed = _perturbed(leaves, noises, jnp.asarray(scale, jnp.float32))
-        return _scalar(where, value_fn(jax.tree.unflatten(tree, perturbed)))
+        return evaluated(jax.tree.unflatten(tree, perturbed))
 
     return loss
 
 
-def _in_place(where: str, value_fn: ValueFn, params: Params) -> Loss:
+def _in_place(evaluated: Evaluated, params: Params) -> Loss:
     leaves, tree = jax.tree.flatten(params)
-    if any(isinstance(leaf, Tracer) for leaf in leaves):
-        raise ValueError(
-            f'{where}: evaluation="in_place" calls value_fn as plain Python, which jit, vmap and '
-            f'grad cannot trace. Call update outside of them, or use evaluation="streamed".'
-        )
     buffer: list[Array] | None = None
 
-    def loss(noises: Noises, scale: Array | float) -> Array:
+    def loss(noises: Noises, scale: Array | float) -> tuple[Array, Any]:
         nonlocal buffer
         scale = jnp.asarray(scale, jnp.float32)
         # From θ each time, not from the last point: steps of ±ε in the buffer itself would drift.
@@ -134,43 +159,44 @@ def _in_place(where: str, value_fn: ValueFn, params: Params) -> Loss:
         else:
             point = _rewritten(buffer, leaves, noises, scale)
         buffer = point
-        return _scalar(where, value_fn(jax.tree.unflatten(tree, point)))
+        return evaluated(jax.tree.unflatten(tree, point))
 
     return loss
 
 
 def losses_at(
-    loss: Loss,
-    noises: Callable[[Draws, int | Array], Noises],
-    points: Draws,
-    scales: Array,
+    loss_of: Callable[[Any], tuple[Array, Any]],
+    count: int,
     evaluation: Evaluation,
     *,
     batched: bool = False,
-) -> Array:
-    """The losses at θ + scale·z.
+) -> tuple[Array, Any]:
+    """The losses at the points of a step.
 
     Args:
-      loss: What :func:`loss_at` gives.
-      noises: ``noises(points, i)``: the undrawn direction of a point.
-      points: The draws of p points: see :meth:`zojax.directions.Draws.repeated`.
-      scales: float32 [p].
+      loss_of: From the number of a point, an int or int32 [], to its loss and aux.
+      count: How many points, p.
       evaluation: As in :func:`loss_at`.
       batched: All points in one pass rather than one after the other.
 
     Returns:
-      float32 [p].
+      The losses, [p], each rounded before any sum that it enters, and the aux of the first point.
     """
-
-    def loss_of(point: int | Array) -> Array:
-        return loss(noises(points, point), scales[point])
-
     if evaluation == "in_place":
         # Python calls of value_fn cannot be rolled into a compiled loop.
-        return jnp.stack([loss_of(point) for point in range(len(scales))])
+        each = [loss_of(point) for point in range(count)]
+        return jnp.stack([value for value, _ in each]), each[0][1]
+    if evaluation == "copy" and not batched:
+        note_compiled_update()  # the loop below; a streamed loss has noted itself
     # A loop rather than a row: the program holds one forward pass, and a point's perturbed weights
     # are gone before the next point's are there.
-    return map_points(loss_of, jnp.arange(len(scales)), batched=batched)
+    losses, aux = map_points(loss_of, jnp.arange(count), batched=batched)
+    return rounded_loss(losses), jax.tree.map(lambda x: x[0], aux)
+
+
+def rounded_loss(loss: Array) -> Array:
+    """Losses as memory holds them: a log notes them so, and differences must be of the same."""
+    return jnp.where(jnp.isfinite(loss), rounded(loss), loss)
 
 
 @jax.jit
@@ -187,15 +213,3 @@ def _rewrite(buffer: list[Array], leaves: list[Array], noises: Noises, scale: Ar
 
 
 _rewritten = jax.jit(_rewrite, donate_argnums=0, keep_unused=True)
-
-
-def _scalar(where: str, value: Any) -> Array:
-    shape, dtype = jnp.shape(value), jnp.result_type(value)
-    if shape != () or not (
-        jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
-    ):
-        raise TypeError(
-            f"{where}: value_fn must return one real number, got {dtype}{list(shape)}. "
-            f"Return the mean of the losses."
-        )
-    return jnp.asarray(value).astype(jnp.float32)

@@ -31,6 +31,7 @@ class Perturbed:
       scale: float32 []: ±ε.
       large: Bytes from which a product with it is done in parts; None for never.
       views: Operations between the perturbed weight and what this stands for.
+      differentiated: Whether the loss is differentiated with respect to the scale.
     """
 
     weight: Array
@@ -38,6 +39,7 @@ class Perturbed:
     scale: Array
     large: int | None
     views: tuple[View, ...] = ()
+    differentiated: bool = False
 
     def view(self, view: View) -> "Perturbed":
         return dataclasses.replace(self, views=(*self.views, view))

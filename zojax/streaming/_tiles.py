@@ -30,7 +30,7 @@ _model_bytes: ContextVar[int] = ContextVar("model_bytes", default=0)
 
 def large_bytes(leaves: Sequence[Array]) -> int:
     """Size in bytes from which a weight is perturbed in parts."""
-    total = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+    total = sum(leaf.nbytes for leaf in leaves)
     return max(LARGE_BYTES, int(LARGE_FRACTION * max(total, _model_bytes.get())))
 
 

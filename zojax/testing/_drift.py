@@ -19,16 +19,21 @@ def check_no_drift(make: MakeOptimizer, dtype: Any = jnp.float32, *, jit: bool =
       jit: Whether its 100 steps run under ``jit``; ``evaluation="in_place"`` must not.
 
     Raises:
-      BrokenPromiseError: A parameter has changed.
+      BrokenPromiseError: A bit of a parameter has changed; −0.0 must stay −0.0, for which the
+        update has to be −0.0. That of ``optax.scale_by_learning_rate(0.0)`` is 0.0 where the
+        gradient is negative.
     """
 
     def stays(make: MakeOptimizer) -> None:
         tx = make()
-        params = start = parameters(dtype)
+        params = parameters(dtype)
+        # An update of 0.0 leaves every number equal, and yet turns −0.0 into 0.0.
+        params["zeros"] = jnp.full(8, -0.0, dtype)
+        start = params
         state = tx.init(params)
         step = jax.jit(step_with(tx)) if jit else step_with(tx)
         for _ in range(100):
             params, state = step(params, state)
-        require_equal(params, start, "After 100 steps its parameters have moved.")
+        require_equal(params, start, "After 100 steps its parameters have other bits.")
 
     run("check_no_drift", {"leave the parameters their bits at learning rate 0": stays}, make, None)

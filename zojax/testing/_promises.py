@@ -43,8 +43,14 @@ def require(kept: bool, otherwise: str) -> None:
 
 def require_equal(first: Any, second: Any, otherwise: str) -> None:
     """Require that two trees of arrays have the same bits."""
-    same = jax.tree.all(jax.tree.map(np.array_equal, first, second))
+    same = jax.tree.all(jax.tree.map(_same_bits, first, second))
     require(same, otherwise)
+
+
+def _same_bits(first: Any, second: Any) -> bool:
+    # As bytes, for 0.0 equals −0.0 and NaN does not equal itself.
+    a, b = np.asarray(first), np.asarray(second)
+    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
 def require_unbiased(draws: Any, mean: Any, what: str, names: Callable[[int], str]) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from zojax.models._language_model import Params
 from zojax.tasks import Batch
 from zojax.training._evaluation import Scores
 from zojax.training._step import Outcome, Step
+from zojax.training._window import mean_loss
 
 
 class Tick(NamedTuple):
@@ -19,6 +18,7 @@ class Tick(NamedTuple):
 
     step: int  # updates so far
     loss: float  # mean over the finite ones since the last tick, nats; NaN if there are none
+    left_out: int  # steps since the last tick whose loss is not finite
     forward_passes: int  # so far
     seconds: float  # spent in steps so far, without measuring
     dev: Scores | None  # measured at this step, if it was due
@@ -34,6 +34,7 @@ def train(
     batches: Iterator[Batch],
     *,
     start: int = 0,
+    losses: Sequence[float] = (),
     steps: int,
     seconds: float = 0.0,
     forward_passes: int,
@@ -49,6 +50,7 @@ def train(
       state: The optimizer's.
       batches: Without end, that of the first step first.
       start: Steps that were taken before.
+      losses: Of those after the last tick.
       steps: Updates in all.
       seconds: That the steps before took.
       forward_passes: Of one step.
@@ -57,7 +59,7 @@ def train(
       stop: Asked after each step whether to end early.
     """
     unread: list[Outcome] = []
-    losses: list[float] = []
+    losses = [*losses]
     begin = time.perf_counter()
     for count in range(start + 1, steps + 1):
         params, state, outcome = step(params, state, next(batches))
@@ -70,9 +72,8 @@ def train(
         if not tick:
             continue
         seconds += time.perf_counter() - begin
-        finite = [loss for loss in losses if np.isfinite(loss)]
-        mean = float(np.mean(np.array(finite, np.float32))) if finite else np.nan
-        yield Tick(count, mean, count * forward_passes, seconds, None, params, state, last)
+        mean = mean_loss(losses)
+        yield Tick(count, *mean, count * forward_passes, seconds, None, params, state, last)
         if last:
             return
         losses = []

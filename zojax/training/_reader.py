@@ -6,6 +6,7 @@ import numpy as np
 
 from zojax.training._config import NonFinite
 from zojax.training._step import Outcome
+from zojax.training._window import Losses
 from zojax.trajectory import LogWriter
 
 
@@ -18,15 +19,16 @@ class Reader:
 
     Args:
       log: Takes the records; None for first-order optimizers, which have none.
+      losses: Takes the losses.
       non_finite: What an outcome that is not finite does: see :class:`FinetuneConfig`.
       step: Steps that were read before.
       skipped: How many of them were not finite.
     """
 
     def __init__(
-        self, log: LogWriter | None, non_finite: NonFinite, step: int, skipped: int
+        self, log: LogWriter | None, losses: Losses, non_finite: NonFinite, step: int, skipped: int
     ) -> None:
-        self._log, self._non_finite = log, non_finite
+        self._log, self._losses, self._non_finite = log, losses, non_finite
         self.step, self.skipped = step, skipped
 
     def __call__(self, outcome: Outcome) -> float:
@@ -47,6 +49,7 @@ class Reader:
                     'in float16, try bfloat16; or go on without such steps, non_finite="skip".'
                 )
             self.skipped += 1
+        self._losses.add(self.step + 1, loss)
         if self._log is not None:
             self._log.append(scalars)
         self.step += 1

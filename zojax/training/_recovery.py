@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,9 @@ from zojax.training._config import FinetuneConfig
 from zojax.training._evaluation import Scores, dev_metrics
 from zojax.training._identity import identity, same_run
 from zojax.training._optimizer import Optimizer
-from zojax.training._run_folder import CHECKPOINTS, LOG, RunFolder
+from zojax.training._run_folder import CHECKPOINTS, LOG, LOSSES, RunFolder
 from zojax.training._tuned import Tuned
+from zojax.training._window import Losses, is_due, loss_metrics, mean_loss, window
 from zojax.trajectory import Header, Log, LogWriter, Replayer, read_log
 
 
@@ -33,6 +34,7 @@ class State:
       best: The best parameters so far.
       skipped: Steps whose outcome was not finite.
       seconds: Spent in steps.
+      losses: Of the steps since the last line of metrics.jsonl, NaN for one that is lost.
     """
 
     step: int
@@ -41,6 +43,7 @@ class State:
     best: Best
     skipped: int = 0
     seconds: float = 0.0
+    losses: Sequence[float] = ()
 
 
 class Recovery:
@@ -57,6 +60,7 @@ class Recovery:
     Attributes:
       log: Takes the records of the steps; None for first-order optimizers, and in processes that do
         not write.
+      losses: Takes the losses of the steps.
     """
 
     log: LogWriter | None = None
@@ -73,6 +77,7 @@ class Recovery:
         self._config, self._tuned, self._optimizer = config, tuned, optimizer
         self._header, self._run, self._spread = header, run, spread
         self._checkpoints = Checkpoints(run.folder / CHECKPOINTS, writes=run.writes)
+        self.losses = Losses(run.folder / LOSSES, writes=run.writes)
 
     def save(self, state: State) -> None:
         """Begin to write a checkpoint, if the run has any; the log is on the disk before it.
@@ -135,9 +140,13 @@ class Recovery:
             self._from_checkpoint(state, saved[-1], log)
         if log is not None:
             self._from_log(state, log, measure_dev)
-        self._run.cut_metrics(state.step)
-        lines = self._run.read_metrics()
-        state.seconds = lines[-1].get("seconds", 0.0) if lines else 0.0
+        # A line of what a signal has ended too early is none of a run that goes on.
+        self._run.keep_metrics(lambda step: step <= state.step and is_due(self._config, step))
+        seconds = [line["seconds"] for line in self._run.read_metrics() if "seconds" in line]
+        state.seconds = max(seconds, default=0.0)
+        since = window(self._config, state.step + 1)[:-1]
+        state.losses = self.losses.read(since)
+        self.losses.keep(since)
         if log is not None and self._run.writes:
             self.log = LogWriter.reopen(path, log)
         elif logged and self._run.writes:
@@ -177,18 +186,37 @@ class Recovery:
     def _from_log(self, state: State, log: Log, measure_dev: Callable[[Params], Scores]) -> None:
         """Take the steps after ``state`` again, and measure where the run had to."""
         replayer = Replayer(self._optimizer.tx, compiled=not self._optimizer.in_place)
-        known = {line["step"] for line in self._run.read_metrics() if "dev_accuracy" in line}
+        known = {line["step"]: line for line in self._run.read_metrics()}
         every, last = self._config.eval_every, len(log.scalars)
         due = range((state.step // every + 1) * every, last + 1, every)
         for step in sorted({*due, last}):
             rows = log.scalars[state.step : step]
             state.params, state.optimizer = replayer.take(state.params, state.optimizer, rows)
             state.step = step
-            state.skipped = int(np.isnan(log.scalars[:step]).any(axis=1).sum())
+            state.skipped = _skipped(log, step)
             if step not in due:
                 continue
             dev = measure_dev(state.params)
-            if step not in known:
-                self._run.log(step=step, **dev_metrics(dev))
+            if "dev_loss" not in known.get(step, {}):
+                self._run.log(**self._line(step, state.skipped), **dev_metrics(dev))
             state.best.offer(step, dev, self._tuned.moving(state.params))
             self.save(state)
+        # The last line that is due is missing where the run died before it was written.
+        lost = range(max(known, default=0) + 1, last + 1)
+        for step in [step for step in lost if is_due(self._config, step) and step not in due]:
+            self._run.log(**self._line(step, _skipped(log, step)))
+
+    def _line(self, step: int, skipped: int) -> dict[str, float]:
+        """The line of a step that was taken before, without the time that it took."""
+        losses = self.losses.read(window(self._config, step))
+        return {
+            "step": step,
+            **loss_metrics(*mean_loss(losses)),
+            "forward_passes": step * self._optimizer.forward_passes,
+            **({"skipped": skipped} if skipped else {}),
+        }
+
+
+def _skipped(log: Log, steps: int) -> int:
+    """How many of the first steps had a scalar that was not usable."""
+    return int(np.isnan(log.scalars[:steps]).any(axis=1).sum())

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import shutil
 import time
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ from zojax.training._tuned import Tuned
 
 CONFIG, _METRICS, _RESULTS = "config.json", "metrics.jsonl", "results.json"
 TUNED, BEST, CURVE = "model", "best", "curve.png"
-LOG, CHECKPOINTS = "trajectory.log", "checkpoints"
+LOG, LOSSES, CHECKPOINTS = "trajectory.log", "losses.bin", "checkpoints"
+# Of the folder. 1, which had no number: the optimizer's state did not count what was skipped, and
+# the losses since the last line were not kept.
+FORMAT = 2
 _PACKAGES = ("zojax", "jax", "jaxlib", "optax", "flax", "transformers", "numpy")
 
 
@@ -67,13 +71,15 @@ class RunFolder:
         files, folders = (_RESULTS, CURVE), (TUNED, BEST)
         if not resume:
             # The configuration first: without it, what is left is no run.
-            files, folders = (CONFIG, _METRICS, LOG, *files), (CHECKPOINTS, *folders)
+            files, folders = (CONFIG, _METRICS, LOG, LOSSES, *files), (CHECKPOINTS, *folders)
         for name in files:
             (folder / name).unlink(missing_ok=True)
         for name in folders:
             shutil.rmtree(folder / name, ignore_errors=True)
         if not resume:
-            _write_json(folder / CONFIG, {**as_json(config), "versions": versions()})
+            _write_json(
+                folder / CONFIG, {"format": FORMAT, **as_json(config), "versions": versions()}
+            )
 
     def log(self, **metrics: Any) -> None:
         """Add a line to metrics.jsonl."""
@@ -111,9 +117,14 @@ class RunFolder:
                     lines.append(metrics)
         return lines
 
-    def cut_metrics(self, step: int) -> None:
-        """Forget the lines after ``step``, and one that a crash has torn."""
-        lines = [line for line in self.read_metrics() if line["step"] <= step]
+    def keep_metrics(self, of: Callable[[int], bool]) -> None:
+        """Put the lines in the order of their steps; forget one that a crash has torn, and others.
+
+        Args:
+          of: Whether the line of a step is kept.
+        """
+        lines = [line for line in self.read_metrics() if of(line["step"])]
+        lines.sort(key=lambda line: line["step"])
         text = "".join(json.dumps(line) + "\n" for line in lines)
         if self.writes:
             _replace(self.folder / _METRICS, text)
@@ -127,8 +138,8 @@ def load_config(folder: str | Path) -> FinetuneConfig:
 
     Raises:
       FileNotFoundError: There is no config.json.
-      ValueError: It is no JSON, or has settings that this version does not know, or of the wrong
-        kind.
+      ValueError: It is no JSON, or of another format than this version's, or has settings that this
+        version does not know, or of the wrong kind.
     """
     path = Path(folder) / CONFIG
     if not path.is_file():
@@ -137,12 +148,19 @@ def load_config(folder: str | Path) -> FinetuneConfig:
         )
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
-        del settings["versions"]
+        writer = settings.pop("versions")["zojax"]
+        found = settings.pop("format", 1)
     except (ValueError, RecursionError, TypeError, KeyError) as error:
         raise ValueError(
             f"load_config: {path} must be a run's settings, as finetune writes them, got something "
             f"else ({error!r})."
         ) from error
+    if found != FORMAT:
+        raise ValueError(
+            f"load_config: the format of {path} must be {FORMAT}, got {found}, that of zojax "
+            f"{writer}, and this is zojax {metadata.version('zojax')}. Go on with the version that "
+            "wrote the run, or begin another one."
+        )
     return from_json(settings, str(path))
 
 

@@ -96,10 +96,6 @@ def _shapes(batch: Batch) -> Shapes:
     return tuple(leaf.shape for leaf in batch)
 
 
-def _is_field(path: Any, _: Any) -> bool:
-    return isinstance(path[-1], optax.tree_utils.NamedTupleKey)
-
-
 def make_step(optimizer: Optimizer, loss: Loss, slopes: LogDtype = "float32") -> Step:
     """Return ``(params, state, batch) -> (params, state, outcome)``, not yet compiled.
 
@@ -121,9 +117,7 @@ def make_step(optimizer: Optimizer, loss: Loss, slopes: LogDtype = "float32") ->
             meter=recorder,
         )
         params = optax.apply_updates(params, updates)  # pyright: ignore[reportAssignmentType]
-        # Attention layers may have parameters called "value", and so has a momentum then.
-        value = optax.tree_utils.tree_get(state, "value", filtering=_is_field)
-        return params, state, Outcome(value, recorder.scalars)
+        return params, state, Outcome(zojax.last_loss(state), recorder.scalars)
 
     def first_order(params: Params, state: Any, batch: Batch) -> tuple[Params, Any, Outcome]:
         value, gradients = jax.value_and_grad(loss)(params, batch)

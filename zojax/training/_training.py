@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from zojax.models._language_model import Params
 from zojax.parallel._spread import Spread
@@ -22,6 +21,7 @@ from zojax.training._recovery import Recovery, State
 from zojax.training._run_folder import RunFolder
 from zojax.training._step import CompiledByShape, make_step
 from zojax.training._tuned import Tuned
+from zojax.training._window import is_due, loss_metrics
 
 
 class Ending(NamedTuple):
@@ -98,7 +98,7 @@ class Training:
         shapes = [data.train.abstract_batch(n, batch_size, data.view) for n in data.lengths]
         self._compiled.prepare(*((*head, batch) for batch in shapes))
         self._observer.started(config.steps)
-        reader = Reader(recovery.log, config.non_finite, start.step, start.skipped)
+        reader = Reader(recovery.log, recovery.losses, config.non_finite, start.step, start.skipped)
         signal = 0
 
         def stop() -> bool:
@@ -121,10 +121,11 @@ class Training:
                     start=start.step,
                 ),
                 start=start.step,
+                losses=start.losses,
                 steps=config.steps,
                 seconds=start.seconds,
                 forward_passes=optimizer.forward_passes,
-                due=lambda step: step % config.log_every == 0 or self._measured(step),
+                due=partial(is_due, config),
                 read=reader,
                 stop=stop,
             )
@@ -149,7 +150,7 @@ class Training:
             tick = tick._replace(dev=self.measure(tick.params))
         metrics: dict[str, Any] = {
             "step": tick.step,
-            **({"loss": tick.loss} if np.isfinite(tick.loss) else {}),
+            **loss_metrics(tick.loss, tick.left_out),
             "forward_passes": tick.forward_passes,
             "seconds": round(tick.seconds, 3),
             **({"skipped": reader.skipped} if reader.skipped else {}),
@@ -157,6 +158,8 @@ class Training:
         if tick.dev is not None:
             metrics |= dev_metrics(tick.dev)
         run.log(**metrics)
+        if is_due(self._config, tick.step):
+            recovery.losses.keep(range(0))
         if regular and tick.dev is not None:
             # What a signal has measured is no candidate: a run that is not stopped has not got it.
             best.offer(tick.step, tick.dev, self._tuned.moving(tick.params))

@@ -19,7 +19,8 @@ from zojax._types import Array
 from zojax.trajectory._meters import Field
 
 MAGIC = b"zojaxlog"
-FORMAT = 1
+# 2: of the slopes of a step each is NaN by itself; in 1 all of them were, if one was not usable.
+FORMAT = 2
 # No header is near as long: what claims to be is none.
 _LONGEST = 1 << 24
 
@@ -94,10 +95,17 @@ def unpack(data: bytes, path: object) -> tuple[Header, int]:
             return _header(content), end + 4
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"read_log: the header of {path} is none ({error!r}).") from error
+    why = " It does not say which of a step's slopes were skipped." if version == 1 else ""
     raise ValueError(
-        f"read_log: the format of {path} must be {FORMAT}, got {version!r}. It was written by "
-        "another version of zojax: use that one."
+        f"read_log: the format of {path} must be {FORMAT}, got {version!r}, that of "
+        f"{_writer(content.get('versions'))}.{why} Use the version that wrote it."
     )
+
+
+def _writer(versions: object) -> str:
+    """Which zojax wrote a file, as far as the file tells."""
+    named = versions.get("zojax") if isinstance(versions, dict) else None
+    return f"zojax {named}" if isinstance(named, str) else "another version of zojax"
 
 
 def _header(content: dict[str, Any]) -> Header:

@@ -21,8 +21,8 @@ class Recorder:
     """Notes the scalars of an update; give it to ``update`` as ``meter``, a new one each time.
 
     Args:
-      dtype: Of the log. Slopes are rounded to it before they are used, so that the log has what
-        the update had.
+      dtype: Of the log. Slopes are rounded to it, and a loss to float32, before they are used, so
+        that the log has what the update had.
     """
 
     def __init__(self, dtype: str = "float32") -> None:
@@ -32,19 +32,17 @@ class Recorder:
 
     @property
     def scalars(self) -> Array:
-        """float32 [k]: all that the update needed besides keys; NaN where nothing was usable."""
+        """float32 [k]: all that the update needed besides keys; NaN where it was not usable."""
         return jnp.concatenate([jnp.zeros(0, jnp.float32), *self._taken])
 
     def __call__(self, kind: Kind, size: int, measure: Measure) -> Measured:
         """Measure and note."""
-        scalars, value = measure()
-        if kind == "slopes":
-            scalars = scalars.astype(self._dtype).astype(jnp.float32)
-            usable = jnp.all(jnp.isfinite(scalars)) & jnp.isfinite(value)
-            scalars = jnp.where(usable, scalars, jnp.nan)
+        found = measure()
+        log_dtype = self._dtype if kind == "slopes" else jnp.float32
+        found = found._replace(scalars=found.scalars.astype(log_dtype).astype(jnp.float32))
         self.fields.append(Field(kind, size))
-        self._taken.append(scalars)
-        return _usable(kind, scalars), value
+        self._taken.append(jnp.where(found.usable, found.scalars, jnp.nan))
+        return found
 
 
 class Player:
@@ -59,13 +57,8 @@ class Player:
 
     def __call__(self, kind: Kind, size: int, measure: Measure) -> Measured:
         """Give back, and measure nothing."""
-        del measure
+        del kind, measure
         scalars, self._left = self._left[:size], self._left[size:]
-        return _usable(kind, scalars), jnp.full((), jnp.nan, jnp.float32)
-
-
-def _usable(kind: Kind, scalars: Array) -> Array:
-    """Slopes that are not finite count as 0, so that they reach neither parameters nor moments."""
-    if kind != "slopes":
-        return scalars
-    return jnp.where(jnp.all(jnp.isfinite(scalars)), scalars, 0.0)
+        usable = jnp.isfinite(scalars)
+        unknown = jnp.full((), jnp.nan, jnp.float32)
+        return Measured(jnp.where(usable, scalars, 0.0), usable, unknown)
