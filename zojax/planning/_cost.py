@@ -11,7 +11,7 @@ import jax
 
 # JAX gives a compiled program's cost only where its backend's plugin does, which CUDA's does not.
 # The analysis itself is part of jaxlib and takes a program's text.
-from jaxlib import _jax
+from jaxlib import _jax  # pyright: ignore[reportAttributeAccessIssue]
 
 from zojax.planning._collectives import Collective, collectives
 from zojax.planning._hlo import Instruction, Program, parse, shapes
