@@ -100,7 +100,7 @@ PLANNED = {
         ("largest_model",),
     ),
     "memory_figures": Smoke(
-        "--only=size", {"MODELS": "(config,)", "METHODS": "METHODS[:2]"}, ("memory_by_model",)
+        "--only=size", {"MODELS": "MODELS[:1]", "METHODS": "METHODS[:2]"}, ("memory_by_model",)
     ),
     "mesh_study": Smoke(
         "",
