@@ -81,6 +81,8 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
 # One option away from another of the list: the default set checks a few promises of them, and the
 # slow one all.
 VARIANTS = {
+    "mezo, 3 queries",
+    "mezo, batched",
     "mezo, forward",
     "mezo, rademacher",
     "mezo, sphere",

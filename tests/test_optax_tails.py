@@ -44,7 +44,10 @@ def loss(p):
     return 0.5 * (jnp.sum(p["w"] ** 2) + jnp.sum((p["b"] - 1.0) ** 2))
 
 
-@pytest.mark.parametrize("make", TAILS.values(), ids=TAILS)
+@pytest.mark.parametrize(
+    "make",
+    slow_except(TAILS, "sgd", "adam", "adamw", "lion", "adafactor", "lamb", "schedule-free"),
+)
 @pytest.mark.parametrize("selected", slow_except({"all": False, "selected": True}, "selected"))
 def test_a_chain_with_spsa(make, selected):
     check(optax.chain(ESTIMATORS["spsa"](), make()), make, selected)

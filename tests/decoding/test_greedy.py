@@ -70,7 +70,8 @@ def write_without_cache(model: LanguageModel, stops: list[int], quick: Any) -> n
 @pytest.mark.parametrize(
     ("family", "adapter"),
     [
-        *[(family, name) for family in ("opt", "llama", "mistral") for name in ("none", "prefix")],
+        *((family, name) for family in ("opt", "llama") for name in ("none", "prefix")),
+        *(pytest.param("mistral", name, marks=pytest.mark.slow) for name in ("none", "prefix")),
         ("opt", "lora"),
         ("llama", "virtual tokens"),
         ("mistral", "head"),

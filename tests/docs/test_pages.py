@@ -200,11 +200,13 @@ def test_the_tasks_page_runs_as_printed(tmp_path, monkeypatch):
         assert len(read_examples(file, given[name])) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("standard_promotion")
 def test_the_adapters_page_runs_as_printed():
     run_page("docs/adapters.md")
 
 
+@pytest.mark.slow
 def test_the_scaling_page_runs_as_printed():
     given = run_page("docs/scaling.md")
     assert jnp.isfinite(given["value"])
@@ -213,6 +215,7 @@ def test_the_scaling_page_runs_as_printed():
     assert kernel.sharding.spec == jax.sharding.PartitionSpec(None, "model")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("standard_promotion")
 def test_the_objectives_page_runs_as_printed(capsys):
     given = run_page("docs/objectives.md")

@@ -129,6 +129,7 @@ def of_hybrid(workload, split):
     return temporaries(workload, step, jax.eval_shape(tx.init, workload.params))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("standard_promotion")
 def test_no_activation_of_the_shallow_part_is_kept(workload):
     def deep(path):

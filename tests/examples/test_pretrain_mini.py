@@ -132,6 +132,7 @@ def test_logits_are_the_model_s(family: ModuleType):
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_and_its_continuation(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -18,13 +18,18 @@ def count(params):
     [
         # as published, in millions
         ("opt-125m", 125),
-        ("opt-350m", 331),
-        ("opt-1.3b", 1316),
-        ("opt-13b", 12853),
-        ("opt-175b", 174604),
         ("roberta-large", 355),
         ("llama-2-7b", 6738),
-        ("mistral-7b", 7242),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("opt-350m", 331),
+                ("opt-1.3b", 1316),
+                ("opt-13b", 12853),
+                ("opt-175b", 174604),
+                ("mistral-7b", 7242),
+            )
+        ),
     ],
 )
 def test_a_named_model_has_its_size(model, parameters):

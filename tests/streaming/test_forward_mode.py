@@ -21,7 +21,8 @@ def straight_through_jvp(primals, tangents):
 
 @jax.custom_jvp
 def log1pexp(w):
-    return jnp.log(1.0 + jnp.exp(w))
+    # Where exp overflows, the derivative of this as it is written is NaN.
+    return jnp.where(w > 80.0, w, jnp.log(1.0 + jnp.exp(w)))
 
 
 @log1pexp.defjvp

@@ -177,19 +177,32 @@ def losses(value_fn, params, evaluation, direction):
     return jnp.stack([loss(draws.query(0), scale) for scale in (0.25, -0.25)])
 
 
+DIRECTIONS = {
+    "Gaussian": zojax.Gaussian(),
+    "LowRank": zojax.LowRank(2),
+    "Sampler": zojax.Sampler(jax.random.normal),
+}
+# By default a direction without factors through all of them, and one with through these products.
+PRODUCTS = (
+    through_jit,
+    through_scan_over_layers,
+    through_while,
+    through_custom_rules,
+    through_vmap,
+    through_tied_embedding,
+    through_mixed_dtypes,
+    through_shapes,
+)
+
+
 @pytest.mark.parametrize(
-    "direction",
+    ("function", "direction"),
     slow_except(
-        {
-            "Gaussian": zojax.Gaussian(),
-            "LowRank": zojax.LowRank(2),
-            "Sampler": zojax.Sampler(jax.random.normal),
-        },
-        "Gaussian",
-        "LowRank",
+        {f"{f.__name__}-{name}": (f, z) for f in FUNCTIONS for name, z in DIRECTIONS.items()},
+        *(f"{f.__name__}-Gaussian" for f in FUNCTIONS),
+        *(f"{f.__name__}-LowRank" for f in PRODUCTS),
     ),
 )
-@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
 def test_streamed_equals_a_perturbed_copy(function, direction):
     run = partial(losses, function, direction=direction)
     streamed = jax.jit(partial(run, evaluation="streamed"))(params())
@@ -298,8 +311,10 @@ def assert_one_pass_is_one_by_one(function, **options):
 # JAX itself defines what vmap makes of the two left out.
 @pytest.mark.parametrize(
     "function",
-    [f for f in FUNCTIONS if f not in (through_shard_map, through_callback)],
-    ids=lambda f: f.__name__,
+    slow_except(
+        {f.__name__: f for f in FUNCTIONS if f not in (through_shard_map, through_callback)},
+        *(f.__name__ for f in PRODUCTS),
+    ),
 )
 def test_points_in_one_pass_are_the_points_one_by_one(function):
     assert_one_pass_is_one_by_one(function, direction=zojax.LowRank(2))

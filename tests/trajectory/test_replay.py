@@ -159,10 +159,16 @@ def test_what_is_not_finite_reaches_neither_parameters_nor_moments(name: str, ba
 
     params = {**params, "matrix": params["matrix"].at[0, 0].set(0.0)}
     moved, state, scalars = jax.jit(update)(state, params)
-    assert np.isnan(scalars).all()
     for leaf in jax.tree.leaves((moved, without_losses(state))):
         assert np.isfinite(np.asarray(leaf, np.float32)).all()
-    jax.tree.map(np.testing.assert_array_equal, moved, params)
+    if name == "zo_sgd_blockwise":
+        # The other blocks' losses are finite, for the matrix stays at 0 there.
+        assert np.isnan(scalars).sum() == 1
+        np.testing.assert_array_equal(moved["matrix"], params["matrix"])
+        assert differ(moved, params)
+    else:
+        assert np.isnan(scalars).all()
+        jax.tree.map(np.testing.assert_array_equal, moved, params)
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,15 @@ import jax
 
 # JAX gives a compiled program's cost only where its backend's plugin does, which CUDA's does not.
 # The analysis itself is part of jaxlib and takes a program's text.
-from jaxlib import _hlo, _jax  # pyright: ignore[reportAttributeAccessIssue]
+from jaxlib import _jax  # pyright: ignore[reportAttributeAccessIssue]
 
 from zojax.planning._collectives import Collective, collectives
 from zojax.planning._hlo import Instruction, Program, parse, shapes
+
+try:
+    from jaxlib import _hlo  # pyright: ignore[reportAttributeAccessIssue]
+except ImportError:  # before jaxlib 0.10.2 the two were one module
+    _hlo = _jax
 
 _LIBRARY_PRODUCT = 'custom_call_target="__cublas'
 _CONTRACTED = re.compile(r'"lhs_contracting_dimensions":\[([^\]]*)\]')

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,8 @@ def note_compiled_update() -> None:
     cannot serve the next; only ``jit`` around the step has the batch as an argument.
     """
     # Where a transformation like jit stages a program, even a constant is a tracer.
-    if jax.config.jax_disable_jit or isinstance(jnp.zeros(()), Tracer):
+    disabled: Any = jax.config.jax_disable_jit  # pyright: ignore[reportAttributeAccessIssue]
+    if disabled or isinstance(jnp.zeros(()), Tracer):
         return
     if next(_updates) == 2:
         logging.getLogger("zojax").warning(
