@@ -233,6 +233,7 @@ def test_losses_of_64_bits_are_subtracted_in_64_bits(name: str):
             np.testing.assert_allclose(estimate["w"], (z.sum() - last.sum()) * z, rtol=2e-3)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("evaluation", ["streamed", "copy", "in_place"])
 def test_a_loss_of_16_bits_is_refused(dtype: str, evaluation: Any):

@@ -65,6 +65,7 @@ def gathered(evaluation, table, noises):
     return {name: np.asarray(x, np.float64) for found in seen for name, x in found.items()}
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("noises", [elementwise, low_rank, momentum, sparse])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_rows_are_those_of_a_copy(dtype, noises):
