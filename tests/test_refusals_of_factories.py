@@ -19,7 +19,7 @@ def loss(p):
 
 
 RATES = {"learning_rate": 1e-3, "eps": 1e-3, "key": 0}
-SPSA = ("num_queries", "direction", "difference", "evaluation")  # what **options take
+SPSA = ("num_queries", "direction", "difference", "evaluation", "batched")  # what **options take
 
 # Each with the arguments that it needs, and the options that its signature does not spell out.
 FACTORIES = {
@@ -45,6 +45,7 @@ FACTORIES = {
     "keep_in_box": ({}, ()),
     "on_perturbation": ({"rule": optax.scale_by_adam(), "eps": 1e-3, "key": 0}, ()),
     "hybrid": ({"zo": zojax.mezo(1e-3, 1e-3, 0), "fo": optax.sgd(1e-3), "split": 1}, ()),
+    "chain": ({"estimator": zojax.spsa(1e-3, 0)}, ()),
     "select": ({"tx": zojax.mezo(1e-3, 1e-3, 0), "where": "*"}, ()),
 }
 
@@ -91,6 +92,9 @@ BAD = {
     "store_nu": FLAG,
     "lower": [NAN, "0", True],
     "upper": [NAN, "0", True],
+    "batched": FLAG,
+    "slope_sign": FLAG,
+    "estimator": TRANSFORMATION,
     "rule": TRANSFORMATION,
     "zo": TRANSFORMATION,
     "fo": TRANSFORMATION,
@@ -126,12 +130,17 @@ def test_a_bad_argument_is_refused(name, argument, value):
         getattr(zojax, name)(**{**needed, argument: value})
 
 
+def test_a_link_that_is_none_is_refused():
+    with pytest.raises(TypeError, match=r"^chain: links must be .* got 'adam'"):
+        zojax.chain(zojax.spsa(1e-3, 0), optax.scale(1.0), "adam")
+
+
 def test_every_factory_and_argument_is_here():
     makes_none = {"_version", "compiler_options", "last_loss", "last_aux"}
     functions = {name for name, value in vars(zojax).items() if inspect.isfunction(value)}
     assert set(FACTORIES) == functions - makes_none
     # What is checked by optax or at init, or not at all.
-    later = {"mask", "where", "batched", "slope_sign", "has_aux"}
+    later = {"mask", "where", "has_aux", "links"}
     assert {a for name in FACTORIES for a in arguments(name)} - set(BAD) <= later
 
 

@@ -53,8 +53,18 @@ COMMANDS = {
 }
 
 
+# Those that take the longest are like another one.
+MARKS = {
+    **{command: pytest.mark.plan for command in COMMANDS if command.startswith("plan")},
+    f"{FINETUNE} --processes 2": pytest.mark.slow,
+    "compare study.toml": pytest.mark.slow,
+}
+
+
 @pytest.mark.skipif(may_have_accelerator(), reason="there may be an accelerator to speak of")
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command", [pytest.param(command, marks=MARKS.get(command, ())) for command in COMMANDS]
+)
 def test_a_command_says_nothing_of_devices_that_are_not_there(
     command: str, tiny_opt: Path, tmp_path: Path
 ):

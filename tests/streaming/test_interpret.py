@@ -174,7 +174,7 @@ FUNCTIONS = [f for name, f in list(globals().items()) if name.startswith(("throu
 def losses(value_fn, params, evaluation, direction):
     loss = loss_at("test", value_fn, params, evaluation)
     draws = Draws.at_step(direction, jax.random.key(1), jnp.int32(5), 1, params)
-    return jnp.stack([loss(draws.query(0), scale) for scale in (0.25, -0.25)])
+    return jnp.stack([loss(draws.query(0), scale)[0] for scale in (0.25, -0.25)])
 
 
 DIRECTIONS = {

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from zojax import _check
 from zojax._last import estimator_states
 from zojax._mesh import laid_out
 from zojax._types import Array
@@ -37,6 +38,9 @@ def chain(
 
     Cost: that of its links, and two elementwise operations on the update.
 
+    Raises:
+      TypeError: a link is no transformation.
+
     Examples:
       >>> import optax, zojax
       >>> tx = zojax.chain(
@@ -46,6 +50,9 @@ def chain(
       ...     optax.scale_by_learning_rate(1e-6),
       ... )
     """
+    _check.transformation("chain", "estimator", estimator)
+    for link in links:
+        _check.transformation("chain", "links", link)
     inner: Any = optax.chain(estimator, *links)
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:

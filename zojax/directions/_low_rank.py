@@ -47,11 +47,11 @@ class LowRank(Direction):
     Cost: r (m + n) drawn numbers a leaf, and r multiply-adds for each element of a product.
     Error: for one matrix and Gaussian factors, E‖ĝ‖² → ((m + 2)(n + 2)/r + (1 - 1/r)(mn + 2))‖∇L‖²
       as eps → 0, nearly the mn + 2 of a full direction. The elements of a and b are rounded to
-      bfloat16, so that products with bfloat16 activations see all of them. The perturbation is added
-      to a streamed product in float32. A product with a float32 result keeps all of it, whatever
-      the weights' dtype; a bfloat16 result is rounded after the sum, and loses what is smaller than
-      half a spacing of bfloat16 numbers there. Leaves that meet no product (lookups, norms) are
-      perturbed and rounded themselves.
+      bfloat16, so that products with bfloat16 activations see all of them. The perturbation is
+      added to a streamed product in float32. A product with a float32 result keeps all of it,
+      whatever the weights' dtype; a bfloat16 result is rounded after the sum, and loses what is
+      smaller than half a spacing of bfloat16 numbers there. Leaves that meet no product (lookups,
+      norms) are perturbed and rounded themselves.
 
     Raises:
       ValueError: ``rank`` < 1, or a ``base`` that scales all leaves at once (``Sphere``).

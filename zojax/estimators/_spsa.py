@@ -109,6 +109,8 @@ def spsa(
     _check.instance("spsa", "direction", direction, Direction)
     _check.one_of("spsa", "difference", difference, ("central", "forward"))
     _check.one_of("spsa", "evaluation", evaluation, EVALUATIONS)
+    _check.flag("spsa", "batched", batched)
+    _check.flag("spsa", "slope_sign", slope_sign)
     if batched and evaluation == "in_place":
         raise ValueError(
             'spsa: batched must be False with evaluation="in_place", whose points share one '

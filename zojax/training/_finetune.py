@@ -82,8 +82,7 @@ def finetune(
     ``results.json``, ``curve.png``, the tuned model in ``model/``, and in ``best/`` the model of
     the step that did best on dev, where that is neither the first nor the last. With
     ``trajectory.log`` and ``checkpoints/`` a run that was stopped goes on, by
-    ``FinetuneConfig(resume=folder)``, to the bits of one that never was, on the same platform,
-    processor family and version of jax.
+    ``FinetuneConfig(resume=folder)``, to the bits of one that never was: see zojax.trajectory.
 
     Args:
       config: What to do.
