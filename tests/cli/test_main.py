@@ -175,8 +175,8 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch):
     console = make_console()
     assert isinstance(console, BarConsole)
     console.started(10)
-    console.ticked(Tick(4, 0.5, 8, 2.0, Scores(0.75, 0.4, 8), {}, None, False))
-    console.ticked(Tick(5, 0.25, 10, 2.0, None, {}, None, False))
+    console.ticked(Tick(4, 0.5, 0, 8, 2.0, Scores(0.75, 0.4, 8), {}, None, False))
+    console.ticked(Tick(5, 0.25, 0, 10, 2.0, None, {}, None, False))
     console.stopped()
     drawn = terminal.getvalue()
     assert "5/10" in drawn
@@ -190,7 +190,7 @@ def test_no_terminal_gets_lines(capsys: pytest.CaptureFixture[str]):
     written = Scores(0.25, 0.4, 8, f1=0.75, exact_match=0.5)
     console.measured("zero-shot", written)
     console.started(10)
-    console.ticked(Tick(4, 0.5, 8, 2.0, written, {}, None, False))
+    console.ticked(Tick(4, 0.5, 0, 8, 2.0, written, {}, None, False))
     test, dev = capsys.readouterr().out.splitlines()
     assert test == "zero-shot  F1 75.0%, exact match 50.0% of 8 test examples"
     assert "dev F1 75.0%" in dev
