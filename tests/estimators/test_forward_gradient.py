@@ -132,7 +132,7 @@ def test_keeps_no_activation_for_a_backward_pass():
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="forward_gradient: evaluation must be one of"):
         zojax.forward_gradient(0, evaluation="in_place")
-    with pytest.raises(ValueError, match="forward_gradient: num_queries must be >= 1, got 0"):
+    with pytest.raises(ValueError, match="forward_gradient_sgd: num_queries must be >= 1, got 0"):
         zojax.forward_gradient_sgd(1.0, 0, num_queries=0)
     tx = zojax.forward_gradient(0)
     with pytest.raises(TypeError, match="forward_gradient: update needs value_fn"):

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 import pytest
 from optimizers import OPTIMIZERS
+from sets import slow_except
 
 import zojax
 from zojax._last import estimator_states
@@ -36,7 +37,12 @@ ESTIMATED = (
     "zo_adamm",
     "zo_adamu",
 )
+BY_DEFAULT = ("mezo, forward", "hybrid", "zo_sgd_blockwise", "zo_sgd_conservative", "zo_adamu")
 BAD = jnp.float32(jnp.nan)
+
+
+def default(name: str) -> Any:
+    return () if name in BY_DEFAULT else pytest.mark.slow
 
 
 def same_bits(found: Any, expected: Any) -> None:
@@ -76,7 +82,11 @@ def step(tx: Any, logged: bool, params: Any, state: Any, extra: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("name", "bad"),
-    [*((name, np.nan) for name in ESTIMATED), ("mezo", np.inf), ("zo_adamu", -np.inf)],
+    [
+        *(pytest.param(name, np.nan, marks=default(name)) for name in ESTIMATED),
+        ("mezo", np.inf),
+        ("zo_adamu", -np.inf),
+    ],
 )
 def test_a_loss_that_is_not_finite_moves_nothing(name: str, bad: float):
     tx = OPTIMIZERS[name]()
@@ -259,7 +269,7 @@ def test_aux_needs_has_aux(name: str):
         tx.update(None, tx.init(params), params, value_fn=with_aux)
 
 
-@pytest.mark.parametrize("name", ESTIMATED)
+@pytest.mark.parametrize("name", slow_except(ESTIMATED, *BY_DEFAULT))
 def test_aux_is_dropped_or_kept(name: str):
     params = parameters()
     plain = OPTIMIZERS[name]()

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 from optimizers import OPTIMIZERS
+from sets import slow_except
 
 NAMES = [
     "mezo",
@@ -45,7 +46,7 @@ def after_steps(tx, jit, count=2):
     return params
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slow_except(NAMES, "mezo", "zo_adamu"))
 def test_steps_are_the_same_without_jit(name):
     with jax.disable_jit():
         plain = after_steps(OPTIMIZERS[name](), jit=False)
@@ -55,7 +56,7 @@ def test_steps_are_the_same_without_jit(name):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("jit", [True, False])
+@pytest.mark.parametrize("jit", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", NAMES)
 def test_no_step_computes_an_infinity(name, jit):
     with jax.debug_infs(True):

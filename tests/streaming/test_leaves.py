@@ -30,6 +30,9 @@ def with_numbers():
     return {"layers": layers, "bias": 0.5, "scale": 1.5, "times": 3}
 
 
+DEFAULT = ("mezo", "zo_adamu")
+
+
 def value_fn(p):
     y = jnp.arange(3.0) @ p["layers"][0]["w"].astype(jnp.float32)
     return jnp.mean((y * p["scale"] + p["bias"]) ** 2) * p["times"].astype(jnp.float32)
@@ -49,8 +52,15 @@ def one_step(tx, params, jit):
 @pytest.mark.usefixtures("standard_promotion")
 @pytest.mark.parametrize(
     ("name", "evaluation"),
-    [(name, "streamed") for name in NAMES]
-    + [(name, other) for name in ("mezo", "zo_adamu") for other in ("copy", "in_place")],
+    [
+        pytest.param(name, "streamed", marks=() if name in DEFAULT else pytest.mark.slow)
+        for name in NAMES
+    ]
+    + [
+        pytest.param(name, other, marks=() if name == "mezo" else pytest.mark.slow)
+        for name in ("mezo", "zo_adamu")
+        for other in ("copy", "in_place")
+    ],
 )
 def test_python_numbers_and_numpy_arrays_move_as_arrays(name, evaluation):
     params = with_numbers()

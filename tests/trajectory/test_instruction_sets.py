@@ -45,9 +45,8 @@ def check(instruction_set: str, names: tuple[str, ...]) -> None:
     assert lines[:-1] == []
 
 
-@pytest.mark.parametrize("instruction_set", ["SSE4_2", "AVX2", "AVX512"])
-def test_each_kind_of_arithmetic(instruction_set: str):
-    check(instruction_set, KINDS)
+def test_each_kind_of_arithmetic_with_multiply_adds():
+    check("AVX2", KINDS)
 
 
 @pytest.mark.slow

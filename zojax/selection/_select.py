@@ -66,7 +66,7 @@ def select(tx: optax.GradientTransformation, where: Where) -> optax.GradientTran
       >>> tx = zojax.select(zojax.mezo(1e-2, 1e-3, key=0), "w")
       >>> params = {"dropout": jax.random.key(1), "w": jnp.ones(3)}
       >>> def value_fn(p):
-      ...     return (p["w"] * jax.random.bernoulli(p["dropout"], 0.5, 3)).sum()
+      ...     return p["w"].sum(where=jax.random.bernoulli(p["dropout"], 0.5, 3))
       >>> @jax.jit
       ... def step(params, state):
       ...     updates, state = tx.update(None, state, params, value_fn=value_fn)
