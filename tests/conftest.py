@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,14 @@ __all__ = ["pytest_collection_modifyitems", "pytest_runtest_setup"]
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collect_once() -> Iterator[None]:
+    """Keep the garbage collector from walking again and again through what JAX has cached."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import optax
 import pytest
 from flax import linen as nn
 from flax import nnx
+from sets import slow_except
 
 import zojax
 
@@ -107,7 +108,7 @@ def test_nnx_optimizer(optimizer):
 
 
 @every_optimizer
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", slow_except(["float32", "bfloat16"], "float32"))
 @pytest.mark.usefixtures("standard_promotion")
 def test_transformers_flax_opt(optimizer, dtype):
     from transformers import OPTConfig

@@ -37,7 +37,7 @@ ESTIMATED = (
     "zo_adamm",
     "zo_adamu",
 )
-BY_DEFAULT = ("mezo, forward", "hybrid", "zo_sgd_blockwise", "zo_sgd_conservative", "zo_adamu")
+BY_DEFAULT = ("hybrid", "zo_sgd_blockwise", "zo_adamu")
 BAD = jnp.float32(jnp.nan)
 
 

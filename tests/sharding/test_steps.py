@@ -106,12 +106,12 @@ def sizes(program):
     [
         ("tensor-parallel", "mezo"),
         ("tensor-parallel", "zo_adamu"),
-        ("tensor-parallel, positions", "mezo"),
+        pytest.param("tensor-parallel, positions", "mezo", marks=pytest.mark.slow),
         ("tensor-parallel, explicit", "mezo"),
         ("fully sharded", "mezo"),
-        ("fully sharded", "zo_adamu"),
+        pytest.param("fully sharded", "zo_adamu", marks=pytest.mark.slow),
         ("replicated", "mezo"),
-        ("odd", "mezo"),
+        pytest.param("odd", "mezo", marks=pytest.mark.slow),
     ],
 )
 def test_a_sharded_step(problem, alone, kind, name):
