@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 MAX_BYTES = 25 * 10**6
-MODELS = ("zojax/models/opt_mini/", "zojax/models/roberta_mini/")
+MODELS = ("zojax/lm/models/opt_mini/", "zojax/lm/models/roberta_mini/")
 REQUIRED = (
     "zojax/py.typed",
     *(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zojax.training import FinetuneConfig, NonFiniteLossError, finetune
+from zojax.lm.training import FinetuneConfig, NonFiniteLossError, finetune
 
 
 def run(records: Path, key: dict[str, Any], config: FinetuneConfig) -> dict[str, Any]:

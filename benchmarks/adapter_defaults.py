@@ -25,13 +25,13 @@ import jax
 import jax.numpy as jnp
 
 import zojax
-from zojax.tasks import training_batches
-from zojax.training import AdapterConfig, DataConfig, FinetuneConfig, HyperParameters, Scores
-from zojax.training._data import load_data
-from zojax.training._evaluation import CompiledTotals, evaluate
-from zojax.training._optimizer import make_optimizer, resolve
-from zojax.training._step import CompiledByShape, make_step
-from zojax.training._tuned import Tuned, load_to_tune
+from zojax.lm.tasks import training_batches
+from zojax.lm.training import AdapterConfig, DataConfig, FinetuneConfig, HyperParameters, Scores
+from zojax.lm.training._data import load_data
+from zojax.lm.training._evaluation import CompiledTotals, evaluate
+from zojax.lm.training._optimizer import make_optimizer, resolve
+from zojax.lm.training._step import CompiledByShape, make_step
+from zojax.lm.training._tuned import Tuned, load_to_tune
 
 # Of each adapter: eps, and the learning rates that MeZO tries.
 GRIDS = {

@@ -18,7 +18,7 @@ import numpy as np
 
 import zojax
 from zojax.directions import Draws
-from zojax.models import load
+from zojax.lm.models import load
 
 STEPS, EPS = 100, 1e-3
 

@@ -33,8 +33,8 @@ import _record
 import _study
 import jax
 
-from zojax.tasks import rotten_tomatoes
-from zojax.training import DataConfig, FinetuneConfig, HyperParameters, finetune
+from zojax.lm.tasks import rotten_tomatoes
+from zojax.lm.training import DataConfig, FinetuneConfig, HyperParameters, finetune
 
 LOSS_STEPS = 100
 TUNING_SEED = 1000

@@ -17,9 +17,9 @@ from typing import Any
 import _record
 import jax
 
-from zojax.training import DataConfig, FinetuneConfig, finetune, load_config
-from zojax.training._optimizer import make_optimizer
-from zojax.training._tuned import load_to_tune
+from zojax.lm.training import DataConfig, FinetuneConfig, finetune, load_config
+from zojax.lm.training._optimizer import make_optimizer
+from zojax.lm.training._tuned import load_to_tune
 from zojax.trajectory import Replayer, read_log
 
 OPTIMIZERS = (

@@ -19,7 +19,7 @@ import _record
 import _study
 import jax
 
-from zojax.training import DataConfig, FinetuneConfig, HyperParameters
+from zojax.lm.training import DataConfig, FinetuneConfig, HyperParameters
 
 ADAM = "Adam (backpropagation)"
 OPTIMIZERS: dict[str, dict[str, Any]] = {

@@ -11,13 +11,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from zojax.parallel import join
-from zojax.parallel._spread import Spread
-from zojax.training import DataConfig, FinetuneConfig, HyperParameters
-from zojax.training._data import load_data
-from zojax.training._optimizer import make_optimizer, resolve
-from zojax.training._step import CompiledByShape, make_step
-from zojax.training._tuned import load_to_tune
+from zojax.lm.processes import Spread, join
+from zojax.lm.training import DataConfig, FinetuneConfig, HyperParameters
+from zojax.lm.training._data import load_data
+from zojax.lm.training._optimizer import make_optimizer, resolve
+from zojax.lm.training._step import CompiledByShape, make_step
+from zojax.lm.training._tuned import load_to_tune
 
 # 4 losses a step; 6 examples, which 4 processes do not divide, and at this rate a wrong loss shows.
 CONFIG = FinetuneConfig(
@@ -31,7 +30,7 @@ STEPS = 3
 
 def train(spread: Spread) -> tuple[list[np.ndarray], list[float]]:
     """Parameters after the steps, and the steps' losses."""
-    from zojax.tasks import training_batches
+    from zojax.lm.tasks import training_batches
 
     config = resolve(CONFIG)
     tuned = load_to_tune(config)

@@ -2,19 +2,10 @@
 
 from importlib.metadata import version as _version
 
+from zojax import _lazy
+from zojax import optimizers as optimizers
 from zojax._last import last_aux as last_aux
 from zojax._last import last_loss as last_loss
-from zojax._optimizers import chain as chain
-from zojax._optimizers import forward_gradient_sgd as forward_gradient_sgd
-from zojax._optimizers import mezo as mezo
-from zojax._optimizers import zo_adam as zo_adam
-from zojax._optimizers import zo_adamm as zo_adamm
-from zojax._optimizers import zo_adamu as zo_adamu
-from zojax._optimizers import zo_sgd as zo_sgd
-from zojax._optimizers import zo_sgd_blockwise as zo_sgd_blockwise
-from zojax._optimizers import zo_sgd_conservative as zo_sgd_conservative
-from zojax._optimizers import zo_sgd_momentum as zo_sgd_momentum
-from zojax._optimizers import zo_sgd_sign as zo_sgd_sign
 from zojax._types import ValueFn as ValueFn
 from zojax.directions import Direction as Direction
 from zojax.directions import ElementwiseDirection as ElementwiseDirection
@@ -31,6 +22,17 @@ from zojax.estimators import hybrid as hybrid
 from zojax.estimators import one_point as one_point
 from zojax.estimators import sparse_spsa as sparse_spsa
 from zojax.estimators import spsa as spsa
+from zojax.optimizers import chain as chain
+from zojax.optimizers import forward_gradient_sgd as forward_gradient_sgd
+from zojax.optimizers import mezo as mezo
+from zojax.optimizers import zo_adam as zo_adam
+from zojax.optimizers import zo_adamm as zo_adamm
+from zojax.optimizers import zo_adamu as zo_adamu
+from zojax.optimizers import zo_sgd as zo_sgd
+from zojax.optimizers import zo_sgd_blockwise as zo_sgd_blockwise
+from zojax.optimizers import zo_sgd_conservative as zo_sgd_conservative
+from zojax.optimizers import zo_sgd_momentum as zo_sgd_momentum
+from zojax.optimizers import zo_sgd_sign as zo_sgd_sign
 from zojax.rules import AdamuSchedules as AdamuSchedules
 from zojax.rules import AdamuState as AdamuState
 from zojax.rules import adamu as adamu
@@ -41,4 +43,8 @@ from zojax.rules import on_perturbation as on_perturbation
 from zojax.selection import select as select
 from zojax.streaming import compiler_options as compiler_options
 
+# The core is imported with zojax, these when they are first used.
+__getattr__, __dir__ = _lazy.submodules(
+    __name__, ("gallery", "lm", "parallel", "planning", "sharding", "testing", "trajectory")
+)
 __version__ = _version("zojax")

@@ -9,7 +9,7 @@ from importlib import resources
 
 import numpy as np
 
-from zojax.tasks.rotten_tomatoes import Example, rotten_tomatoes
+from zojax.lm.tasks.rotten_tomatoes import Example, rotten_tomatoes
 
 VALIDATION_REVIEWS = 400
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from pretraining.batches import MAX_LENGTH, pad
 from pretraining.rows import Row
 from pretraining.trainer import Trainer
-from zojax.tasks.rotten_tomatoes import Example
+from zojax.lm.tasks.rotten_tomatoes import Example
 
 WORDS = {"terrible/great": (" terrible", " great"), "bad/good": (" bad", " good")}
 _BATCH = 32

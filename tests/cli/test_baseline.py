@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from compiled_once import compiled_once
 
-from zojax.baselines import Measured
 from zojax.cli import _baseline, main
-from zojax.training import FinetuneConfig, Observer, Scores
+from zojax.lm.baselines import Measured
+from zojax.lm.training import FinetuneConfig, Observer, Scores
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 

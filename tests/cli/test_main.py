@@ -12,7 +12,7 @@ import pytest
 
 from zojax.cli import main
 from zojax.cli._console import BarConsole, Console, make_console
-from zojax.training import Scores, Tick
+from zojax.lm.training import Scores, Tick
 
 
 @pytest.fixture

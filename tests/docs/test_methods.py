@@ -42,7 +42,7 @@ def test_the_table_is_that_of_the_benchmark(benchmark):
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("package", [zojax._optimizers, zojax.estimators])
+@pytest.mark.parametrize("package", [zojax.optimizers, zojax.estimators])
 def test_every_optimizer_and_estimator_has_a_line(package):
     functions = {value.__name__ for value in vars(package).values() if inspect.isfunction(value)}
     public = functions & set(dir(zojax)) - {"zo_sgd"}  # another name of mezo

@@ -17,7 +17,7 @@ import pytest
 from flax import linen as nn
 
 import zojax
-from zojax.tasks import read_examples
+from zojax.lm.tasks import read_examples
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)

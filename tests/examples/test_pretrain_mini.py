@@ -21,7 +21,7 @@ from transformers import (
 
 from pretraining import batches, opt, roberta, rows, verdicts, vocabulary
 from pretraining.corpus import Corpus
-from zojax.tasks.rotten_tomatoes import Example
+from zojax.lm.tasks.rotten_tomatoes import Example
 
 FAMILIES = pytest.mark.parametrize("family", [opt, roberta], ids=["opt", "roberta"])
 WORDS = ["great", "terrible", "good", "bad", "plot", "actor", "scene", "music", "a", "of", "film"]

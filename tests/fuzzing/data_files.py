@@ -11,12 +11,12 @@ from typing import Any
 
 from fuzzing.judge import Target
 from fuzzing.mutations import as_csv, as_json_lines
-from zojax.tasks import Example, Task, load_task, read_examples
+from zojax.lm.tasks import Example, Task, load_task, read_examples
 
 TEXTS = Task("texts", "classification", "{text} It was {label}", ("bad", "good"))
 CHOICES = Task("choices", "multiple_choice", "{text} {label}")
 ANSWERS = Task("answers", "generation", "{text} {label}")
-_ROWS = Path(__file__).parents[1] / "tasks" / "data"
+_ROWS = Path(__file__).parents[1] / "lm" / "tasks" / "data"
 
 Rows = Callable[[bytes], Iterable[Mapping[str, Any]]]
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from fuzzing.judge import Target
 from fuzzing.mutations import as_json_lines
-from zojax.training import FinetuneConfig
-from zojax.training._checkpoints import Checkpoints
-from zojax.training._run_folder import RunFolder
+from zojax.lm.training import FinetuneConfig
+from zojax.lm.training._checkpoints import Checkpoints
+from zojax.lm.training._run_folder import RunFolder
 from zojax.trajectory import Field, Header, LogWriter, key_parts, read_log
 
 _STRIDE = 2 * 4 + 2  # two slopes and a checksum

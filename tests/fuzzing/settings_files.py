@@ -16,16 +16,22 @@ from typing import Any
 import jax
 import numpy as np
 
-import zojax.models
+import zojax.lm.models
 from fuzzing.judge import Target
 from fuzzing.mutations import as_json, as_json_lines, as_toml
-from zojax.adapters import LoRA, load_adapter, save_adapter
-from zojax.comparison import Records, load_study
-from zojax.tasks import Sizes, Task, task_from_toml
-from zojax.tasks._task import Hub
-from zojax.training import AdapterConfig, DataConfig, FinetuneConfig, HyperParameters, load_config
-from zojax.training._options import configure
-from zojax.training._run_folder import RunFolder
+from zojax.lm.adapters import LoRA, load_adapter, save_adapter
+from zojax.lm.comparison import Records, load_study
+from zojax.lm.tasks import Sizes, Task, task_from_toml
+from zojax.lm.tasks._task import Hub
+from zojax.lm.training import (
+    AdapterConfig,
+    DataConfig,
+    FinetuneConfig,
+    HyperParameters,
+    load_config,
+)
+from zojax.lm.training._options import configure
+from zojax.lm.training._run_folder import RunFolder
 
 _TASK = {
     "name": "headlines",
@@ -243,7 +249,7 @@ def finished_runs() -> Target:
 
 def adapter_folder() -> Target:
     """Whatever is taken is what was saved, to the bit."""
-    base = zojax.models.load("opt-mini")
+    base = zojax.lm.models.load("opt-mini")
     adapter = LoRA(rank=2, alpha=3.0)
     params = adapter.adapt(base, 0).params
     with tempfile.TemporaryDirectory() as folder:

@@ -14,9 +14,9 @@ from jax.sharding import PartitionSpec as P
 
 import zojax
 from zojax import parallel
-from zojax.models import load
+from zojax.lm.models import load
+from zojax.lm.tasks import Example, PromptSet, load_task, objective, tokenize
 from zojax.planning import Collective, cost
-from zojax.tasks import Example, PromptSet, load_task, objective, tokenize
 
 
 @pytest.fixture(scope="module")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import sys
 
-from zojax.baselines import Measured, in_context, linear_probe, zero_shot
 from zojax.cli._arguments import BaselineArguments
-from zojax.training import FinetuneConfig, Observer
+from zojax.lm.baselines import Measured, in_context, linear_probe, zero_shot
+from zojax.lm.training import FinetuneConfig, Observer
 
 
 def run_baseline(arguments: BaselineArguments) -> None:
     """Measure, and print; what goes on meanwhile is told on stderr.
 
     Raises:
-      ImportError, ValueError: As for the function of :mod:`zojax.baselines`.
+      ImportError, ValueError: As for the function of :mod:`zojax.lm.baselines`.
     """
     config = FinetuneConfig(
         model=arguments.model,

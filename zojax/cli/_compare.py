@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zojax.cli._arguments import CompareArguments
-from zojax.comparison import Record, Run, Study, StudyObserver, check, compare, load_study
+from zojax.lm.comparison import Record, Run, Study, StudyObserver, check, compare, load_study
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -22,7 +22,7 @@ def run_compare(arguments: CompareArguments) -> None:
 
     Raises:
       FileExistsError, FileNotFoundError, ImportError, ValueError: As for
-        :func:`zojax.comparison.load_study` and :func:`zojax.comparison.compare`.
+        :func:`zojax.lm.comparison.load_study` and :func:`zojax.lm.comparison.compare`.
     """
     study = load_study(arguments.study)
     watcher = LiveTable() if sys.stdout.isatty() else Lines()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from zojax.training import Observer, Replayed, Result, Scores, Tick
+from zojax.lm.training import Observer, Replayed, Result, Scores, Tick
 
 
 class Console(Observer):

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 import jax
 
 from zojax.cli._devices import may_have_accelerator, use_cpu
-from zojax.parallel import join, launch
-from zojax.parallel._processes import abandon
-from zojax.training import NonFiniteLossError, evaluate_run, finetune, replay_run
+from zojax.lm.processes import abandon, join, launch
+from zojax.lm.training import NonFiniteLossError, evaluate_run, finetune, replay_run
 
 if TYPE_CHECKING:
     from zojax.cli._arguments import Finetune

@@ -53,13 +53,13 @@ def shard_batch(batch: Any, mesh: Mesh, axis: str = "data") -> Any:
 
 
 def pad_batch(batch: Any, multiple: int) -> Any:
-    """Fill a batch of :mod:`zojax.tasks` up with examples that weigh 0.
+    """Fill a batch of :mod:`zojax.lm.tasks` up with examples that weigh 0.
 
     Its losses stay the mean over its own examples: what is added are copies, whose ``weights``
     are 0.
 
     Args:
-      batch: A :class:`zojax.tasks.Batch` of B examples, or its shapes and dtypes.
+      batch: A :class:`zojax.lm.tasks.Batch` of B examples, or its shapes and dtypes.
       multiple: The examples become a multiple of it.
     """
     size = batch.weights.shape[0]

@@ -14,7 +14,7 @@ import optax
 from jax.typing import DTypeLike
 
 from zojax._types import Array
-from zojax.models._quiet import quiet
+from zojax.lm.models._quiet import quiet
 from zojax.planning._models import model_config
 
 

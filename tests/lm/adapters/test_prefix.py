@@ -1,0 +1,91 @@
+"""Prefix tuning and virtual tokens: what they start from, and what the text keeps."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sets import slow_except
+
+from zojax.lm.adapters import Adapter, Prefix, VirtualTokens
+from zojax.lm.adapters._adapter import flat
+from zojax.lm.adapters._modules import random_tokens
+
+IDS = jnp.array([[2, 5, 6, 7, 8], [2, 9, 10, 1, 1]], jnp.int32)
+MASK = jnp.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], jnp.int32)
+FAMILIES = ["opt", "roberta", "llama", "mistral"]
+
+
+def test_a_masked_models_prefix_is_what_it_computes(load):
+    base = load("roberta")
+    key = jax.random.key(0)
+    own = flat(Prefix(4).adapt(base, key).params["adapter"])
+    assert len(own) == 2 * 2
+    # The first layer's keys, by hand.
+    weights = base.params["roberta"]
+    tables, norm = weights["embeddings"], weights["embeddings"]["LayerNorm"]
+    first = base.config.pad_token_id + 1
+    x = tables["word_embeddings"]["embedding"][random_tokens(base, key, 4)]
+    x = x + tables["token_type_embeddings"]["embedding"][:1]
+    x = x + tables["position_embeddings"]["embedding"][first : first + 4]
+    x = x - x.mean(1, keepdims=True)
+    x = x / jnp.sqrt(x.var(1, keepdims=True) + base.config.layer_norm_eps)
+    x = x * norm["scale"][None] + norm["bias"][None]
+    layer = ("encoder", "layer", "0", "attention", "self", "key")
+    project = {name: flat(weights)[(*layer, name)] for name in ("kernel", "bias")}
+    expected = x @ project["kernel"] + project["bias"][None]
+    np.testing.assert_allclose(own[("roberta", *layer)], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("adapter", [Prefix(3), VirtualTokens(3)], ids=["prefix", "virtual tokens"])
+@pytest.mark.parametrize("family", slow_except(FAMILIES, "opt", "roberta", "llama"))
+def test_padding_changes_nothing(adapter: Adapter, family: str, load, quick):
+    model = adapter.adapt(load(family), 0)
+    padded = quick(model.apply)(model.params, IDS, MASK)[1, :3]
+    short = quick(model.apply)(model.params, IDS[1:, :3], MASK[1:, :3])[0]
+    np.testing.assert_allclose(padded, short, atol=1e-4)
+
+
+@pytest.mark.parametrize("init", ["tokens", "random"])
+def test_virtual_tokens_start_like_embeddings(init, load):
+    base = load("opt")
+    own = VirtualTokens(200, init=init).adapt(base, 0).params["adapter"]["embeddings"]
+    table = base.params["model"]["decoder"]["embed_tokens"]["embedding"]
+    distance = jnp.abs(own[:, None] - table[None]).max(-1).min(1)
+    assert bool((distance == 0).all() if init == "tokens" else (distance > 0).all())
+    # 3200 draws: the error of a standard deviation is 1 / sqrt(2 * 3200) of it.
+    assert abs(float(own.std() / table.std()) - 1) < 4.5 / np.sqrt(2 * own.size)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "family", "length"),
+    [
+        (Prefix(3), "opt", 45),
+        (Prefix(3), "roberta", 46),  # 48 positions, of which RoBERTa numbers from padding_idx + 1
+        (VirtualTokens(3), "mistral", 45),
+        (VirtualTokens(3), "roberta", 43),
+    ],
+)
+def test_the_longest_row_is_as_much_shorter(adapter: Adapter, family: str, length: int, load):
+    base = load(family)
+    model = adapter.adapt(base, 0)
+    assert model.max_length == length
+    ids = jnp.full((1, length + 1), 5, jnp.int32)
+    jax.eval_shape(model.apply, model.params, ids[:, :-1], ids[:, :-1])
+    with pytest.raises(ValueError, match=f"got {base.max_length + 1}"):
+        jax.eval_shape(model.apply, model.params, ids, ids)
+
+
+def test_settings(load):
+    with pytest.raises(ValueError, match="Prefix: length must be >= 0, got -1"):
+        Prefix(-1)
+    with pytest.raises(ValueError, match="VirtualTokens: length must be >= 1, got 0"):
+        VirtualTokens(0)
+    with pytest.raises(ValueError, match="VirtualTokens: init must be one of"):
+        VirtualTokens(init="zeros")
+    model = Prefix(2).adapt(load("opt"), 0)
+    with pytest.raises(ValueError, match=r"Prefix\.adapt: model must be one without an adapter"):
+        Prefix(2).adapt(model, 0)
+    with pytest.raises(TypeError, match=r"Prefix\.adapt: key must be a typed key or an int"):
+        Prefix(2).adapt(load("opt"), 0.5)

@@ -1,0 +1,45 @@
+"""Tiny random models that write, and prompts of different lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+from compiled_once import compiled_once
+from tiny_models import write_tiny_model
+from transformers import AutoTokenizer
+
+import zojax.lm.models
+from zojax.lm.models import LanguageModel
+
+Load = Callable[..., LanguageModel]
+
+
+@pytest.fixture(scope="session")
+def load(tiny_opt: Path, tmp_path_factory: pytest.TempPathFactory) -> Load:
+    """``load(family, **settings)`` loads a random model of one layer."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_opt)
+
+    @cache
+    def load(family: str, **settings: Any) -> LanguageModel:
+        folder = tmp_path_factory.mktemp(family)
+        write_tiny_model(folder, family, tokenizer, **{"num_hidden_layers": 1, **settings})
+        return zojax.lm.models.load(folder)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def quick() -> Callable[..., Any]:
+    """``jax.jit`` that compiles quickly."""
+    return partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with compiled_once(tmp_path_factory.mktemp("compiled")):
+        yield

@@ -1,0 +1,45 @@
+"""A streamed step over what a model writes needs the memory of writing, however long the text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+import zojax
+from zojax.lm.decoding import greedy
+
+IDS = jnp.full((2, 8), 5, jnp.int32)
+
+
+def test_a_step_holds_few_weights_at_a_time(load: Any):
+    sizes = dict(hidden_size=256, word_embed_proj_dim=256, ffn_dim=1024, num_hidden_layers=2)
+    model = load("opt", **sizes)
+    parameters = sum(leaf.nbytes for leaf in jax.tree.leaves(model.params))
+
+    def value(params: Any) -> Any:
+        tokens = greedy(model, params, IDS, IDS // 5, max_new_tokens=16, stop_tokens=[])
+        return jnp.mean(tokens.astype(jnp.float32))
+
+    def temporaries(function: Any, *args: Any, donated: tuple[int, ...] = ()) -> int:
+        jitted = jax.jit(
+            function, donate_argnums=donated, compiler_options=zojax.compiler_options()
+        )
+        return jitted.lower(*args).compile().memory_analysis().temp_size_in_bytes
+
+    def step(evaluation: str) -> int:
+        tx = zojax.mezo(1e-3, 1e-2, 0, direction=zojax.Rademacher(), evaluation=evaluation)
+
+        def step(params: Any, state: Any) -> Any:
+            updates, state = tx.update(None, state, params, value_fn=value)
+            return optax.apply_updates(params, updates), state
+
+        return temporaries(step, model.params, tx.init(model.params), donated=(0, 1))
+
+    writing = temporaries(value, model.params)
+    largest = max(leaf.nbytes for leaf in jax.tree.leaves(model.params))
+    assert step("streamed") - writing < 2.5 * largest < 0.4 * parameters
+    # The bound can fail: a copy of all of them is noticed.
+    assert step("copy") - writing > 0.8 * parameters

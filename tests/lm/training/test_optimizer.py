@@ -1,0 +1,155 @@
+"""Optimizers made from settings: they move parameters the right way, at the cost they state."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from zojax.lm.training import FinetuneConfig, HyperParameters
+from zojax.lm.training._optimizer import DEFAULTS, make_optimizer, resolve
+from zojax.lm.training._step import make_step
+
+# optax's own rules promote integer counts with floats.
+pytestmark = pytest.mark.usefixtures("standard_promotion")
+
+PARAMS = {
+    "layers": {
+        str(layer): {
+            "kernel": np.full((3, 4), 2.0, np.float32),
+            "bias": np.full(4, 2.0, np.float32),
+        }
+        for layer in range(2)
+    }
+}
+
+
+def optimizer_of(name: str, steps: int = 100, **hyper: object):
+    return make_optimizer(
+        resolve(FinetuneConfig(optimizer=name, steps=steps, hyper=HyperParameters(**hyper))), PARAMS
+    )
+
+
+def run(optimizer, loss, steps: int):
+    step = make_step(optimizer, lambda params, batch: loss(params))
+    params = jax.tree.map(jnp.asarray, PARAMS)
+    state = jax.jit(optimizer.tx.init)(params)
+    for _ in range(steps):
+        compiled = step if optimizer.in_place else jax.jit(step)
+        params, state, outcome = compiled(params, state, None)
+    if optimizer.zeroth_order:  # what the log's header says is what a step has
+        assert outcome.scalars.shape == (sum(field.size for field in optimizer.fields),)
+    return params, outcome.loss
+
+
+def square(params) -> jax.Array:
+    return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize(
+    ("name", "hyper"),
+    [
+        ("mezo", {"learning_rate": 0.02, "direction": "rademacher", "difference": "forward"}),
+        ("zo_adamu", {"learning_rate": 3e-3}),
+        ("zo_sgd_sign", {"learning_rate": 0.05}),
+        ("zo_sgd_momentum", {"learning_rate": 1e-3}),
+        ("zo_sgd_conservative", {"learning_rate": 0.02, "num_queries": 2}),
+        ("zo_sgd_blockwise", {"learning_rate": 0.02, "in_turn": False}),
+        ("zo_adam", {"learning_rate": 0.1, "direction": "low_rank"}),
+        ("zo_adamm", {"learning_rate": 0.1, "b2": 0.9}),
+        ("forward_gradient_sgd", {"learning_rate": 0.02}),
+        ("adam", {"learning_rate": 0.1}),
+        ("sgd", {"learning_rate": 0.1, "momentum": 0.5, "schedule": "linear"}),
+    ],
+)
+def test_every_optimizer_descends(name: str, hyper: dict[str, object]):
+    _, value = run(optimizer_of(name, **hyper), square, 60)
+    assert float(value) < 0.7 * 128.0
+
+
+@pytest.mark.parametrize("name", [name for name in DEFAULTS if name != "zo_sgd_blockwise"])
+def test_weight_decay_touches_matrices_alone(name: str):
+    optimizer = optimizer_of(name, weight_decay=0.5, learning_rate=0.1)
+    params, _ = run(optimizer, lambda params: 0.0 * square(params), 1)
+    layer, before = params["layers"]["1"], PARAMS["layers"]["1"]
+    # A conservative step is taken only where the loss falls, and here it does not.
+    decayed = 1.0 if name == "zo_sgd_conservative" else 0.95
+    np.testing.assert_allclose(layer["kernel"], decayed * before["kernel"], rtol=1e-6)
+    np.testing.assert_array_equal(layer["bias"], before["bias"])
+
+
+@pytest.mark.parametrize(
+    ("name", "hyper", "forward_passes"),
+    [
+        ("mezo", {"num_queries": 3}, 6),
+        ("mezo", {"num_queries": 3, "difference": "forward"}, 4),
+        ("zo_adamu", {}, 2),
+        ("zo_sgd_sign", {}, 2),
+        ("zo_sgd_momentum", {"num_queries": 2}, 4),
+        ("zo_sgd_conservative", {}, 5),
+        ("zo_sgd_conservative", {"num_queries": 3, "difference": "forward"}, 7),
+        ("zo_sgd_blockwise", {}, 4),
+        ("zo_adam", {"difference": "forward"}, 2),
+        ("zo_adamm", {}, 2),
+    ],
+)
+def test_forward_passes_are_counted_as_they_are_made(
+    name: str, hyper: dict[str, object], forward_passes: int
+):
+    optimizer = optimizer_of(name, evaluation="in_place", **hyper)
+    calls = 0
+
+    def counted(params) -> float:
+        nonlocal calls
+        calls += 1
+        return float(square(params))
+
+    run(optimizer, counted, 1)
+    assert calls == optimizer.forward_passes == forward_passes
+
+
+def test_what_differentiates_counts_its_work():
+    assert optimizer_of("adam").forward_passes == 1
+    assert optimizer_of("forward_gradient_sgd", num_queries=3).forward_passes == 6
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("schedule", "last"), [("constant", 1.0), ("linear", 0.1), ("cosine", 0.024)]
+)
+def test_schedules_end_with_the_steps(schedule: str, last: float):
+    optimizer = optimizer_of("sgd", steps=10, learning_rate=1.0, schedule=schedule)
+    params = {"bias": jnp.zeros(1)}
+    state = optimizer.tx.init(params)
+    for _ in range(10):
+        updates, state = optimizer.tx.update({"bias": jnp.ones(1)}, state, params)
+    np.testing.assert_allclose(updates["bias"], -last, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_runs_that_differ_in_rate_or_seed_share_a_program(name: str):
+    def program(rate: float, seed: int) -> str:
+        config = FinetuneConfig(optimizer=name, seed=seed, hyper=HyperParameters(rate))
+        optimizer = make_optimizer(resolve(config), PARAMS)
+        step = make_step(optimizer, lambda params, batch: square(params))
+        return jax.jit(step).lower(PARAMS, optimizer.tx.init(PARAMS), None).as_text()
+
+    assert program(1e-3, 0) == program(3e-2, 1)
+
+
+def test_the_seed_decides_the_directions():
+    first, again, other = (
+        run(
+            make_optimizer(resolve(FinetuneConfig(optimizer="mezo", seed=seed)), PARAMS), square, 1
+        )[0]["layers"]["0"]["kernel"]
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.quick
+def test_phases_are_fractions_in_order():
+    with pytest.raises(ValueError, match=r"phases must be fractions .* got \(0.5, 0.2\)"):
+        optimizer_of("zo_adamu", phases=(0.5, 0.2))

@@ -1,0 +1,217 @@
+"""An adapter in a folder of its own, small beside the model that it belongs to."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax import Array
+
+from zojax.lm.adapters._adapter import ADAPTER, MODEL, Adapter, LeafPath, check_tree, flat, nested
+from zojax.lm.adapters._head import HeadTuning
+from zojax.lm.adapters._lora import LoRA
+from zojax.lm.adapters._prefix import Prefix
+from zojax.lm.adapters._virtual_tokens import VirtualTokens
+from zojax.lm.models import LanguageModel
+from zojax.lm.models._language_model import Params
+from zojax.trajectory import fingerprint
+
+WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"
+FORMAT = 1
+_CONTENT = ("format", "kind", "settings", "weights_sha256", "base")
+_CHECKSUM = "sha256"  # of the settings file itself
+_KINDS: dict[str, type[Adapter]] = {
+    "lora": LoRA,
+    "prefix": Prefix,
+    "virtual_tokens": VirtualTokens,
+    "head": HeadTuning,
+}
+
+
+def save_adapter(
+    adapter: Adapter,
+    params: Params,
+    folder: str | Path,
+    *,
+    base: str | Path = "",
+    overwrite: bool = False,
+) -> None:
+    """Write an adapter's values and settings, and which model they belong to; not the model.
+
+    The folder gets ``adapter.safetensors`` and ``adapter.json``. The latter has a SHA-256 of the
+    base parameters, so that the adapter never runs on others unnoticed, one of the values, and one
+    of itself.
+
+    Args:
+      adapter: What made ``params``.
+      params: The tree of the adapted model, ``{"model": ..., "adapter": ...}``.
+      folder: Made where it is missing.
+      base: What the base model was loaded from, for the reader of the file.
+      overwrite: Replace an adapter that is there.
+
+    Cost: reads every base parameter once, for its hash.
+
+    Raises:
+      FileExistsError: There is an adapter in ``folder``, and ``overwrite`` is False.
+      TypeError: ``adapter`` is of no kind that files know.
+      ValueError: ``params`` is not a tree of an adapted model.
+    """
+    from safetensors.flax import save
+
+    kinds = [name for name, kind in _KINDS.items() if type(adapter) is kind]
+    if not kinds:
+        names = ", ".join(kind.__name__ for kind in _KINDS.values())
+        raise TypeError(
+            f"save_adapter: adapter must be one of {names}, got {type(adapter).__name__}."
+        )
+    check_tree("save_adapter", params)
+    folder = Path(folder)
+    taken = [name for name in (WEIGHTS, SETTINGS) if (folder / name).exists()]
+    if taken and not overwrite:
+        raise FileExistsError(
+            f"save_adapter: there is {taken[0]} in {folder}. Choose another folder, "
+            "or overwrite it."
+        )
+    weights = save({"/".join(path): leaf for path, leaf in flat(params[ADAPTER]).items()})
+    content = {
+        "format": FORMAT,
+        "kind": kinds[0],
+        "settings": dataclasses.asdict(adapter),  # pyright: ignore[reportArgumentType]
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "base": {
+            "name": str(base),
+            "dtypes": _dtypes(params[MODEL]),
+            "sha256": fingerprint(params[MODEL]),
+        },
+    }
+    content[_CHECKSUM] = _sha256(content)
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / WEIGHTS, weights)
+    _replace(folder / SETTINGS, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def load_adapter(model: LanguageModel, folder: str | Path) -> tuple[Adapter, LanguageModel]:
+    """Read what :func:`save_adapter` wrote.
+
+    Args:
+      model: The base model, with the very parameters that the adapter was trained on.
+      folder: Of the adapter.
+
+    Returns:
+      The adapter with its settings, and the adapted model.
+
+    Cost: reads every base parameter once, for its hash.
+
+    Raises:
+      FileNotFoundError: One of the two files is missing.
+      ValueError: A file is damaged, its format or kind is unknown, or the adapter belongs to
+        another model.
+    """
+    folder = Path(folder)
+    content = _read_settings(folder / SETTINGS)
+    adapter = _adapter(content, folder / SETTINGS)
+    base, found = content["base"], fingerprint(model.params)
+    if base["sha256"] != found:
+        raise ValueError(
+            f"load_adapter: model must be the one that {folder} was trained on, "
+            f"{base['name'] or 'which has no name there'}, with parameters of {base['dtypes']} and "
+            f"SHA-256 {base['sha256'][:12]}..., got one of {_dtypes(model.params)} and "
+            f"{found[:12]}.... Load that model, in that dtype."
+        )
+    own = _read_weights(folder / WEIGHTS, content["weights_sha256"])
+    expected = flat(jax.eval_shape(lambda: adapter.initial(model, jax.random.key(0))))
+    _same_shapes(own, expected, folder / WEIGHTS)
+    return adapter, adapter.wrap(model, nested(own))
+
+
+def _sha256(content: dict[str, Any]) -> str:
+    """Of the settings: their numbers have no other witness, such as LoRA's alpha."""
+    text = json.dumps({name: content[name] for name in _CONTENT}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    altered = False
+    try:
+        content = json.loads(_read(path))
+        if content["format"] == FORMAT:
+            altered = content[_CHECKSUM] != _sha256(content)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"load_adapter: {path} must be an adapter's settings, as save_adapter writes them, got "
+            f"something else ({error!r})."
+        ) from error
+    if content["format"] != FORMAT:
+        raise ValueError(
+            f"load_adapter: the format of {path} must be {FORMAT}, got {content['format']!r}. It "
+            "was written by another version of zojax: use that one."
+        )
+    if altered:
+        raise ValueError(
+            f"load_adapter: {path} must be as it was saved, got one of another SHA-256: it is "
+            "damaged, or has been edited. Copy it again."
+        )
+    return content
+
+
+def _adapter(content: dict[str, Any], path: Path) -> Adapter:
+    kind, settings = content["kind"], content["settings"]
+    if kind not in _KINDS:
+        raise ValueError(
+            f"load_adapter: the kind in {path} must be one of {', '.join(_KINDS)}, got {kind!r}."
+        )
+    try:
+        return _KINDS[kind](
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+        )
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"load_adapter: the settings in {path} must be those of a {kind} adapter, got "
+            f"{settings!r} ({error})."
+        ) from error
+
+
+def _read_weights(path: Path, sha256: str) -> dict[LeafPath, Array]:
+    from safetensors.flax import load_file
+
+    if hashlib.sha256(_read(path)).hexdigest() != sha256:
+        raise ValueError(
+            f"load_adapter: {path} must be the file that was saved with its {SETTINGS}, got one of "
+            f"another SHA-256: it is cut off, damaged or of another adapter. Copy it again."
+        )
+    # `load` of the bytes knows no bfloat16.
+    return {tuple(name.split("/")): leaf for name, leaf in load_file(path).items()}
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"load_adapter: there is no {path}. Give a folder that save_adapter wrote."
+        )
+    return path.read_bytes()
+
+
+def _same_shapes(own: dict[LeafPath, Array], expected: dict[LeafPath, Any], path: Path) -> None:
+    shapes = {"/".join(name): leaf.shape for name, leaf in own.items()}
+    wanted = {"/".join(name): leaf.shape for name, leaf in expected.items()}
+    wrong = sorted(name for name in shapes | wanted if shapes.get(name) != wanted.get(name))
+    if wrong:
+        raise ValueError(
+            f"load_adapter: {path} must have {wrong[0]} of shape {wanted.get(wrong[0])}, got "
+            f"{shapes.get(wrong[0])}: its settings are not those of its values."
+        )
+
+
+def _dtypes(params: Params) -> str:
+    return ", ".join(sorted({str(leaf.dtype) for leaf in jax.tree.leaves(params)}))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    part.replace(path)

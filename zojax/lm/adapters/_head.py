@@ -1,0 +1,69 @@
+"""Head tuning: the LM head moves alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from zojax.lm.adapters._adapter import ADAPTER, MODEL, Adapter, LeafPath, adapted, flat, nested
+from zojax.lm.models import LanguageModel
+from zojax.lm.models._language_model import Params
+
+
+@dataclass(frozen=True)
+class HeadTuning(Adapter):
+    """An untied copy of the LM head: every parameter between the hidden states and the logits.
+
+    In OPT, LLaMA and Mistral that is one matrix, be it the token embedding or a head of its own;
+    in RoBERTa it is the transform, the matrix and the bias. The token embedding stays as it is
+    where tokens are read. The first logits are the model's.
+
+    Cost: one more head, of the model's dtype; the parameters that it stands for stay as well.
+
+    References:
+      Malladi et al., 2023, arXiv:2305.17333.
+    """
+
+    def initial(self, model: LanguageModel, key: Array) -> Params:
+        del key  # the first values are the model's
+        leaves = flat(model.params)
+        # Copies: a training step may donate the adapter, and the base must outlive it.
+        return nested({path: jnp.array(leaves[path]) for path in head_paths(model)})
+
+    def wrap(self, model: LanguageModel, own: Params) -> LanguageModel:
+        def logits(params: Params, *args: Any, **kwargs: Any) -> Array:
+            return model.logits(self.merged_tree(params), *args, **kwargs)
+
+        return adapted(model, own, logits=logits)
+
+    def merged(self, params: Params) -> Params:
+        tied = [path for path in flat(params[ADAPTER]) if path[-1] == "embedding"]
+        if tied:
+            raise ValueError(
+                f"merge: a tuned head must be the model's own matrix, got one that reads tokens as "
+                f"well, {'/'.join(tied[0])}. Save the adapter with save_adapter, or tune a model "
+                "with tie_word_embeddings=False."
+            )
+        return self.merged_tree(params)
+
+    def merged_tree(self, params: Params) -> Params:
+        """The model's tree with the adapter's values in their places."""
+        return nested({**flat(params[MODEL]), **flat(params[ADAPTER])})
+
+
+def head_paths(model: LanguageModel) -> list[LeafPath]:
+    """The paths of the parameters that the logits are made of, given the hidden states."""
+    token = jnp.ones((1, 1), jnp.int32)
+    hidden = jax.eval_shape(lambda params: model.hidden(params, token, token)[0], model.params)
+    leaves = flat(model.params)
+    jaxpr = jax.make_jaxpr(
+        lambda leaves, hidden: model.logits(nested(leaves), hidden, None),
+    )(jax.eval_shape(lambda: leaves), hidden).jaxpr
+    read = {id(operand) for equation in jaxpr.eqns for operand in equation.invars}
+    # The hidden states come last, behind the leaves.
+    *inputs, _ = jaxpr.invars
+    return [path for path, x in zip(sorted(leaves), inputs, strict=True) if id(x) in read]

@@ -1,0 +1,134 @@
+"""LoRA: a product of two narrow matrices beside a weight."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from zojax import _check
+from zojax.lm.adapters._adapter import (
+    ADAPTER,
+    MODEL,
+    Adapter,
+    LeafPath,
+    adapted,
+    flat,
+    nested,
+)
+from zojax.lm.adapters._modules import Around, around, calls
+from zojax.lm.models import LanguageModel
+from zojax.lm.models._language_model import Params
+
+_QUERY_AND_VALUE = ("q_proj", "v_proj", "query", "value")
+
+
+@dataclass(frozen=True)
+class LoRA(Adapter):
+    r"""Low-rank adaptation: each chosen projection gets a product of two narrow matrices.
+
+    .. math:: y = x W + b + \frac{\alpha}{r}\, (x A) B, \qquad A \in R^{d \times r},
+        \; B \in R^{r \times k}
+
+    A is uniform within :math:`\pm 1/\sqrt d`, as in MeZO's code and LoRA's own (Kaiming's rule
+    with a = √5): published values of ``eps`` and of the learning rate go with that scale. B is 0,
+    so that the first logits are the model's. The sum is taken in float32 and rounded once; W + AB
+    never exists.
+
+    Attributes:
+      rank: r, columns of A and rows of B.
+      alpha: α, the scale of the product is α / r.
+      targets: Names of the dense modules that get one, such as ``("q_proj", "v_proj", "fc1")``;
+        None for the query and value projections.
+
+    Cost: r·(d + k) parameters for each projection, float32 in a model of any dtype, so that
+      updates finer than the model's rounding are kept. 2r/d of the projection's work and more.
+
+    Raises:
+      ValueError: ``rank`` < 1, ``alpha`` is not positive, or a target is the name of no dense
+        module that the hidden states run through.
+
+    References:
+      Hu et al., 2021, arXiv:2106.09685. Malladi et al., 2023, arXiv:2305.17333.
+    """
+
+    rank: int = 8
+    alpha: float = 16.0
+    targets: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the settings that need no model."""
+        _check.count("LoRA", "rank", self.rank)
+        _check.positive("LoRA", "alpha", self.alpha)
+        if isinstance(self.targets, str) or self.targets == ():
+            raise ValueError(
+                f"LoRA: targets must be one name of a dense module or more, got {self.targets!r}. "
+                'Write ("q_proj",).'
+            )
+
+    def initial(self, model: LanguageModel, key: Array) -> Params:
+        kernels = flat(model.params)
+        own: dict[LeafPath, Array] = {}
+        for path in self._paths(model):
+            features, outputs = kernels[(*path, "kernel")].shape
+            # By path, so that another target leaves the values of this one as they are.
+            leaf_key = jax.random.fold_in(key, zlib.crc32("/".join(path).encode()))
+            bound = 1 / math.sqrt(features)
+            own[(*path, "a")] = jax.random.uniform(
+                leaf_key, (features, self.rank), jnp.float32, -bound, bound
+            )
+            own[(*path, "b")] = jnp.zeros((self.rank, outputs), jnp.float32)
+        return nested(own)
+
+    def wrap(self, model: LanguageModel, own: Params) -> LanguageModel:
+        paths = {path[:-1] for path in flat(own)}
+
+        def hidden(params: Params, *args: Any, **kwargs: Any) -> Any:
+            leaves = flat(params[ADAPTER])
+
+            def find(module: Any) -> Around | None:
+                if module.path not in paths:
+                    return None
+                a, b = leaves[(*module.path, "a")], leaves[(*module.path, "b")]
+                return lambda run, args, kwargs: self._add(run(*args, **kwargs), args[0], a, b)
+
+            with around(find):
+                return model.hidden(params[MODEL], *args, **kwargs)
+
+        return adapted(model, own, hidden=hidden)
+
+    def merged(self, params: Params) -> Params:
+        weights, own = flat(params[MODEL]), flat(params[ADAPTER])
+        for path in {path[:-1] for path in own}:
+            weight = weights[(*path, "kernel")]
+            product = own[(*path, "a")] @ own[(*path, "b")]
+            total = weight.astype(product.dtype) + self._scale * product
+            weights[(*path, "kernel")] = total.astype(weight.dtype)
+        return nested(weights)
+
+    def _add(self, y: Array, x: Array, a: Array, b: Array) -> Array:
+        product = (x.astype(a.dtype) @ a) @ b
+        return (y.astype(product.dtype) + self._scale * product).astype(y.dtype)
+
+    @property
+    def _scale(self) -> float:
+        return self.alpha / self.rank
+
+    def _paths(self, model: LanguageModel) -> list[LeafPath]:
+        from flax import linen as nn
+
+        paths = calls(model, nn.Dense)
+        names = {path[-1] for path in paths}
+        targets = _QUERY_AND_VALUE if self.targets is None else self.targets
+        unknown = set(targets) - names if self.targets is not None else set[str]()
+        if unknown or not names & set(targets):
+            raise ValueError(
+                f"LoRA: targets must be names of the model's dense modules, got "
+                f"{sorted(unknown) or self.targets}. There are {', '.join(sorted(names))}."
+            )
+        return [path for path in paths if path[-1] in targets]

@@ -1,0 +1,53 @@
+"""The linen modules that a model runs through, and what is computed in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from zojax.lm.adapters._adapter import LeafPath
+from zojax.lm.models import LanguageModel
+
+Run = Callable[..., Any]
+Around = Callable[[Run, tuple[Any, ...], dict[str, Any]], Any]
+
+
+@contextmanager
+def around(find: Callable[[Any], Around | None]) -> Generator[None]:
+    """Within it, what ``find`` gives for a module runs in place of the module's ``__call__``.
+
+    It takes the call itself and its arguments. Modules for which ``find`` gives None run as ever.
+    """
+    from flax import linen as nn
+
+    def intercept(run: Run, args: Any, kwargs: Any, context: Any) -> Any:
+        instead = find(context.module) if context.method_name == "__call__" else None
+        return run(*args, **kwargs) if instead is None else instead(run, args, kwargs)
+
+    with nn.intercept_methods(intercept):
+        yield
+
+
+def calls(model: LanguageModel, kind: type) -> list[LeafPath]:
+    """The paths of the modules of a kind that the hidden states run through, in their order."""
+    paths: list[LeafPath] = []
+
+    def find(module: Any) -> None:
+        if isinstance(module, kind):
+            paths.append(module.path)
+
+    token = jnp.ones((1, 1), jnp.int32)
+    with around(find):
+        jax.eval_shape(lambda params: model.hidden(params, token, token)[0], model.params)
+    return paths
+
+
+def random_tokens(model: LanguageModel, key: Array, count: int) -> Array:
+    """int32 [count] ids of tokens, each as likely as any other of the vocabulary."""
+    size = min(len(model.tokenizer), model.config.vocab_size)
+    return jax.random.randint(key, (count,), 0, size)

@@ -1,0 +1,8 @@
+"""What a causal model writes: greedy decoding, and objectives of the written text."""
+
+from zojax.lm.decoding._greedy import greedy as greedy
+from zojax.lm.decoding._text import stop_tokens as stop_tokens
+from zojax.lm.decoding._text import texts as texts
+from zojax.lm.decoding._text_objective import text_objective as text_objective
+
+__all__ = ["greedy", "stop_tokens", "text_objective", "texts"]

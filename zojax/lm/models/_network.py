@@ -1,0 +1,149 @@
+"""A family's flax module at work: hidden states, logits and caches, alike for all families."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+
+from zojax.lm.models._family import Family, Path
+from zojax.lm.models._language_model import Cache, Params
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """The functions of a :class:`~zojax.lm.models.LanguageModel`; its docstring describes them."""
+
+    family: Family
+    config: Any
+    dtype: DTypeLike
+
+    @property
+    def max_length(self) -> int:
+        """Most columns of a row or a cache."""
+        return self.family.max_length(self.config)
+
+    def hidden(
+        self, params: Params, input_ids: Array, attention_mask: Array, cache: Cache | None = None
+    ) -> tuple[Array, Cache | None]:
+        """Run all layers but the head: [B, T] to [B, T, H]."""
+        input_ids = jnp.asarray(input_ids)
+        mask = jnp.asarray(attention_mask).astype(jnp.int32)
+        tokens, columns = input_ids.shape[1], mask.shape[1]
+        length = tokens if cache is None else self._cache_length(cache)
+        self._check_length("hidden", length)
+        if not tokens <= columns <= length:
+            raise ValueError(
+                f"hidden: attention_mask must have {tokens} to {length} columns, one for each "
+                f"token and for each column of the cache before, got {columns}."
+            )
+        variables: dict[str, Any] = {"params": params}
+        with lenient():
+            position_ids = self.family.position_ids(self.config, mask)
+            if cache is not None:
+                variables["cache"] = cache
+                written = _leaf(cache, "cache_index")
+                position_ids = jax.lax.dynamic_slice_in_dim(position_ids, written, tokens, axis=1)
+                # The attention sees the whole cache, and masks what is not written itself.
+                mask = jnp.pad(mask, ((0, 0), (0, length - columns)))
+            outputs: Any = self._module(length).apply(
+                variables,
+                input_ids,
+                mask > 0,
+                position_ids,
+                method=self.family.states,
+                mutable=False if cache is None else ["cache"],
+            )
+        return (outputs, None) if cache is None else (outputs[0], outputs[1]["cache"])
+
+    def logits(self, params: Params, hidden: Array, token_ids: Array | None = None) -> Array:
+        """Run the head: [..., H] to float32 [..., C]."""
+        family = self.family
+        if family.transform is not None:
+            with lenient():
+                hidden = self._module(1).apply({"params": params}, hidden, method=family.transform)  # pyright: ignore[reportAssignmentType]
+        tied = self.config.tie_word_embeddings
+        kernel = _at(params, family.embedding if tied else family.head)
+        token_axis = 0 if tied else 1
+        if token_ids is not None:
+            kernel = jnp.take(kernel, jnp.asarray(token_ids), axis=token_axis)
+        # The losses of a zeroth-order step differ in their last digits: keep the accumulator's.
+        logits = jax.lax.dot_general(
+            hidden,
+            kernel,
+            (((hidden.ndim - 1,), (1 - token_axis,)), ((), ())),
+            preferred_element_type=jnp.float32,
+        )
+        if family.bias is None:
+            return logits
+        bias = _at(params, family.bias)
+        if token_ids is not None:
+            bias = jnp.take(bias, jnp.asarray(token_ids), axis=0)
+        return logits + jnp.broadcast_to(bias.astype(jnp.float32), logits.shape)
+
+    def init_cache(self, batch: int, length: int, dtype: DTypeLike | None = None) -> Cache:
+        """Make a cache of ``length`` columns, none of them written."""
+        self._check_length("init_cache", length)
+        module = self._module(length)
+        ids = jnp.ones((batch, length), jnp.int32)
+
+        def init() -> Any:
+            variables = module.init(
+                jax.random.key(0), ids, ids > 0, ids, True, method=self.family.states
+            )
+            return variables["cache"]
+
+        with lenient():
+            shapes = jax.eval_shape(init)
+
+        def empty(leaf: jax.ShapeDtypeStruct) -> Array:
+            floating = jnp.issubdtype(leaf.dtype, jnp.floating)
+            return jnp.zeros(leaf.shape, (dtype or self.dtype) if floating else leaf.dtype)
+
+        return jax.tree.map(empty, shapes)
+
+    def _module(self, columns: int) -> Any:
+        config = self.family.module_config(self.config, columns)
+        return self.family.flax_class().module_class(config=config, dtype=self.dtype)
+
+    def _cache_length(self, cache: Cache) -> int:
+        if self.family.kind == "masked":
+            raise ValueError(
+                f"hidden: cache must be None for a {self.config.model_type} model, which reads all "
+                f"tokens at once, got {type(cache).__name__}."
+            )
+        return _leaf(cache, "cached_key").shape[1]
+
+    def _check_length(self, function: str, length: int) -> None:
+        if not 1 <= length <= self.max_length:
+            raise ValueError(
+                f"{function}: the columns of a row, or of a cache, must number 1 to "
+                f"{self.max_length} for this {self.config.model_type} model, got {length}. Cut "
+                "the text."
+            )
+
+
+@contextlib.contextmanager
+def lenient() -> Generator[None]:
+    """Let transformers' models promote dtypes and ranks, which strict settings of JAX refuse."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def _at(tree: Any, path: Path) -> Any:
+    for name in path:
+        tree = tree[name]
+    return tree
+
+
+def _leaf(cache: Any, name: str) -> Array:
+    """Return the first layer's leaf of this name; all layers are written alike."""
+    while name not in cache:
+        cache = next(iter(cache.values()))
+    return cache[name]

@@ -1,0 +1,60 @@
+"""Classification by label words: the loss, and what is right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from zojax.lm.models import LanguageModel
+from zojax.lm.models._language_model import Params
+from zojax.lm.tasks._prompt_set import Batch
+from zojax.lm.tasks._scores import Totals, row_scores, weighted_totals
+from zojax.lm.tasks._tokens import PromptTokens
+
+
+@dataclass(frozen=True)
+class Classification:
+    r"""Choose the label word that the model finds likeliest in the prompt.
+
+    Class c scores :math:`s_c = \frac{1}{L_c} \sum_j \log p(w_{c,j} \mid \text{prompt},
+    w_{c,<j})`, its word's mean log-likelihood over its tokens (Malladi et al., 2023,
+    arXiv:2305.17333); a masked model reads :math:`L_c` masks in the word's place, and predicts
+    each token from them. The loss is the cross entropy of softmax(s); the prediction is argmax s.
+
+    Attributes:
+      model: The language model; its ``params`` are not used, every method takes its own.
+      tokens: The prompt's tokens.
+    """
+
+    model: LanguageModel
+    tokens: PromptTokens
+
+    def scores(self, params: Params, batch: Batch) -> Array:
+        """Score every class: float32 [B, C].
+
+        Cost: one forward pass over the batch's rows. For words of one token the scores are
+        logits, which differ from log-likelihoods by a constant of the row.
+        """
+        if self.tokens.one_token:
+            ids, mask = jnp.asarray(batch.input_ids), jnp.asarray(batch.attention_mask)
+            words = jnp.asarray(self.tokens.label_ids)[:, 0]
+            positions = jnp.asarray(batch.positions)
+            return self.model.logits_at(params, ids, mask, positions, words)[:, 0]
+        scores = row_scores(self.model, params, batch).mean_log_likelihood
+        return scores.reshape(-1, self.tokens.num_classes)
+
+    def totals(self, params: Params, batch: Batch) -> Totals:
+        """Sum loss and hits over the batch's examples. Cost: one forward pass."""
+        scores = self.scores(params, batch)
+        labels, weights = jnp.asarray(batch.labels), jnp.asarray(batch.weights)
+        losses = -jnp.take_along_axis(jax.nn.log_softmax(scores), labels[:, None], axis=1)[:, 0]
+        hits = jnp.argmax(scores, axis=1).astype(jnp.int32) == labels
+        return weighted_totals(losses, hits, weights)
+
+    def loss(self, params: Params, batch: Batch) -> Array:
+        """Mean cross entropy over the batch's examples, float32 [], nats."""
+        totals = self.totals(params, batch)
+        return totals.loss / totals.examples

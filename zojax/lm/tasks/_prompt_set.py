@@ -1,0 +1,162 @@
+"""Tokenised examples, and the arrays that a batch of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+
+from zojax.lm.tasks._example import Example
+from zojax.lm.tasks._tokens import PromptTokens, TokenRow
+
+View = Literal["training", "candidates", "prompt"]
+# The predicted tokens of a row are filled up to a multiple, so that sets of examples share shapes.
+_MULTIPLE = 8
+
+
+class Batch(NamedTuple):
+    """B examples as R rows of T tokens, of which P are predicted in each row.
+
+    A row is an example with one of its C candidates, R = B · C; or R = B, where label words of one
+    token are scored by one row, where only the right choice is wanted, and of answers to write.
+    """
+
+    input_ids: np.ndarray  # int32 [R, T], padded on the right
+    attention_mask: np.ndarray  # int32 [R, T]: 1 for a token, 0 for padding
+    positions: np.ndarray  # int32 [R, P]: where the candidate's tokens are predicted
+    targets: np.ndarray  # int32 [R, P]: the candidate's tokens; of one row for all, the right one's
+    target_weights: np.ndarray  # float32 [R, P]: 1 / L for the L tokens of a candidate, else 0
+    labels: np.ndarray  # int32 [B]: the right candidate, the one trained on
+    right: np.ndarray  # bool [B, C]: all right candidates
+    weights: np.ndarray  # float32 [B]: 1 for an example, 0 for what fills the batch up
+    members: np.ndarray  # int32 [B]: the examples' places in their set
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """Tokenised examples, and the batches they make.
+
+    Attributes:
+      tokens: The prompt's tokens.
+      examples: N examples.
+      rows: Each example's rows, see :meth:`PromptTokens.encode`.
+      num_candidates: C, the most candidates of an example.
+      num_targets: P, no less than the most tokens of a candidate.
+    """
+
+    tokens: PromptTokens
+    examples: tuple[Example, ...]
+    rows: tuple[tuple[TokenRow, ...], ...]
+    num_candidates: int
+    num_targets: int
+
+    @classmethod
+    def of(cls, examples: Sequence[Example], tokens: PromptTokens) -> PromptSet:
+        """Tokenise ``examples``.
+
+        Raises:
+          ValueError: There are none, a label is no class of the prompt, or ``max_length`` leaves
+            no room; see :meth:`PromptTokens.encode`.
+        """
+        labels = {example.label for example in examples}
+        classes = tokens.num_classes
+        if not labels or (classes and not labels <= set(range(classes))):
+            raise ValueError(
+                f"PromptSet: labels must lie within 0 … {classes - 1}, one for each label word, "
+                f"got {sorted(labels)}."
+            )
+        rows = tuple(tokens.encode(examples))
+        if classes:
+            targets = tokens.label_ids.shape[1]
+        else:
+            longest = max(len(row.targets) for candidates in rows for row in candidates)
+            targets = _MULTIPLE * -(-longest // _MULTIPLE)
+        candidates = classes or max(map(len, rows))
+        return cls(tokens, tuple(examples), rows, candidates, targets)
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each example's longest row, int64 [N]."""
+        return np.array([max(len(row.ids) for row in rows) for rows in self.rows])
+
+    @property
+    def prompt_lengths(self) -> np.ndarray:
+        """Tokens of each example's prompt without an answer, int64 [N]."""
+        return np.array([rows[0].positions[0] + 1 for rows in self.rows])
+
+    def lengths_of(self, view: View) -> np.ndarray:
+        """Tokens of each example's longest row in a view, int64 [N]; see :meth:`batch`."""
+        return self.prompt_lengths if view == "prompt" else self.lengths
+
+    def abstract_batch(self, length: int, size: int, view: View = "training") -> Batch:
+        """Return the shapes and dtypes of a batch, to compile with."""
+        members = np.zeros(1, np.int64)
+        shapes = self.batch(members, int(self.lengths.max()), size, view)
+        return Batch(
+            *(
+                _abstract((x.shape[0], length) if i < 2 else x.shape, x.dtype)
+                for i, x in enumerate(shapes)
+            )
+        )
+
+    def batch(self, members: np.ndarray, length: int, size: int, view: View = "training") -> Batch:
+        """Put the examples ``members`` into ``size`` places of ``length`` tokens.
+
+        Args:
+          members: Which examples, 1 to ``size`` of them.
+          length: T, no less than their ``lengths``, or for prompts ``prompt_lengths``.
+          size: B.
+          view: ``"training"``: the rows that a training loss needs, of choices the right one alone.
+            ``"candidates"``: the rows of all candidates. ``"prompt"``: the prompt without an
+            answer, one row an example, P = 1.
+        """
+        places = np.concatenate([members, np.full(size - len(members), members[0])])
+        rows = [row for i in places for row in self._rows(i, view)]
+        per_example = len(rows) // size
+        num_targets = 1 if view == "prompt" else self.num_targets
+        batch = Batch(
+            input_ids=np.zeros((len(rows), length), np.int32),
+            attention_mask=np.zeros((len(rows), length), np.int32),
+            positions=np.zeros((len(rows), num_targets), np.int32),
+            targets=np.zeros((len(rows), num_targets), np.int32),
+            target_weights=np.zeros((len(rows), num_targets), np.float32),
+            labels=np.zeros(size, np.int32),
+            right=np.zeros((size, self.tokens.num_classes or per_example), bool),
+            weights=(np.arange(size) < len(members)).astype(np.float32),
+            members=places.astype(np.int32),
+        )
+        for r, (ids, positions, targets) in enumerate(rows):
+            batch.input_ids[r, : len(ids)] = ids
+            batch.attention_mask[r, : len(ids)] = 1
+            batch.positions[r, : len(positions)] = positions
+            batch.targets[r, : len(targets)] = targets
+            batch.target_weights[r, : len(targets)] = 1 / max(1, len(targets))
+        for b, i in enumerate(places):
+            example = self.examples[i]
+            alone = batch.right.shape[1] == 1
+            batch.labels[b] = 0 if alone else example.label
+            batch.right[b, [0] if alone else list(example.right)] = True
+        return batch
+
+    def _rows(self, example: int, view: View) -> Sequence[TokenRow]:
+        rows = self.rows[example]
+        if view == "prompt":
+            ids, (position, *_), _ = rows[0]
+            return [TokenRow(ids[: position + 1], [position], [])]
+        if self.tokens.task.kind != "multiple_choice":
+            return rows
+        if view == "training":
+            return [rows[self.examples[example].label]]
+        # What makes up for fewer choices is a row that is sound, and weighs nothing.
+        empty = rows[0]._replace(positions=[], targets=[])
+        return [*rows, *[empty] * (self.num_candidates - len(rows))]
+
+
+def _abstract(shape: tuple[int, ...], dtype: Any) -> Any:
+    return jax.ShapeDtypeStruct(shape, dtype)

@@ -1,0 +1,100 @@
+"""From rows to examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from zojax.lm.tasks._example import Example, Value
+from zojax.lm.tasks._files import file_rows
+from zojax.lm.tasks._row import Row
+from zojax.lm.tasks._task import Task
+
+
+def read_examples(path: str | Path, task: Task) -> tuple[Example, ...]:
+    """Read a task's examples from a CSV file (with a header), a JSONL or a Parquet file.
+
+    Args:
+      path: A file that ends in ``.csv``, ``.jsonl`` or ``.parquet``; text is in UTF-8.
+      task: Says which columns hold what.
+
+    Returns:
+      The examples in file order; other columns are left out, as are blank lines.
+
+    Raises:
+      FileNotFoundError: There is no such file.
+      ImportError: A Parquet file needs pyarrow.
+      ValueError: A wrong suffix, column, text or label; the message names file, line and column.
+    """
+    return examples_of(task, file_rows(Path(path)), str(path))
+
+
+def examples_of(task: Task, rows: Iterable[Row], source: str) -> tuple[Example, ...]:
+    """Turn rows into examples; ``source`` is what an error calls them all together."""
+    read = (_example(task, row) for row in rows)
+    examples = tuple(example for example in read if example is not None)
+    if not examples:
+        raise ValueError(
+            f"read_examples: {source} has no rows for {task.name}. Give at least one example."
+        )
+    return examples
+
+
+def _example(task: Task, row: Row) -> Example | None:
+    if task.prepare is not None:
+        row = row.with_values(task.prepare(row))
+    if task.drop_label is not None and row[task.label_column] == task.drop_label:
+        return None
+    names = [(name, task.columns.get(name, name)) for name in task.fields]
+    if task.kind == "classification":
+        words = task.label_names or tuple(word.strip() for word in task.label_words)
+        fields = {name: row.text(column) for name, column in names}
+        return Example(fields, row.number(task.label_column, words))
+    if task.kind == "generation":
+        fields = {name: row.text(column) for name, column in names}
+        return Example(fields, answers=_answers(task, row))
+    choices = _choices(task, row)
+    right = _right(task, row, choices)
+    return Example(
+        {name: _value(row, column, len(choices)) for name, column in names},
+        right[0],
+        choices=choices,
+        right=right,
+    )
+
+
+def _answers(task: Task, row: Row) -> tuple[str, ...]:
+    if row.has_list(task.answers):
+        return row.texts(task.answers)
+    return (row.text(task.answers),)
+
+
+def _choices(task: Task, row: Row) -> tuple[str, ...]:
+    if isinstance(task.choices, str):
+        choices = row.texts(task.choices)
+        column = task.choices
+    else:
+        choices = tuple(row.text(column) for column in task.choices)
+        column = task.choices[0]
+    if len(choices) < 2:
+        row.refuse(column, f"must have two choices or more, got {choices}")
+    return choices
+
+
+def _right(task: Task, row: Row, choices: tuple[str, ...]) -> tuple[int, ...]:
+    label: Any = row[task.label_column]
+    labels: list[Any] = list(label) if isinstance(label, list | tuple) else [label]
+    if not labels:
+        row.refuse(task.label_column, "must have a right choice, got none")
+    return tuple(row.place(task.label_column, label, choices) for label in labels)
+
+
+def _value(row: Row, column: str, choices: int) -> Value:
+    """Read a field: a text, or a list with one text for each choice."""
+    if not row.has_list(column):
+        return row.text(column)
+    texts = row.texts(column)
+    if len(texts) != choices:
+        row.refuse(column, f"must be a string or one string for each choice, got {texts!r}")
+    return texts

@@ -1,0 +1,54 @@
+"""How likely a model finds the candidates of a batch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from zojax.lm.models import LanguageModel
+from zojax.lm.models._language_model import Params
+from zojax.lm.tasks._prompt_set import Batch
+
+
+class Totals(NamedTuple):
+    """Sums over a batch's examples."""
+
+    loss: Array  # float32 []: nats
+    correct: Array  # float32 []: examples predicted right
+    examples: Array  # float32 []: how many there are
+
+
+class RowScores(NamedTuple):
+    """What a model makes of the rows of a batch."""
+
+    mean_log_likelihood: Array  # float32 [R]: of a token of the candidate; 0 of an empty place
+    likeliest: Array  # bool [R]: whether each token of the candidate is the likeliest
+
+
+def row_scores(model: LanguageModel, params: Params, batch: Batch) -> RowScores:
+    """Score each row's candidate by its mean log-likelihood over its tokens.
+
+    Cost: one forward pass over the rows, and [R, P, V] float32 logits at the P positions where
+    candidates have their tokens.
+    """
+    logits = model.logits_at(
+        params,
+        jnp.asarray(batch.input_ids),
+        jnp.asarray(batch.attention_mask),
+        jnp.asarray(batch.positions),
+    )
+    targets, weights = jnp.asarray(batch.targets), jnp.asarray(batch.target_weights)
+    picked = jnp.take_along_axis(logits, targets[:, :, None], axis=-1)[:, :, 0]
+    # The logarithm of the sum apart: log_softmax would be a second array of the logits' size.
+    log_p = picked - jax.nn.logsumexp(logits, axis=-1)
+    likeliest = (jnp.argmax(logits, axis=-1).astype(jnp.int32) == targets) | (weights == 0)
+    return RowScores(jnp.sum(log_p * weights, axis=-1), jnp.all(likeliest, axis=-1))
+
+
+def weighted_totals(losses: Array, correct: Array, weights: Array) -> Totals:
+    """Sum over the examples; all three are [B]."""
+    hits = correct.astype(jnp.float32)
+    return Totals(jnp.sum(losses * weights), jnp.sum(hits * weights), jnp.sum(weights))

@@ -1,0 +1,147 @@
+"""How good parameters are on a set of examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from zojax.lm.decoding import texts
+from zojax.lm.models._language_model import Params
+from zojax.lm.processes import Spread
+from zojax.lm.tasks import Batch, Decoding, Generation, Objective, exact_match, f1
+from zojax.lm.training._step import CompiledByShape
+
+
+class Scores(NamedTuple):
+    """How good a set of parameters is on some examples."""
+
+    accuracy: (
+        float  # fraction predicted right; where a task writes, as Generation says
+    )
+    loss: float  # mean cross entropy, nats
+    examples: int  # how many were measured
+    f1: float | None = None  # mean F1 of the written answers; None for a task that chooses
+    exact_match: float | None = None  # fraction of them that are a right answer; None likewise
+
+    @property
+    def metric(self) -> float:
+        """What the task is judged by: F1 where answers are written, else accuracy."""
+        return self.accuracy if self.f1 is None else self.f1
+
+    @property
+    def metric_name(self) -> str:
+        """``"F1"`` or ``"accuracy"``."""
+        return "accuracy" if self.f1 is None else "F1"
+
+    def as_dict(self) -> dict[str, float]:
+        """The scores that there are, by name."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The examples of a split, as they are measured.
+
+    Attributes:
+      batches: All of them, with their candidates.
+      prompts: All of them to write answers to; none for a task that chooses.
+    """
+
+    batches: Sequence[Batch]
+    prompts: Sequence[Decoding]
+
+
+def dev_metrics(dev: Scores) -> dict[str, float]:
+    """The scores on dev as a line of metrics.jsonl names them."""
+    return {f"dev_{name}": value for name, value in dev.as_dict().items() if name != "examples"}
+
+
+class CompiledTotals:
+    """What measures batches, each program compiled once.
+
+    Args:
+      task: Scores batches, and writes answers if it is of that kind.
+      announce: Takes a line that says what is being compiled.
+      spread: The devices, which share a batch's examples.
+    """
+
+    def __init__(
+        self,
+        task: Objective,
+        announce: Callable[[str], None],
+        spread: Spread = Spread(),  # noqa: B008 (frozen)
+    ) -> None:
+        where: Any = {"place": spread.shared_rows, "out_shardings": spread.everywhere}
+        self._totals = CompiledByShape(task.totals, "the forward pass", announce, **where)
+        self._tokenizer = task.model.tokenizer
+        # Never called for a task that chooses, which has no prompts to write answers to.
+        write = task.write if isinstance(task, Generation) else task.totals
+        self._write = CompiledByShape(write, "greedy decoding", announce, **where)
+
+    @property
+    def seconds(self) -> float:
+        """How long compiling has taken."""
+        return self._totals.seconds + self._write.seconds
+
+    def of(self, params: Params, batches: Sequence[Batch]) -> tuple[float, float, int]:
+        """Mean loss, accuracy, and number of the examples of ``batches``."""
+        self._totals.prepare(*((params, batch) for batch in batches))
+        # Read the sums only after every batch is under way, so that the device never waits for us.
+        sums = [self._totals(params, batch) for batch in batches]
+        loss, correct, examples = np.sum(
+            [[float(x) for x in batch_sums] for batch_sums in sums], axis=0
+        )
+        return float(loss / examples), float(correct / examples), int(examples)
+
+    def of_answers(self, params: Params, prompts: Sequence[Decoding]) -> tuple[float, float]:
+        """Mean F1 and exact match of the answers written to ``prompts``."""
+        self._write.prepare(*((params, batch) for batch, _ in prompts))
+        written = [self._write(params, batch) for batch, _ in prompts]
+        scores = [
+            (f1(text, example.answers), exact_match(text, example.answers))
+            for tokens, (_, examples) in zip(written, prompts, strict=True)
+            # What fills a batch up comes behind its examples.
+            for text, example in zip(texts(self._tokenizer, tokens), examples, strict=False)
+        ]
+        mean_f1, mean_match = np.mean(scores, axis=0)
+        return float(mean_f1), float(mean_match)
+
+
+def evaluate(totals: CompiledTotals, params: Params, examples: Measured) -> Scores:
+    """Measure ``params``.
+
+    Cost: one forward pass a batch; and for a task that writes, one a token that it may write.
+
+    Args:
+      totals: Measures batches.
+      params: The parameters to measure.
+      examples: At least one.
+    """
+    loss, accuracy, count = totals.of(params, examples.batches)
+    scores = Scores(accuracy, loss, count)
+    if not examples.prompts:
+        return scores
+    mean_f1, mean_match = totals.of_answers(params, examples.prompts)
+    return scores._replace(f1=mean_f1, exact_match=mean_match)
+
+
+class ScoresByStep:
+    """Measures the parameters of a run's steps on the same examples, those of a step once.
+
+    Args:
+      totals: Measures batches.
+      examples: At least one.
+    """
+
+    def __init__(self, totals: CompiledTotals, examples: Measured) -> None:
+        self._totals, self._examples = totals, examples
+        self._known: dict[int, Scores] = {}
+
+    def of(self, step: int, params: Params) -> Scores:
+        """Measure ``params``, which are those after ``step``."""
+        if step not in self._known:
+            self._known[step] = evaluate(self._totals, params, self._examples)
+        return self._known[step]

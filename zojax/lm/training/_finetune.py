@@ -1,0 +1,305 @@
+"""A whole fine-tuning run, and its evaluation afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from zojax import _check
+from zojax.lm.processes import Spread
+from zojax.lm.training._best import Best, to_host
+from zojax.lm.training._checkpoints import require_orbax
+from zojax.lm.training._config import FinetuneConfig
+from zojax.lm.training._curve import require_matplotlib
+from zojax.lm.training._data import load_data
+from zojax.lm.training._evaluation import (
+    CompiledTotals,
+    Scores,
+    ScoresByStep,
+    dev_metrics,
+    evaluate,
+)
+from zojax.lm.training._identity import header_of
+from zojax.lm.training._lock import FolderLock
+from zojax.lm.training._observer import Observer
+from zojax.lm.training._optimizer import make_optimizer, resolve
+from zojax.lm.training._reader import NonFiniteLossError
+from zojax.lm.training._recovery import Recovery
+from zojax.lm.training._run_folder import (
+    BEST,
+    TUNED,
+    RunFolder,
+    load_config,
+    output_folder,
+    to_resume,
+)
+from zojax.lm.training._training import Ending, Training
+from zojax.lm.training._tuned import Tuned, load_saved, load_to_tune
+
+# Where a process that does not write finds nothing: there is never such a folder.
+_NOWHERE = Path(os.devnull, "nowhere")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to.
+
+    Attributes:
+      folder: The run's folder.
+      model_folder: The tuned model, in transformers' layout.
+      steps: Steps taken.
+      best_step: The step whose parameters did best on dev; 0 for those it began with.
+      skipped: Steps whose loss or slopes were not finite.
+      signal: The number of the signal that ended the run early; 0 if it was none.
+      zero_shot: Test scores before the first step. Like the next two, None where ``report`` left
+        them out.
+      tuned: Test scores after the last step; None for an interrupted run.
+      best: Test scores of the parameters of ``best_step``; None for an interrupted run.
+      seconds: Where the time went: ``total``, and of it ``load``, ``compile``, ``steps``.
+    """
+
+    folder: Path
+    model_folder: Path
+    steps: int
+    best_step: int
+    skipped: int
+    signal: int
+    zero_shot: Scores | None
+    tuned: Scores | None
+    best: Scores | None
+    seconds: dict[str, float]
+
+
+def finetune(
+    config: FinetuneConfig,
+    observer: Observer | None = None,
+    *,
+    report: Literal["all", "best", "last"] = "all",
+) -> Result:
+    """Fine-tune a model, measure it, and write a run folder.
+
+    The folder has ``config.json`` (all that is needed to run it again), ``metrics.jsonl``,
+    ``results.json``, ``curve.png``, the tuned model in ``model/``, and in ``best/`` the model of
+    the step that did best on dev, where that is neither the first nor the last. With
+    ``trajectory.log`` and ``checkpoints/`` a run that was stopped goes on, by
+    ``FinetuneConfig(resume=folder)``, to the bits of one that never was: see zojax.trajectory.
+
+    Args:
+      config: What to do.
+      observer: Hears how it goes.
+      report: Which parameters to measure on test: those before the first step, after the last and
+        of the best step on dev, or one of the last two alone. Many test examples take long.
+
+    Returns:
+      Test scores of the zero-shot, the tuned and the best parameters.
+
+    Raises:
+      FileExistsError: The output folder holds something that must not be replaced, or a run is
+        writing there.
+      NonFiniteLossError: Training broke down; the best parameters before that are saved.
+      OSError: A file cannot be written; the disk is full, say.
+      ValueError: A setting, a row of data or a weight is wrong, or what is to be resumed is damaged
+        or has another base model.
+    """
+    begin = time.perf_counter()
+    _check.one_of("finetune", "report", report, ("all", "best", "last"))
+    observer = observer or Observer()
+    require_matplotlib()
+    require_orbax()
+    resume = config.resume is not None
+    config = to_resume(config) if resume else _absolute(resolve(config))
+    spread = Spread.of(config.parallel)
+    reads = spread.writes or resume
+    folder = output_folder(config) if reads else _NOWHERE
+
+    observer.status(f"loading {config.model}")
+    tuned = load_to_tune(config)
+    tuned = tuned.at(spread.replicated(tuned.model.params))
+    params = tuned.model.params
+    data = load_data(config, tuned.model)
+    optimizer = make_optimizer(config, tuned.moving(params))
+    optimizer = optimizer._replace(tx=tuned.only(optimizer.tx))
+    spread.require(
+        batch_size=min(config.batch_size, len(data.train)),
+        losses=optimizer.forward_passes if optimizer.zeroth_order else 0,
+        in_jax=not optimizer.in_place and config.objective != "f1",
+    )
+    header = header_of(config, optimizer, tuned.base(params))
+    lock = FolderLock(folder) if spread.writes else contextlib.nullcontext()
+    with lock, _way_out(folder):
+        if spread.writes:
+            output_folder(config)  # another run may have been there since
+        run = RunFolder(folder, config, resume=resume, writes=spread.writes)
+        loaded = time.perf_counter()
+
+        totals = CompiledTotals(data.task, observer.status, spread)
+        observer.status(f"measuring {config.model} before the first step")
+        on_test = ScoresByStep(totals, data.test)
+        zero_shot = None
+        if report == "all":
+            zero_shot = on_test.of(0, params)
+            observer.measured("zero-shot", zero_shot)
+        training = Training(config, tuned, data, optimizer, totals, observer, spread)
+        dev = training.measure(params)
+        if not run.read_metrics():
+            run.log(step=0, **dev_metrics(dev))
+        best = Best(0, dev, to_host(tuned.moving(params)))
+        recovery = Recovery(config, tuned, optimizer, header, run, spread)
+        ending = _train(config, training, tuned, recovery, run, best, observer)
+        last = ending.last
+
+        observer.status("saving the model")
+        run.save(tuned, spread.local(last.params), TUNED)
+        best_params = tuned.whole(best.params, last.params)
+        best_is_new = best.step not in (0, last.step)
+        if best_is_new:
+            run.save(tuned, spread.local(best_params), BEST)
+        tuned_scores = best_scores = None
+        if not ending.signal:
+            observer.status("measuring the tuned model")
+            if report != "best":
+                tuned_scores = on_test.of(last.step, last.params)
+            if report != "last":
+                best_scores = on_test.of(best.step, spread.replicated(best_params))
+        result = Result(
+            folder=folder,
+            model_folder=folder / TUNED,
+            steps=last.step,
+            best_step=best.step,
+            skipped=ending.skipped,
+            signal=ending.signal,
+            zero_shot=zero_shot,
+            tuned=tuned_scores,
+            best=best_scores,
+            seconds={
+                "total": time.perf_counter() - begin,
+                "load": loaded - begin,
+                "compile": totals.seconds + training.compile_seconds,
+                "steps": last.seconds,
+            },
+        )
+        run.write_results(_as_json(result))
+    return result
+
+
+def _train(
+    config: FinetuneConfig,
+    training: Training,
+    tuned: Tuned,
+    recovery: Recovery,
+    run: RunFolder,
+    best: Best,
+    observer: Observer,
+) -> Ending:
+    """Train, and leave what there is in order, however it ends."""
+    try:
+        ending = training.run(run, recovery, best)
+        recovery.wait()
+    except NonFiniteLossError as error:
+        if best.step:
+            # The loop has taken the memory of the parameters that an adapter stands beside.
+            tuned = tuned if tuned.adapter is None else load_to_tune(config)
+            run.save(tuned, tuned.whole(best.params, tuned.model.params), BEST)
+            error.add_note(
+                f"The best parameters before it, of step {best.step}, are in {run.folder}."
+            )
+        run.write_results({"failed": str(error), "best_step": best.step})
+        _draw(config, run)
+        raise
+    finally:
+        observer.stopped()
+        recovery.close()
+    _draw(config, run)
+    return ending
+
+
+@contextlib.contextmanager
+def _way_out(folder: Path) -> Generator[None]:
+    """Say of what could not be written that the run can go on."""
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        error.add_note(
+            f"What the run had come to is in {folder}; when it can be written again, "
+            f"`zojax finetune --resume {folder}` goes on from there."
+        )
+        raise
+
+
+def _draw(config: FinetuneConfig, run: RunFolder) -> None:
+    title = f"{config.optimizer} on {config.model}"
+    run.draw_curve(title, config.objective)
+
+
+def evaluate_run(folder: str | Path, observer: Observer | None = None) -> dict[str, Scores]:
+    """Measure a run's saved models on its test examples again.
+
+    Args:
+      folder: A run's folder.
+      observer: Hears how it goes.
+
+    Returns:
+      Test scores of ``"tuned"``, and of ``"best"`` where the run has saved it apart.
+    """
+    observer = observer or Observer()
+    folder = Path(folder)
+    config = load_config(folder)
+    parts = {"tuned": folder / TUNED, "best": folder / BEST}
+    saved = {name: part for name, part in parts.items() if part.is_dir()}
+    if not saved:
+        raise FileNotFoundError(
+            f"evaluate_run: there is no saved model in {folder}. The run broke down early."
+        )
+    models = {name: load_saved(config, part) for name, part in saved.items()}
+    data = load_data(config, next(iter(models.values())))
+    totals = CompiledTotals(data.task, observer.status)
+    scores: dict[str, Scores] = {}
+    for name, model in models.items():
+        observer.status(f"measuring {saved[name]}")
+        scores[name] = evaluate(totals, model.params, data.test)
+        observer.measured(name, scores[name])
+    return scores
+
+
+def _absolute(config: FinetuneConfig) -> FinetuneConfig:
+    """Make paths absolute, so that the run's configuration holds from any folder."""
+    data = config.data
+    paths = {
+        name: path and path.expanduser().absolute()
+        for name, path in (("train", data.train), ("dev", data.dev), ("test", data.test))
+    }
+    is_folder = Path(config.model).is_dir()
+    is_file = data.task is not None and data.task.endswith(".toml")
+    return dataclasses.replace(
+        config,
+        model=str(Path(config.model).absolute()) if is_folder else config.model,
+        data=dataclasses.replace(
+            data, task=str(Path(data.task or "").absolute()) if is_file else data.task, **paths
+        ),
+    )
+
+
+def _as_json(result: Result) -> dict[str, Any]:
+    def scores(value: Scores | None) -> dict[str, float] | None:
+        return value and value.as_dict()
+
+    return {
+        "steps": result.steps,
+        "best_step": result.best_step,
+        "complete": not result.signal,
+        "skipped": result.skipped,
+        "test": {
+            "zero_shot": scores(result.zero_shot),
+            "tuned": scores(result.tuned),
+            "best": scores(result.best),
+        },
+        "seconds": {name: round(value, 2) for name, value in result.seconds.items()},
+    }

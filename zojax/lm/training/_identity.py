@@ -1,0 +1,65 @@
+"""What makes two runs one and the same: the header of a run's log."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+import jax
+
+from zojax.lm.models._language_model import Params
+from zojax.lm.training._config import FinetuneConfig
+from zojax.lm.training._optimizer import Optimizer
+from zojax.lm.training._run_folder import as_json, versions
+from zojax.trajectory import Header, fingerprint, key_parts
+
+# These decide where things are written and how often, but no parameter.
+_FREE = ("output", "overwrite", "resume", "log_every", "keep")
+
+
+def header_of(config: FinetuneConfig, optimizer: Optimizer, base: Params) -> Header:
+    """The header of the log of a run of ``config``, resolved, from the ``base`` model's parameters.
+
+    Cost: reads every base parameter once, for its hash.
+    """
+    settings = {name: value for name, value in as_json(config).items() if name not in _FREE}
+    key, key_impl = key_parts(jax.random.key(config.seed))
+    return Header(
+        optimizer=config.optimizer,
+        settings=settings,
+        key=key,
+        key_impl=key_impl,
+        base=fingerprint(base),
+        data_seed=config.seed,
+        fields=optimizer.fields,
+        dtype=config.slopes,
+        versions={**versions(), "backend": jax.default_backend()},
+    )
+
+
+def same_run(found: Header, expected: Header, where: str) -> None:
+    """Refuse the log of another run, or of another base model.
+
+    Raises:
+      ValueError: They differ in more than the versions of packages.
+    """
+    if found.base != expected.base:
+        raise ValueError(
+            f"{where}: the base model must be the one that the run began with, with parameters of "
+            f"SHA-256 {found.base[:12]}..., got {expected.base[:12]}.... Load that model, in that "
+            "dtype."
+        )
+    if identity(found) != identity(expected):
+        raise ValueError(
+            f"{where}: the log must be that of the settings in config.json, got that of other ones."
+            f" Its own are {dict(found.settings)}."
+        )
+
+
+def identity(header: Header) -> str:
+    """SHA-256 of all that must be the same when a run goes on."""
+    content: dict[str, Any] = dataclasses.asdict(header)
+    del content["versions"]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

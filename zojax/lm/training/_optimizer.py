@@ -1,0 +1,217 @@
+"""From a name and settings to an optimizer: the table of defaults, and what each step costs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+import zojax
+from zojax.lm.training._config import (
+    AdapterName,
+    FinetuneConfig,
+    HyperParameters,
+    OptimizerName,
+)
+from zojax.selection import find_blocks
+from zojax.trajectory import Field
+
+_DIRECTIONS = {
+    "gaussian": zojax.Gaussian,
+    "rademacher": zojax.Rademacher,
+    "sphere": zojax.Sphere,
+    "low_rank": zojax.LowRank,
+}
+
+_FIRST_ORDER = {"schedule": "constant", "weight_decay": 0.0}
+_ONE_DIRECTION = {
+    "eps": 1e-3,
+    # Random signs are drawn several times faster than normal numbers, which shows on a CPU.
+    "direction": "rademacher",
+    "evaluation": "streamed",
+    "schedule": "constant",
+}
+_SPSA = {**_ONE_DIRECTION, "num_queries": 1, "difference": "central", "weight_decay": 0.0}
+
+# The settings that each optimizer takes, with their defaults; the learning rates are what
+# benchmarks/nine_optimizers.py found best for opt-mini.
+DEFAULTS: Mapping[OptimizerName, Mapping[str, Any]] = {
+    "zo_adamu": {
+        "learning_rate": 3e-5,
+        "anneal": "figure",
+        "phases": (0.05, 0.8),
+        "signed_momentum": True,
+        "store_nu": False,
+        "weight_decay": 0.0,
+        **_ONE_DIRECTION,
+    },
+    "mezo": {"learning_rate": 3e-5, **_SPSA},
+    "zo_sgd_sign": {"learning_rate": 1e-3, "sign_of": "gradient", **_SPSA},
+    "zo_sgd_momentum": {"learning_rate": 3e-6, "momentum": 0.9, **_SPSA},
+    "zo_sgd_conservative": {"learning_rate": 1e-4, **_SPSA},
+    "zo_sgd_blockwise": {"learning_rate": 1e-4, "in_turn": True, **_ONE_DIRECTION},
+    "zo_adam": {"learning_rate": 1e-4, "b1": 0.9, "b2": 0.999, **_SPSA},
+    "zo_adamm": {"learning_rate": 1e-4, "b1": 0.9, "b2": 0.999, **_SPSA},
+    "forward_gradient_sgd": {
+        "learning_rate": 3e-5,
+        **{k: v for k, v in _SPSA.items() if k not in ("eps", "difference")},
+    },
+    "adam": {"learning_rate": 3e-4, "b1": 0.9, "b2": 0.999, **_FIRST_ORDER},
+    "sgd": {"learning_rate": 1e-2, "momentum": 0.0, **_FIRST_ORDER},
+}
+
+# With an adapter, these take other values: it has fewer parameters than the model, of other sizes.
+# They are what benchmarks/adapter_defaults.py found best for opt-mini; but a third of it for the
+# prefix, whose best is the largest tried, and no better than that third by more than chance.
+WITH_ADAPTER: Mapping[AdapterName, Mapping[str, float]] = {
+    "lora": {"learning_rate": 1e-2, "eps": 1e-2},
+    "prefix": {"learning_rate": 0.3, "eps": 1e-1},
+    "virtual_tokens": {"learning_rate": 1e-2, "eps": 1e-3},
+    "head": {"learning_rate": 3e-4, "eps": 1e-3},
+}
+WITH_ADAPTER_OPTIMIZERS: tuple[OptimizerName, ...] = ("zo_adamu", "mezo")
+_WITHOUT_LAYERS: tuple[AdapterName, ...] = ("virtual_tokens", "head")
+
+
+class Optimizer(NamedTuple):
+    """A gradient transformation, and how the loop has to call it."""
+
+    tx: optax.GradientTransformationExtraArgs
+    zeroth_order: bool  # takes value_fn instead of gradients
+    forward_passes: int  # of a step; a first-order step has a backward pass besides
+    in_place: bool  # the update is called outside jit
+    fields: tuple[Field, ...]  # what a step's record has; none for a first-order step
+
+
+def defaults_of(optimizer: OptimizerName, adapter: AdapterName) -> Mapping[str, Any]:
+    """The settings that an optimizer takes, with their defaults."""
+    own = WITH_ADAPTER.get(adapter, {}) if optimizer in WITH_ADAPTER_OPTIMIZERS else {}
+    return {**DEFAULTS[optimizer], **own}
+
+
+def resolve(config: FinetuneConfig) -> FinetuneConfig:
+    """Fill the optimizer's defaults in, those for the adapter where there is one.
+
+    Raises:
+      ValueError: A setting is given that the optimizer does not take, or an adapter that it cannot
+        tune.
+    """
+    adapter = config.tuned.adapter
+    if config.optimizer == "zo_sgd_blockwise" and adapter in _WITHOUT_LAYERS:
+        raise ValueError(
+            f"finetune: zo_sgd_blockwise tunes layer by layer, and adapter {adapter} has none. "
+            "Take lora, prefix or no adapter, or another optimizer."
+        )
+    defaults = defaults_of(config.optimizer, adapter)
+    given = {k: v for k, v in dataclasses.asdict(config.hyper).items() if v is not None}
+    foreign = sorted(given.keys() - defaults.keys())
+    if foreign:
+        raise ValueError(
+            f"finetune: {config.optimizer} must not be given {', '.join(foreign)}. It takes "
+            f"{', '.join(defaults)}."
+        )
+    if config.slopes != "float32" and config.optimizer in ("adam", "sgd"):
+        raise ValueError(
+            f"finetune: slopes must be float32 for {config.optimizer}, which has none, got "
+            f"{config.slopes}."
+        )
+    return dataclasses.replace(config, hyper=HyperParameters(**{**defaults, **given}))
+
+
+def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = None) -> Optimizer:
+    """Build the optimizer of a resolved ``config`` for ``params``, of which only paths are read.
+
+    Its noise follows from ``key``, that of the seed where None.
+    """
+    settings = {k: v for k, v in dataclasses.asdict(config.hyper).items() if v is not None}
+    forward_passes = _forward_passes(config.optimizer, settings, params)
+    rate = _schedule(settings.pop("schedule"), settings.pop("learning_rate"), config.steps)
+    if "weight_decay" in settings:
+        settings["mask"] = _matrices
+    if config.optimizer in ("adam", "sgd"):
+        build = optax.adamw if config.optimizer == "adam" else _sgd
+        tx = _with_rate_in_state(partial(build, **settings), rate)
+        return Optimizer(tx, False, forward_passes, False, ())
+    fields = _fields(config.optimizer, settings, params)
+    settings["key"] = jax.random.key(config.seed) if key is None else key
+    settings["direction"] = _DIRECTIONS[settings["direction"]]()
+    if "phases" in settings:
+        settings["phases"] = _phases(settings["phases"], config.steps)
+    in_place = settings["evaluation"] == "in_place"
+    build = partial(getattr(zojax, config.optimizer), **settings)
+    # An update outside jit keeps what it has compiled in the transformation itself.
+    tx = build(rate) if in_place else _with_rate_in_state(build, rate)
+    return Optimizer(tx, True, forward_passes, in_place, fields)
+
+
+def _with_rate_in_state(
+    build: Callable[[Any], optax.GradientTransformationExtraArgs], rate: optax.ScalarOrSchedule
+) -> optax.GradientTransformationExtraArgs:
+    """Keep a constant learning rate in the state: runs that differ in it share their programs."""
+    tx = build(rate)  # checks the rate, which nothing does once it is traced
+    if callable(rate):
+        return tx
+
+    def with_rate(learning_rate: Any) -> optax.GradientTransformationExtraArgs:
+        return build(learning_rate)
+
+    return optax.inject_hyperparams(with_rate, hyperparam_dtype=jnp.float32)(rate)  # pyright: ignore[reportReturnType]
+
+
+def _forward_passes(optimizer: OptimizerName, settings: Mapping[str, Any], params: Any) -> int:
+    """What a step costs; a first-order step has a backward pass besides."""
+    queries = settings.get("num_queries", 1)
+    if optimizer in ("adam", "sgd"):
+        return 1
+    if optimizer == "zo_sgd_blockwise":
+        return 2 * len(find_blocks("finetune", params, "layers"))
+    # A directional derivative carries its tangents through the pass: as much work as two.
+    two_sided = optimizer == "forward_gradient_sgd" or settings.get("difference") != "forward"
+    tried = 3 if optimizer == "zo_sgd_conservative" else 0
+    return (2 * queries if two_sided else queries + 1) + tried
+
+
+def _fields(
+    optimizer: OptimizerName, settings: Mapping[str, Any], params: Any
+) -> tuple[Field, ...]:
+    """What the update of a zeroth-order step needs besides keys."""
+    if optimizer == "zo_sgd_blockwise":
+        return (Field("slopes", len(find_blocks("finetune", params, "layers"))),)
+    chosen = (Field("sign", 1),) if optimizer == "zo_sgd_conservative" else ()
+    return (Field("slopes", settings.get("num_queries", 1)), *chosen)
+
+
+def _sgd(
+    learning_rate: optax.ScalarOrSchedule, weight_decay: float, mask: Any, momentum: float
+) -> optax.GradientTransformationExtraArgs:
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay, mask), optax.sgd(learning_rate, momentum)
+    )
+
+
+def _phases(fractions: tuple[float, float], steps: int) -> tuple[int, int, int]:
+    start, end = fractions
+    if not 0 <= start < end <= 1:
+        raise ValueError(
+            f"finetune: phases must be fractions 0 <= start < end <= 1 of the steps, got "
+            f"{fractions}."
+        )
+    return round(start * steps), round(end * steps), steps
+
+
+def _schedule(name: str, learning_rate: float, steps: int) -> optax.ScalarOrSchedule:
+    if name == "linear":
+        return optax.linear_schedule(learning_rate, 0.0, steps)
+    if name == "cosine":
+        return optax.cosine_decay_schedule(learning_rate, steps)
+    return learning_rate
+
+
+def _matrices(params: Any) -> Any:
+    """Mark what weight decay touches: neither biases nor normalisation scales."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

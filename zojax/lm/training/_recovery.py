@@ -1,0 +1,222 @@
+"""Where a run is, on the disk: written while it trains, found again when it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from zojax.lm.models._language_model import Params
+from zojax.lm.processes import Spread
+from zojax.lm.training._best import Best
+from zojax.lm.training._checkpoints import Checkpoints
+from zojax.lm.training._config import FinetuneConfig
+from zojax.lm.training._evaluation import Scores, dev_metrics
+from zojax.lm.training._identity import identity, same_run
+from zojax.lm.training._optimizer import Optimizer
+from zojax.lm.training._run_folder import CHECKPOINTS, LOG, LOSSES, RunFolder
+from zojax.lm.training._tuned import Tuned
+from zojax.lm.training._window import Losses, is_due, loss_metrics, mean_loss, window
+from zojax.trajectory import Header, Log, LogWriter, Replayer, read_log
+
+
+@dataclass
+class State:
+    """Where a run is.
+
+    Attributes:
+      step: Steps taken.
+      params: The model's, whole.
+      optimizer: The optimizer's state.
+      best: The best parameters so far.
+      skipped: Steps whose outcome was not finite.
+      seconds: Spent in steps.
+      losses: Of the steps since the last line of metrics.jsonl, NaN for one that is lost.
+    """
+
+    step: int
+    params: Params
+    optimizer: Any
+    best: Best
+    skipped: int = 0
+    seconds: float = 0.0
+    losses: Sequence[float] = ()
+
+
+class Recovery:
+    """Saves where a run is, and finds it again: checkpoints, and the log of the steps after them.
+
+    Args:
+      config: The run's, resolved.
+      tuned: The base model, with a fresh adapter if there is one.
+      optimizer: Makes the steps.
+      header: Of the run's log.
+      run: The run's files.
+      spread: The devices.
+
+    Attributes:
+      log: Takes the records of the steps; None for first-order optimizers, and in processes that do
+        not write.
+      losses: Takes the losses of the steps.
+    """
+
+    log: LogWriter | None = None
+
+    def __init__(
+        self,
+        config: FinetuneConfig,
+        tuned: Tuned,
+        optimizer: Optimizer,
+        header: Header,
+        run: RunFolder,
+        spread: Spread,
+    ) -> None:
+        self._config, self._tuned, self._optimizer = config, tuned, optimizer
+        self._header, self._run, self._spread = header, run, spread
+        self._checkpoints = Checkpoints(run.folder / CHECKPOINTS, writes=run.writes)
+        self.losses = Losses(run.folder / LOSSES, writes=run.writes)
+
+    def save(self, state: State) -> None:
+        """Begin to write a checkpoint, if the run has any; the log is on the disk before it.
+
+        Raises:
+          OSError: The one before could not be written.
+        """
+        if self.log is not None:
+            self.log.sync()
+        if self._config.keep == 0 or not self._run.writes:
+            return
+        self.wait()  # so that the one before counts
+        best = state.best
+        newest = self._checkpoints.steps()[::-1]
+        self._checkpoints.save(
+            state.step,
+            (self._tuned.moving(state.params), state.optimizer),
+            {
+                "run": identity(self._header),
+                "best_step": best.step,
+                "best_dev": list(best.dev),
+                "skipped": state.skipped,
+            },
+            keep=[*newest[: self._config.keep - 1], best.step],
+        )
+
+    def wait(self) -> None:
+        """Wait until the last checkpoint is whole."""
+        self._checkpoints.wait()
+
+    def close(self) -> None:
+        """Finish what is being written, and write no more."""
+        self._checkpoints.close()
+        if self.log is not None:
+            self.log.close()
+
+    def begin(self, best: Best, measure_dev: Callable[[Params], Scores]) -> State:
+        """Find where to begin, at the base model if the folder has nothing else; open the log.
+
+        The last step of a run is always left to be taken again.
+
+        Args:
+          best: The base model, and its scores; becomes the best parameters so far.
+          measure_dev: Measures parameters, where a checkpoint does not say what they came to.
+
+        Returns:
+          Where to begin.
+
+        Raises:
+          ValueError: The log or a checkpoint is damaged, of another run or another base model.
+        """
+        params = self._tuned.model.params
+        init = jax.jit(self._optimizer.tx.init, out_shardings=self._spread.everywhere)
+        state = State(0, params, init(params), best)
+        path = self._run.folder / LOG
+        saved = self._checkpoints.steps()
+        logged = bool(self._optimizer.fields)
+        log = self._read_log() if logged and (saved or path.exists()) else None
+        if saved:
+            self._from_checkpoint(state, saved[-1], log)
+        if log is not None:
+            self._from_log(state, log, measure_dev)
+        # A line of what a signal has ended too early is none of a run that goes on.
+        self._run.keep_metrics(lambda step: step <= state.step and is_due(self._config, step))
+        seconds = [line["seconds"] for line in self._run.read_metrics() if "seconds" in line]
+        state.seconds = max(seconds, default=0.0)
+        since = window(self._config, state.step + 1)[:-1]
+        state.losses = self.losses.read(since)
+        self.losses.keep(since)
+        if log is not None and self._run.writes:
+            self.log = LogWriter.reopen(path, log)
+        elif logged and self._run.writes:
+            self.log = LogWriter(path, self._header)
+        return state
+
+    def _read_log(self) -> Log:
+        path = self._run.folder / LOG
+        log = read_log(path, cut=True)
+        same_run(log.header, self._header, "finetune: resume")
+        most = self._config.steps - 1
+        return log if len(log.scalars) <= most else read_log(path, until=most)
+
+    def _from_checkpoint(self, state: State, step: int, log: Log | None) -> None:
+        if log is not None and step > len(log.scalars):
+            raise ValueError(
+                f"finetune: resume: {self._run.folder / LOG} is cut off: it must reach the last "
+                f"checkpoint, that of step {step}, and its last good step is {len(log.scalars)}. "
+                "Copy the log again, or remove the checkpoints after that step."
+            )
+        like = (self._tuned.moving(state.params), state.optimizer)
+        (moving, state.optimizer), note = self._checkpoints.restore(step, like)
+        if note["run"] != identity(self._header):
+            raise ValueError(
+                f"finetune: resume: the checkpoint of step {step} must be of the run in "
+                "config.json, from the same base model, got that of another."
+            )
+        state.step, state.skipped = step, note["skipped"]
+        best, dev = note["best_step"], Scores(*note["best_dev"])
+        if best == step:
+            state.best.become(best, dev, moving)
+        elif best:
+            state.best.become(best, dev, self._checkpoints.restore(best, like)[0][0])
+        moving, state.optimizer = self._spread.replicated((moving, state.optimizer))
+        state.params = self._tuned.whole(moving, state.params)
+
+    def _from_log(self, state: State, log: Log, measure_dev: Callable[[Params], Scores]) -> None:
+        """Take the steps after ``state`` again, and measure where the run had to."""
+        replayer = Replayer(self._optimizer.tx, compiled=not self._optimizer.in_place)
+        known = {line["step"]: line for line in self._run.read_metrics()}
+        every, last = self._config.eval_every, len(log.scalars)
+        due = range((state.step // every + 1) * every, last + 1, every)
+        for step in sorted({*due, last}):
+            rows = log.scalars[state.step : step]
+            state.params, state.optimizer = replayer.take(state.params, state.optimizer, rows)
+            state.step = step
+            state.skipped = _skipped(log, step)
+            if step not in due:
+                continue
+            dev = measure_dev(state.params)
+            if "dev_loss" not in known.get(step, {}):
+                self._run.log(**self._line(step, state.skipped), **dev_metrics(dev))
+            state.best.offer(step, dev, self._tuned.moving(state.params))
+            self.save(state)
+        # The last line that is due is missing where the run died before it was written.
+        lost = range(max(known, default=0) + 1, last + 1)
+        for step in [step for step in lost if is_due(self._config, step) and step not in due]:
+            self._run.log(**self._line(step, _skipped(log, step)))
+
+    def _line(self, step: int, skipped: int) -> dict[str, float]:
+        """The line of a step that was taken before, without the time that it took."""
+        losses = self.losses.read(window(self._config, step))
+        return {
+            "step": step,
+            **loss_metrics(*mean_loss(losses)),
+            "forward_passes": step * self._optimizer.forward_passes,
+            **({"skipped": skipped} if skipped else {}),
+        }
+
+
+def _skipped(log: Log, steps: int) -> int:
+    """How many of the first steps had a scalar that was not usable."""
+    return int(np.isnan(log.scalars[:steps]).any(axis=1).sum())

@@ -1,0 +1,91 @@
+"""A tuned model again, from its base model and the log of its run."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+
+from zojax.lm.training._observer import Observer
+from zojax.lm.training._optimizer import DEFAULTS, make_optimizer
+from zojax.lm.training._options import from_json
+from zojax.lm.training._run_folder import CONFIG, LOG, load_config
+from zojax.lm.training._tuned import load_to_tune
+from zojax.trajectory import read_log, replay
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a replay came to.
+
+    Attributes:
+      folder: The tuned model in transformers' layout, or the adapter.
+      steps: Steps taken again.
+      seconds: That they took, with one compilation.
+    """
+
+    folder: Path
+    steps: int
+    seconds: float
+
+
+def replay_run(
+    base: str,
+    log: str | Path,
+    output: str | Path,
+    *,
+    until: int | None = None,
+    observer: Observer | None = None,
+) -> Replayed:
+    """Rebuild the model that a run had after a step: no data, no forward pass.
+
+    Args:
+      base: What the run tuned: opt-mini, a folder or a hub name.
+      log: The run's ``trajectory.log``, or the run's folder.
+      output: Gets the model, or the adapter; a new or empty folder.
+      until: The step; the last one of the log where None.
+      observer: Hears how it goes.
+
+    Raises:
+      FileExistsError: ``output`` holds something.
+      FileNotFoundError: There is no log; first-order optimizers write none.
+      ValueError: The log is damaged or ends before ``until``, or ``base`` is another model than
+        the run's.
+    """
+    observer = observer or Observer()
+    log, output = Path(log), Path(output).absolute()
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise FileExistsError(f"replay: output must be a new or empty folder, got {output}.")
+    if (log / CONFIG).is_file():
+        _refuse_first_order(load_config(log).optimizer)
+        log = log / LOG
+    found = read_log(log, until=until)
+    config = from_json(dict(found.header.settings), str(log))
+    _refuse_first_order(config.optimizer)
+    config = dataclasses.replace(config, model=base)
+    observer.status(f"loading {base}")
+    tuned = load_to_tune(config)
+    params = tuned.model.params
+    key = found.header.prng_key()
+    tx = tuned.only(make_optimizer(config, tuned.moving(params), key).tx)
+    steps = len(found.scalars)
+    observer.status(f"replaying {steps} steps of {config.optimizer}")
+    begin = time.perf_counter()
+    compiled = config.hyper.evaluation != "in_place"
+    params = replay(tx, params, found, base=tuned.base(params), compiled=compiled)
+    jax.block_until_ready(params)
+    seconds = time.perf_counter() - begin
+    tuned.save(params, output)  # pyright: ignore[reportArgumentType] - a tree of dicts
+    return Replayed(output, steps, seconds)
+
+
+def _refuse_first_order(optimizer: str) -> None:
+    able = [name for name in DEFAULTS if name not in ("adam", "sgd")]
+    if optimizer not in able:
+        raise ValueError(
+            f"replay: the log must be of {', '.join(able)}, got {optimizer}, whose updates are made"
+            " of gradients; no log holds these. Its runs go on from checkpoints."
+        )

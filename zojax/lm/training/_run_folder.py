@@ -1,0 +1,237 @@
+"""The folder of a run: configuration, metrics, models, curve, results."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shutil
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from zojax.lm.models._language_model import Params
+from zojax.lm.training._config import FinetuneConfig, ObjectiveName
+from zojax.lm.training._curve import draw_curve
+from zojax.lm.training._lock import LOCK
+from zojax.lm.training._options import from_json
+from zojax.lm.training._tuned import Tuned
+
+CONFIG, _METRICS, _RESULTS = "config.json", "metrics.jsonl", "results.json"
+TUNED, BEST, CURVE = "model", "best", "curve.png"
+LOG, LOSSES, CHECKPOINTS = "trajectory.log", "losses.bin", "checkpoints"
+# Of the folder. 1, which had no number: the optimizer's state did not count what was skipped, and
+# the losses since the last line were not kept.
+FORMAT = 2
+_PACKAGES = ("zojax", "jax", "jaxlib", "optax", "flax", "transformers", "numpy")
+
+
+def output_folder(config: FinetuneConfig) -> Path:
+    """Return where the run goes, absolute.
+
+    Raises:
+      FileExistsError: The folder is not empty, and it is not a run that may be overwritten.
+    """
+    name = f"{time.strftime('%Y-%m-%d-%H%M%S')}-{config.optimizer}"
+    folder = (config.output or Path("runs") / name).expanduser().absolute()
+    if folder.is_file():
+        raise FileExistsError(f"finetune: output must be a folder, got the file {folder}.")
+    if folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
+        if not (folder / CONFIG).is_file():
+            raise FileExistsError(
+                f"finetune: output must be a new or empty folder, or a run, got {folder}. "
+                "Choose another folder."
+            )
+        if not config.overwrite and config.resume is None:
+            raise FileExistsError(
+                f"finetune: there is a run in {folder}. Choose another folder, or overwrite it."
+            )
+    return folder
+
+
+class RunFolder:
+    """Writes a run's files.
+
+    Args:
+      folder: Made where it is missing; an older run's files in it are removed, no others.
+      config: Written at once.
+      resume: Keep what the run needs to go on.
+      writes: Whether this process is the one that writes; otherwise the folder is only read.
+    """
+
+    def __init__(
+        self, folder: Path, config: FinetuneConfig, *, resume: bool = False, writes: bool = True
+    ) -> None:
+        self.folder, self.writes = folder, writes
+        if not writes:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        files, folders = (_RESULTS, CURVE), (TUNED, BEST)
+        if not resume:
+            # The configuration first: without it, what is left is no run.
+            files, folders = (CONFIG, _METRICS, LOG, LOSSES, *files), (CHECKPOINTS, *folders)
+        for name in files:
+            (folder / name).unlink(missing_ok=True)
+        for name in folders:
+            shutil.rmtree(folder / name, ignore_errors=True)
+        if not resume:
+            _write_json(
+                folder / CONFIG, {"format": FORMAT, **as_json(config), "versions": versions()}
+            )
+
+    def log(self, **metrics: Any) -> None:
+        """Add a line to metrics.jsonl."""
+        if not self.writes:
+            return
+        with (self.folder / _METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(metrics) + "\n")
+
+    def write_results(self, results: dict[str, Any]) -> None:
+        """Write results.json."""
+        if self.writes:
+            _write_json(self.folder / _RESULTS, results)
+
+    def save(self, tuned: Tuned, params: Params, part: str) -> None:
+        """Write a model into a folder of its own."""
+        if self.writes:
+            tuned.save(params, self.folder / part)
+
+    def draw_curve(self, title: str, objective: ObjectiveName) -> None:
+        """Draw what :meth:`log` wrote."""
+        if self.writes:
+            draw_curve(self.folder / CURVE, title, self.read_metrics(), objective)
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Read what :meth:`log` wrote."""
+        path = self.folder / _METRICS
+        if not path.is_file():
+            return []
+        lines: list[dict[str, Any]] = []
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            # A crash may have torn the last one; another that is no record says nothing either.
+            with contextlib.suppress(ValueError, RecursionError):
+                metrics = json.loads(line)
+                if isinstance(metrics, dict) and _are_metrics(metrics):
+                    lines.append(metrics)
+        return lines
+
+    def keep_metrics(self, of: Callable[[int], bool]) -> None:
+        """Put the lines in the order of their steps; forget one that a crash has torn, and others.
+
+        Args:
+          of: Whether the line of a step is kept.
+        """
+        lines = [line for line in self.read_metrics() if of(line["step"])]
+        lines.sort(key=lambda line: line["step"])
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        if self.writes:
+            _replace(self.folder / _METRICS, text)
+
+
+def load_config(folder: str | Path) -> FinetuneConfig:
+    """Read the configuration of a run, to run it again.
+
+    Args:
+      folder: A run's folder.
+
+    Raises:
+      FileNotFoundError: There is no config.json.
+      ValueError: It is no JSON, or of another format than this version's, or has settings that this
+        version does not know, or of the wrong kind.
+    """
+    path = Path(folder) / CONFIG
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"load_config: there is no {path}. Give the folder of a run, as finetune printed it."
+        )
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        writer = settings.pop("versions")["zojax"]
+        found = settings.pop("format", 1)
+    except (ValueError, RecursionError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"load_config: {path} must be a run's settings, as finetune writes them, got something "
+            f"else ({error!r})."
+        ) from error
+    if found != FORMAT:
+        raise ValueError(
+            f"load_config: the format of {path} must be {FORMAT}, got {found}, that of zojax "
+            f"{writer}, and this is zojax {metadata.version('zojax')}. Go on with the version that "
+            "wrote the run, or begin another one."
+        )
+    return from_json(settings, str(path))
+
+
+def to_resume(config: FinetuneConfig) -> FinetuneConfig:
+    """The configuration of the run that ``config`` asks to resume.
+
+    Raises:
+      FileNotFoundError: There is no run.
+      ValueError: There is nothing left to do, or ``config`` has settings of its own.
+    """
+    folder = Path(config.resume or "").expanduser().absolute()
+    if dataclasses.replace(config, resume=None) != FinetuneConfig():
+        raise ValueError(
+            "finetune: resume must be given alone, for the run has its own settings, got others "
+            "besides. Leave them out, or begin another run."
+        )
+    saved = load_config(folder)
+    if _is_complete(folder / _RESULTS):
+        raise ValueError(
+            f"finetune: resume must be a run that is not at its end, got {folder}, which has taken "
+            f"all of its {saved.steps} steps."
+        )
+    return dataclasses.replace(saved, output=folder, resume=folder, overwrite=False)
+
+
+def _is_complete(results: Path) -> bool:
+    """Whether a run's results say that it has taken all of its steps."""
+    if not results.is_file():
+        return False
+    try:
+        return bool(json.loads(results.read_text(encoding="utf-8")).get("complete"))
+    except (ValueError, RecursionError, AttributeError) as error:
+        raise ValueError(
+            f"finetune: resume: {results} must be a run's results, got something else ({error!r}). "
+            "Remove it: the run writes it again."
+        ) from error
+
+
+def _are_metrics(line: dict[str, Any]) -> bool:
+    numbers = [value for value in line.values() if value is not None]
+    sound = all(type(value) is float or _is_count(value) for value in numbers)
+    return sound and _is_count(line.get("step"))
+
+
+def _is_count(value: Any) -> bool:
+    """Whether it is an int that a picture can hold."""
+    return type(value) is int and abs(value) < 1 << 62
+
+
+def as_json(config: FinetuneConfig) -> dict[str, Any]:
+    """The settings as JSON has them."""
+    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that decide a run's bits."""
+    found: dict[str, str] = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _write_json(path: Path, content: Any) -> None:
+    _replace(path, json.dumps(content, indent=2, default=str) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,131 @@
+"""One training step, zeroth-order or first-order, compiled once for each shape of batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+import zojax
+from zojax.lm.models._language_model import Params
+from zojax.lm.tasks import Batch
+from zojax.lm.training._optimizer import Optimizer
+from zojax.trajectory import LogDtype, Recorder
+
+Loss: TypeAlias = Callable[[Params, Batch], Array]
+Shapes: TypeAlias = tuple[tuple[int, ...], ...]  # of a batch's arrays, input_ids first
+
+
+class Outcome(NamedTuple):
+    """What a step has measured."""
+
+    loss: Array  # float32 []: nats
+    scalars: Array  # float32 [k]: all that the update needed besides keys; NaN if it was not usable
+
+
+Step: TypeAlias = Callable[[Params, Any, Batch], tuple[Params, Any, Outcome]]
+
+
+class CompiledByShape:
+    """A function of a batch, compiled ahead for every shape that it meets.
+
+    Compiling takes seconds: kept apart, it spoils no rate, and the user hears of it.
+
+    Args:
+      function: Takes a batch as its last argument.
+      name: What is compiled, for ``announce``.
+      announce: Takes a line that says what is being compiled.
+      donate_argnums: Arguments whose memory the results may take.
+      place: Puts a batch where the program wants it, or only its shapes and dtypes.
+      out_shardings: Where the results are to be; None leaves that to JAX.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        announce: Callable[[str], None],
+        donate_argnums: tuple[int, ...] = (),
+        place: Callable[[Any], Any] | None = None,
+        out_shardings: Any = None,
+    ) -> None:
+        self._jit = jax.jit(
+            function,
+            donate_argnums=donate_argnums,
+            out_shardings=out_shardings,
+            compiler_options=zojax.compiler_options(),
+        )
+        self._place = place or (lambda batch: batch)
+        self._name = name
+        self._announce = announce
+        self._programs: dict[Shapes, Callable[..., Any]] = {}
+        self.seconds = 0.0  # spent compiling
+
+    def prepare(self, *calls: tuple[Any, ...]) -> None:
+        """Compile for the batches of these calls, abstract or not, all at once."""
+        new = {_shapes(call[-1]): call for call in calls}
+        shapes = [shape for shape in new if shape not in self._programs]
+        if not shapes:
+            return
+        sizes = " and ".join(f"{rows} x {length}" for (rows, length), *_ in shapes)
+        self._announce(f"compiling {self._name} for {sizes} tokens")
+        start = time.perf_counter()
+        lowered = [self._jit.lower(*self._placed(new[shape])) for shape in shapes]
+        # Much of a compilation is serial: several at once keep several cores busy.
+        with ThreadPoolExecutor(len(lowered)) as pool:
+            programs = pool.map(lambda program: program.compile(), lowered)
+            self._programs.update(zip(shapes, programs, strict=True))
+        self.seconds += time.perf_counter() - start
+
+    def __call__(self, *args: Any) -> Any:
+        """Call the program for this shape of batch."""
+        self.prepare(args)
+        return self._programs[_shapes(args[-1])](*self._placed(args))
+
+    def _placed(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (*args[:-1], self._place(args[-1]))
+
+
+def _shapes(batch: Batch) -> Shapes:
+    return tuple(leaf.shape for leaf in batch)
+
+
+def make_step(optimizer: Optimizer, loss: Loss, slopes: LogDtype = "float32") -> Step:
+    """Return ``(params, state, batch) -> (params, state, outcome)``, not yet compiled.
+
+    A step whose loss, slopes or gradient are not finite is one of slope or gradient 0.
+
+    Args:
+      optimizer: Decides between ``value_fn`` and gradients.
+      loss: Mean loss over a batch.
+      slopes: What slopes are rounded to.
+    """
+
+    def zeroth_order(params: Params, state: Any, batch: Batch) -> tuple[Params, Any, Outcome]:
+        recorder = Recorder(slopes)
+        updates, state = optimizer.tx.update(
+            None,  # pyright: ignore[reportArgumentType] - an estimator needs no gradient
+            state,
+            params,
+            value_fn=lambda p: loss(p, batch),
+            meter=recorder,
+        )
+        params = optax.apply_updates(params, updates)  # pyright: ignore[reportAssignmentType]
+        return params, state, Outcome(zojax.last_loss(state), recorder.scalars)
+
+    def first_order(params: Params, state: Any, batch: Batch) -> tuple[Params, Any, Outcome]:
+        value, gradients = jax.value_and_grad(loss)(params, batch)
+        finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves((value, gradients))]
+        usable = jnp.all(jnp.stack(finite))
+        gradients = jax.tree.map(lambda x: jnp.where(usable, x, jnp.zeros_like(x)), gradients)
+        updates, state = optimizer.tx.update(gradients, state, params)
+        params = optax.apply_updates(params, updates)  # pyright: ignore[reportAssignmentType]
+        return params, state, Outcome(value, jnp.where(usable, 0.0, jnp.nan)[None])
+
+    return zeroth_order if optimizer.zeroth_order else first_order

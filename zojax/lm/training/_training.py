@@ -1,0 +1,168 @@
+"""Training within a run: steps, records, and what it takes to go on after a crash."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+from zojax.lm.models._language_model import Params
+from zojax.lm.processes import Spread
+from zojax.lm.tasks import training_batches
+from zojax.lm.training._best import Best
+from zojax.lm.training._config import FinetuneConfig
+from zojax.lm.training._data import Data
+from zojax.lm.training._evaluation import CompiledTotals, Scores, dev_metrics, evaluate
+from zojax.lm.training._interrupt import interrupt_flag
+from zojax.lm.training._loop import Tick, train
+from zojax.lm.training._observer import Observer
+from zojax.lm.training._optimizer import Optimizer
+from zojax.lm.training._reader import Reader
+from zojax.lm.training._recovery import Recovery, State
+from zojax.lm.training._run_folder import RunFolder
+from zojax.lm.training._step import CompiledByShape, make_step
+from zojax.lm.training._tuned import Tuned
+from zojax.lm.training._window import is_due, loss_metrics
+
+
+class Ending(NamedTuple):
+    """How training ended."""
+
+    last: Tick
+    signal: int  # that ended it early, or 0
+    skipped: int  # steps whose outcome was not finite
+
+
+class Training:
+    """The loop of one run, with its records.
+
+    Args:
+      config: What to do, resolved.
+      tuned: Where to start; the loop takes its parameters' memory.
+      data: Batches and the loss.
+      optimizer: Makes the steps.
+      totals: Measures a batch.
+      observer: Hears every tick.
+      spread: The devices.
+    """
+
+    def __init__(
+        self,
+        config: FinetuneConfig,
+        tuned: Tuned,
+        data: Data,
+        optimizer: Optimizer,
+        totals: CompiledTotals,
+        observer: Observer,
+        spread: Spread,
+    ) -> None:
+        self._config, self._tuned, self._data = config, tuned, data
+        self._optimizer, self._totals, self._observer = optimizer, totals, observer
+        self._spread = spread
+        # In place, the step perturbs outside jit: the loss alone is compiled.
+        if optimizer.in_place:
+            self._compiled = CompiledByShape(data.loss, "the forward pass", observer.status)
+            self._step = make_step(optimizer, self._compiled, config.slopes)
+        else:
+            step = spread.step(make_step(optimizer, data.loss, config.slopes))
+            self._compiled = CompiledByShape(
+                step,
+                f"{config.optimizer}'s step",
+                observer.status,
+                donate_argnums=(0, 1),
+                place=spread.training_batch,
+                out_shardings=spread.everywhere,
+            )
+            self._step = self._compiled
+
+    @property
+    def compile_seconds(self) -> float:
+        """How long compiling the step has taken."""
+        return self._compiled.seconds
+
+    def measure(self, params: Params) -> Scores:
+        """Measure parameters on dev."""
+        return evaluate(self._totals, params, self._data.dev)
+
+    def run(self, run: RunFolder, recovery: Recovery, best: Best) -> Ending:
+        """Train from where the run is, to the end, Ctrl-C or SIGTERM.
+
+        Args:
+          run: Takes the metrics.
+          recovery: Knows where the run is, and hears where it comes to.
+          best: The base model; becomes the best parameters on dev.
+        """
+        config, data, optimizer = self._config, self._data, self._optimizer
+        batch_size = min(config.batch_size, len(data.train))
+        start = recovery.begin(best, self.measure)
+        head = (start.params,) if optimizer.in_place else (start.params, start.optimizer)
+        shapes = [data.train.abstract_batch(n, batch_size, data.view) for n in data.lengths]
+        self._compiled.prepare(*((*head, batch) for batch in shapes))
+        self._observer.started(config.steps)
+        reader = Reader(recovery.log, recovery.losses, config.non_finite, start.step, start.skipped)
+        signal = 0
+
+        def stop() -> bool:
+            nonlocal signal
+            signal = heard()
+            return signal != 0
+
+        with interrupt_flag() as interrupted:
+            heard = self._spread.agreed(interrupted)
+            ticks = train(
+                self._step,
+                start.params,
+                start.optimizer,
+                training_batches(
+                    data.train,
+                    data.lengths,
+                    batch_size,
+                    config.seed,
+                    data.view,
+                    start=start.step,
+                ),
+                start=start.step,
+                losses=start.losses,
+                steps=config.steps,
+                seconds=start.seconds,
+                forward_passes=optimizer.forward_passes,
+                due=partial(is_due, config),
+                read=reader,
+                stop=stop,
+            )
+            del start  # its parameters' memory is the loop's
+            tick = next(ticks)
+            self._ticked(tick, run, recovery, best, reader)
+            for tick in ticks:
+                self._ticked(tick, run, recovery, best, reader)
+            return Ending(tick, signal if tick.step < config.steps else 0, reader.skipped)
+
+    def _measured(self, step: int) -> bool:
+        return step % self._config.eval_every == 0 or step == self._config.steps
+
+    def _ticked(
+        self, tick: Tick, run: RunFolder, recovery: Recovery, best: Best, reader: Reader
+    ) -> None:
+        where = State(tick.step, tick.params, tick.state, best, reader.skipped, tick.seconds)
+        regular = self._measured(tick.step)
+        if tick.last and not regular:  # a signal: first of all, what it takes to go on
+            recovery.save(where)
+        if tick.last or regular:
+            tick = tick._replace(dev=self.measure(tick.params))
+        metrics: dict[str, Any] = {
+            "step": tick.step,
+            **loss_metrics(tick.loss, tick.left_out),
+            "forward_passes": tick.forward_passes,
+            "seconds": round(tick.seconds, 3),
+            **({"skipped": reader.skipped} if reader.skipped else {}),
+        }
+        if tick.dev is not None:
+            metrics |= dev_metrics(tick.dev)
+        run.log(**metrics)
+        if is_due(self._config, tick.step):
+            recovery.losses.keep(range(0))
+        if regular and tick.dev is not None:
+            # What a signal has measured is no candidate: a run that is not stopped has not got it.
+            best.offer(tick.step, tick.dev, self._tuned.moving(tick.params))
+            if tick.step < self._config.steps:
+                recovery.save(where)
+        self._observer.ticked(tick)

@@ -1,6 +1,0 @@
-"""Language models for zeroth-order tuning: transformers' Flax models as ``(params, apply)``."""
-
-from zojax.models._language_model import LanguageModel as LanguageModel
-from zojax.models._load import load as load
-
-__all__ = ["LanguageModel", "load"]

@@ -1,0 +1,13 @@
+"""Named optimizers: short chains of a direction, an estimator and a rule."""
+
+from zojax.optimizers._adam import zo_adam as zo_adam
+from zojax.optimizers._adamm import zo_adamm as zo_adamm
+from zojax.optimizers._adamu import zo_adamu as zo_adamu
+from zojax.optimizers._blockwise import zo_sgd_blockwise as zo_sgd_blockwise
+from zojax.optimizers._chain import chain as chain
+from zojax.optimizers._conservative import zo_sgd_conservative as zo_sgd_conservative
+from zojax.optimizers._forward_gradient import forward_gradient_sgd as forward_gradient_sgd
+from zojax.optimizers._mezo import mezo as mezo
+from zojax.optimizers._mezo import zo_sgd as zo_sgd
+from zojax.optimizers._momentum import zo_sgd_momentum as zo_sgd_momentum
+from zojax.optimizers._sign import zo_sgd_sign as zo_sgd_sign

@@ -1,0 +1,95 @@
+"""ZO-AdaMM: AMSGrad within bounds."""
+
+from functools import partial
+from typing import Any, Unpack
+
+import jax.numpy as jnp
+import optax
+
+from zojax import _check
+from zojax._named import speaks_for
+from zojax._types import KeyLike, ScalarOrSchedule
+from zojax.estimators import spsa
+from zojax.optimizers._chain import chain
+from zojax.optimizers._decay import decay
+from zojax.optimizers._descend import descend
+from zojax.optimizers._options import SpsaOptions, scheduled
+from zojax.rules import in_float32, keep_in_box
+
+
+@speaks_for("spsa", "keep_in_box")
+def zo_adamm(
+    learning_rate: ScalarOrSchedule,
+    eps: ScalarOrSchedule,
+    key: KeyLike,
+    *,
+    b1: ScalarOrSchedule = 0.9,
+    b2: ScalarOrSchedule = 0.999,
+    adam_eps: ScalarOrSchedule = 1e-8,
+    lower: Any = None,
+    upper: Any = None,
+    weight_decay: ScalarOrSchedule = 0.0,
+    mask: Any = None,
+    **options: Unpack[SpsaOptions],
+) -> optax.GradientTransformationExtraArgs:
+    r"""ZO-AdaMM: AMSGrad on the two-point estimate, projected onto a box.
+
+    .. math::
+        m &\leftarrow \beta_1 m + (1-\beta_1)\,\hat g, \qquad
+        v \leftarrow \beta_2 v + (1-\beta_2)\,\hat g^2, \qquad
+        \hat v \leftarrow \max(\hat v, v) \\
+        \theta &\leftarrow \Pi_{X,\sqrt{\hat v}}\bigl(\theta - \eta\, m / \sqrt{\hat v}\bigr)
+
+    Without ``lower`` and ``upper`` the projection Π is the identity. It is taken in the Mahalanobis
+    norm of :math:`\sqrt{\hat v}`: see :func:`zojax.keep_in_box` for why that is clipping. There is
+    no correction of bias, as in the paper, so the first step is
+    :math:`\eta(1-\beta_1)/\sqrt{1-\beta_2}` in each parameter.
+
+    Args:
+      learning_rate: η in parameter units; a float or a schedule of the step.
+      eps: Perturbation scale in parameter units; a float > 0 or a schedule. Probes may leave the
+        box by it.
+      key: Typed PRNG key or int seed.
+      b1, b2: β₁ and β₂ in [0, 1]; floats or schedules.
+      adam_eps: Added to the denominator; a float >= 0 or a schedule.
+      lower, upper: Bounds of the parameters: numbers, or trees of arrays like the parameters;
+        ``None`` for none.
+      weight_decay, mask: As in :func:`zojax.mezo`; decoupled, and before the projection.
+      **options: ``num_queries``, ``direction``, ``difference``, ``evaluation``, ``batched``,
+        ``has_aux`` of :func:`zojax.spsa`.
+
+    Returns:
+      An optimizer whose ``update`` needs ``params`` and ``value_fn``; its updates may be ``None``.
+
+    Cost: as :func:`zojax.spsa`, and three float32 buffers with as many elements as the parameters.
+    Error: as :func:`zojax.zo_adam`; bounds hold to a rounding of the parameters' dtype.
+
+    Raises:
+      ValueError, TypeError: as :func:`zojax.spsa`; ``b1`` or ``b2`` is outside [0, 1];
+        ``learning_rate``, ``adam_eps`` or ``weight_decay`` is negative; ``lower`` exceeds
+        ``upper``.
+
+    References:
+      Chen et al., 2019, arXiv:1910.06513, Algorithm 1.
+
+    Examples:
+      >>> import jax.numpy as jnp, optax, zojax
+      >>> tx = zojax.zo_adamm(learning_rate=0.5, eps=1e-3, key=0, lower=0.0)
+      >>> params = jnp.array([1.0])
+      >>> state = tx.init(params)
+      >>> updates, state = tx.update(None, state, params, value_fn=lambda p: p.sum())
+      >>> optax.apply_updates(params, updates).tolist()
+      [0.0]
+    """
+    _check.fraction("zo_adamm", "b1", b1)
+    _check.fraction("zo_adamm", "b2", b2)
+    _check.non_negative("zo_adamm", "adam_eps", adam_eps)
+    amsgrad = partial(optax.scale_by_amsgrad, bias_correction_mu=False, bias_correction_nu=False)
+    unconstrained = lower is None and upper is None
+    return chain(
+        spsa(eps, key, **options),
+        in_float32(scheduled(amsgrad, jnp.float32, b1=b1, b2=b2, eps=adam_eps)),
+        decay("zo_adamm", weight_decay, mask),
+        descend("zo_adamm", learning_rate),
+        optax.identity() if unconstrained else keep_in_box(lower, upper),
+    )
