@@ -4,23 +4,31 @@ from importlib.metadata import version as _version
 
 from zojax import _lazy
 from zojax import optimizers as optimizers
-from zojax._last import last_aux as last_aux
-from zojax._last import last_loss as last_loss
+from zojax import slope_rules as slope_rules
 from zojax._types import ValueFn as ValueFn
+from zojax.coordinates import select as select
+from zojax.directions import AdamuSchedules as AdamuSchedules
 from zojax.directions import Direction as Direction
+from zojax.directions import Draws as Draws
 from zojax.directions import ElementwiseDirection as ElementwiseDirection
 from zojax.directions import Gaussian as Gaussian
 from zojax.directions import LowRank as LowRank
+from zojax.directions import MomentumCentred as MomentumCentred
 from zojax.directions import Rademacher as Rademacher
+from zojax.directions import SampledDirection as SampledDirection
 from zojax.directions import Sampler as Sampler
+from zojax.directions import Shaped as Shaped
+from zojax.directions import Sparse as Sparse
 from zojax.directions import Sphere as Sphere
-from zojax.estimators import SpsaState as SpsaState
+from zojax.directions import adamu_schedules as adamu_schedules
+from zojax.estimators import EstimatorState as EstimatorState
 from zojax.estimators import blockwise as blockwise
 from zojax.estimators import coordinatewise as coordinatewise
 from zojax.estimators import forward_gradient as forward_gradient
 from zojax.estimators import hybrid as hybrid
+from zojax.estimators import last_aux as last_aux
+from zojax.estimators import last_loss as last_loss
 from zojax.estimators import one_point as one_point
-from zojax.estimators import sparse_spsa as sparse_spsa
 from zojax.estimators import spsa as spsa
 from zojax.optimizers import chain as chain
 from zojax.optimizers import forward_gradient_sgd as forward_gradient_sgd
@@ -33,14 +41,8 @@ from zojax.optimizers import zo_sgd_blockwise as zo_sgd_blockwise
 from zojax.optimizers import zo_sgd_conservative as zo_sgd_conservative
 from zojax.optimizers import zo_sgd_momentum as zo_sgd_momentum
 from zojax.optimizers import zo_sgd_sign as zo_sgd_sign
-from zojax.rules import AdamuSchedules as AdamuSchedules
-from zojax.rules import AdamuState as AdamuState
-from zojax.rules import adamu as adamu
-from zojax.rules import adamu_schedules as adamu_schedules
 from zojax.rules import conservative as conservative
 from zojax.rules import keep_in_box as keep_in_box
-from zojax.rules import on_perturbation as on_perturbation
-from zojax.selection import select as select
 from zojax.streaming import compiler_options as compiler_options
 
 # The core is imported with zojax, these when they are first used.

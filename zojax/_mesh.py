@@ -1,4 +1,4 @@
-"""Parameters over several devices: what of a step is cut as they are, and what stays whole."""
+"""Parameters over several devices: what of a step is sharded as they are, what is replicated."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from jax.core import Tracer
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 from zojax._types import Array
+from zojax._xla import opaque, tied
 
 
 def mesh_of(tree: Any) -> AbstractMesh | None:
@@ -34,11 +35,19 @@ def _is_spread(mesh: AbstractMesh) -> bool:
     return any(size > 1 and kind != AxisType.Manual for size, kind in axes)
 
 
-def whole(x: Array, mesh: AbstractMesh | None) -> Array:
+def explicit_axes(mesh: AbstractMesh) -> tuple[str, ...]:
+    """The axes over which arrays are sharded by their types; none on a single device."""
+    if mesh.size <= 1:
+        return ()
+    kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
+    return tuple(name for name, kind in kinds if kind == AxisType.Explicit)
+
+
+def replicated(x: Array, mesh: AbstractMesh | None) -> Array:
     """The same array, all of it on each device.
 
-    The partitioner would cut a small table that sharded parameters read as it cuts them, and
-    gather it again for those that read all of it.
+    The partitioner would shard a small table as it shards the parameters that read it, and gather
+    it again for those that read all of it.
     """
     if mesh is None or AxisType.Auto not in mesh.axis_types or not isinstance(x, Tracer):
         return x
@@ -46,10 +55,14 @@ def whole(x: Array, mesh: AbstractMesh | None) -> Array:
 
 
 def alike(x: Any, parameter: Any) -> Any:
-    """``x``, of the parameter's shape and not made of it, cut as the parameter is."""
-    # Never the parameter, but the compiler does not know. (JAX's shard_alike cuts all parameters
-    # of one shape alike, for equal operations are lowered once and equal zeros are merged.)
-    never = lax.optimization_barrier(jnp.zeros((), bool))
+    """The same array, sharded as a parameter of its shape is.
+
+    The partitioner shards the result of a select as its operands, so this one selects between the
+    array and the parameter, on a condition that is false and that the compiler does not know.
+    (JAX's ``shard_alike`` would shard all parameters of one shape alike: equal operations are
+    lowered once, and equal zeros are merged.)
+    """
+    never = opaque(jnp.zeros((), bool))
     return lax.select(never, parameter.astype(x.dtype), x)
 
 
@@ -97,7 +110,7 @@ def laid_out(
             ]
             # Arguments that nothing reads do not count as places to be.
             smallest = min(parameters, key=jnp.size)
-            placed, _ = lax.optimization_barrier((placed, smallest))
+            placed, _ = tied(placed, smallest)
         else:
             placed = [
                 leaf if owner is not None else _everywhere(leaf, parameters)

@@ -31,15 +31,3 @@ class Meter(Protocol):
     def __call__(self, kind: Kind, size: int, measure: Measure) -> Measured:
         """Give ``size`` scalars of a kind, and the loss."""
         ...
-
-
-def measured(meter: Meter | None, kind: Kind, size: int, measure: Measure) -> Measured:
-    """What a link measures, by way of the meter if there is one.
-
-    Args:
-      meter: As it was given to ``update``.
-      kind: ``"slopes"`` along directions, the ``"sign"`` of the step chosen, or a ``"loss"``.
-      size: How many scalars.
-      measure: Evaluates the losses; it alone uses ``value_fn``.
-    """
-    return measure() if meter is None else meter(kind, size, measure)

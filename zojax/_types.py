@@ -1,7 +1,7 @@
 """Names for the types that cross module borders."""
 
 from collections.abc import Callable
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import jax
 import optax
@@ -15,10 +15,11 @@ ValueFn: TypeAlias = Callable[[Any], Any]
 """``value_fn(params) -> float []``: the loss on the step's batch, which it closes over."""
 
 Evaluation: TypeAlias = Literal["streamed", "copy", "in_place"]
-Difference: TypeAlias = Literal["central", "forward"]
+Difference: TypeAlias = Literal["central", "forward", "centred"]
 
+HasAux: TypeAlias = bool | Any
+"""Whether ``value_fn`` returns a pair (loss, aux).
 
-class Mask(Protocol):
-    """Builds a tree of bools shaped like the parameters: where weight decay applies."""
-
-    def __call__(self, params: Params) -> Any: ...
+``True`` drops aux. A pytree of ``jax.ShapeDtypeStruct`` (what ``jax.eval_shape`` gives) or of
+arrays, shaped as aux is, keeps it in the state.
+"""

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from zojax._types import Array
-from zojax.directions._base import ElementwiseDirection
-from zojax.directions._rounding import rounded
+from zojax._xla import rounded
+from zojax.directions._elementwise import ElementwiseDirection
 
 # u = SCALE · n for a signed 32-bit n, and 1 - u² = SCALE² · (SQUARE - n²), so that no draw is
 # multiplied by SCALE itself. It keeps |u| at most 1 - 2^-24, where the logarithm is finite.

@@ -12,23 +12,23 @@ from jax import lax
 
 from zojax import _check
 from zojax._types import Array
-from zojax.directions._base import (
-    Direction,
+from zojax._xla import rounded
+from zojax.directions._counter import key_words, row_key
+from zojax.directions._direction import Noises, SampledDirection, Shapes
+from zojax.directions._elementwise import (
     ElementwiseDirection,
-    Shapes,
+    Request,
     elementwise_noise,
     elementwise_request,
+    from_keys,
+    table_rows,
 )
-from zojax.directions._counter import row_key
 from zojax.directions._gaussian import Gaussian
-from zojax.directions._keys import key_words
-from zojax.directions._noise import LeafNoise, Row, from_keys
-from zojax.directions._rounding import rounded
-from zojax.directions._tables import Request, table_rows
+from zojax.directions._noise import LeafNoise, Row
 
 
 @dataclasses.dataclass(frozen=True)
-class LowRank(Direction):
+class LowRank(SampledDirection):
     r"""Products of two thin factors for matrices, full noise for vectors.
 
     .. math::
@@ -72,7 +72,7 @@ class LowRank(Direction):
     def __post_init__(self) -> None:
         _check.count("LowRank", "rank", self.rank)
         _check.instance("LowRank", "base", self.base, ElementwiseDirection)
-        if type(self.base).factor is not Direction.factor:
+        if type(self.base).factor is not SampledDirection.factor:
             raise ValueError(
                 f"LowRank: base must draw each element alone, got {self.base!r}, which scales "
                 f"all of them together; use Gaussian()."
@@ -89,9 +89,7 @@ class LowRank(Direction):
         ]
         return self._noise(shape, rows).draw(shape)
 
-    def noises(
-        self, words: Array, shapes: Shapes, factor: Array | None = None
-    ) -> list[LeafNoise | None]:
+    def noises(self, words: Array, shapes: Shapes, factor: Array | None = None) -> Noises:
         del factor
         moving = [(leaf, shape) for leaf, shape in enumerate(shapes) if shape is not None]
         requests = [
@@ -166,8 +164,8 @@ class LowRankNoise(LeafNoise):
         left, held = self.left.tied(values)
         return dataclasses.replace(self, left=left), held
 
-    def in_turn(self, turn: Array) -> Self:
-        return dataclasses.replace(self, left=self.left.in_turn(turn))
+    def in_loop(self, counter: Array) -> Self:
+        return dataclasses.replace(self, left=self.left.in_loop(counter))
 
     def rows(self, shape: tuple[int, ...], rows: Array) -> Array:
         left, right = self.factors(shape)

@@ -1,91 +1,185 @@
-"""The momentum-centred direction of ZO-AdaMU."""
+"""ZO-AdaMU's direction, which is centred on a moving average of its past."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, Self
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from zojax._types import Array
-from zojax.directions._drawn import drawn
-from zojax.directions._noise import LeafNoise
-from zojax.directions._rounding import rounded
+from zojax import _check
+from zojax._mesh import mesh_of, replicated
+from zojax._types import Array, Params, ScalarOrSchedule
+from zojax._xla import computed_once, rounded
+from zojax.directions._anneal import AdamuSchedules, Anneal, annealed
+from zojax.directions._direction import Direction, check_memoryless, sum_over_queries
+from zojax.directions._elementwise import is_vector
+from zojax.directions._gaussian import Gaussian
+from zojax.directions._momentum_noise import MomentumDraws, MomentumNoise
+from zojax.directions._noise import LeafNoise, drawn_at
 
 
-@jax.tree_util.register_dataclass
+class MomentumState(NamedTuple):
+    """State of :class:`MomentumCentred`, in an estimator's."""
+
+    centre: Any  # like the parameters, in centre_dtype: z̈, on which the last step was centred
+    signs: Array  # float32 [q]: of the last step's slopes, 1 for a slope of 0; 0 if not usable
+    alpha: Array  # float32 []: α of the last step; 0 before the first
+    beta1: Array  # float32 []: β₁ of the last step
+    base: Any  # the base's
+
+
 @dataclasses.dataclass(frozen=True)
-class MomentumNoise(LeafNoise):
-    r"""A leaf of ZO-AdaMU's direction, part noise and part momentum, not yet drawn.
+class MomentumCentred(Direction):
+    r"""ZO-AdaMU's direction: part noise and part momentum, scaled by the variance of both.
 
     .. math::
-        \dot z = \sqrt\alpha\,\dot\xi, \qquad m_t = \beta_1 \dot z + (1-\beta_1)\,\ddot z
+        \dot z &= \sqrt{\alpha}\,\dot\xi, \qquad
+        \ddot z = m_{t-1} + \sqrt{1-\alpha}\,\ddot\xi \\
+        m_t &= \beta_1 \dot z + (1-\beta_1)\,\ddot z, \qquad
+        v_t = \beta_2 \dot z^2 + (1-\beta_2)\,\ddot z^2
 
-    Attributes:
-      zero: Undrawn ξ̇.
-      centred: z̈, of the leaf's shape.
-      alpha, beta1: float32 [].
+    Losses are taken along :math:`m_t`, and an estimate is slope · :math:`m_t / \sqrt{v_t +
+    10^{-8}}`. The direction probed is the direction applied: :math:`m_t` is computed by one
+    function from the same :math:`\ddot z` and key in all losses and in the update. What is kept
+    from step to step is :math:`\ddot z`: with the key it gives :math:`m_t` and :math:`v_t`. A step
+    without a usable slope tells nothing, and the next one is centred on the same
+    :math:`\ddot z` again. Of several queries each has its own :math:`\dot\xi`, and the history
+    :math:`m_{t-1}` is the mean over the usable ones.
+
+    Args:
+      num_steps: The training's length: annealing starts and ends where it does in the paper, in
+        proportion.
+      phases: (T₁, T₂, T₃) instead: steps at which annealing starts and ends, and the training's
+        length. The paper's (1024, 16000, 20000) where neither is given.
+      anneal: ``"figure"`` or ``"equation"``: see :func:`zojax.adamu_schedules`.
+      alpha, beta1, beta2: Numbers or schedules of the step that replace the annealed ones.
+      signed_momentum: Keep sign(g)·m_t as history, as the released code does, so that it points
+        uphill; False keeps m_t, as Algorithm 1 of the paper says. The documentation's results
+        have both: signed is the better.
+      centre_dtype: dtype of z̈; the parameters' where None.
+      base: Draws ξ̇ and ξ̈.
+
+    Cost: one buffer of the parameters' size for z̈; five draws of noise a step of one query, where
+      the base alone needs three.
+    Error: biased, for the history correlates steps and :math:`1/\sqrt{v_t}` weighs them.
+
+    Raises:
+      ValueError: the phases are refused as by :func:`zojax.adamu_schedules`, ``alpha``, ``beta1``
+        or ``beta2`` is outside [0, 1], or ``base`` remembers earlier steps itself.
+      TypeError: ``base`` is no direction.
+
+    References:
+      Jiang et al., 2024, arXiv:2312.15184, Equations 4 to 7 and Algorithm 1.
+
+    Examples:
+      >>> import zojax
+      >>> direction = zojax.MomentumCentred(num_steps=1000)
+      >>> tx = zojax.chain(zojax.spsa(1e-3, key=0, num_queries=4, direction=direction))
     """
 
-    zero: LeafNoise
-    centred: Array
-    alpha: Array
-    beta1: Array
+    num_steps: int | None = None
+    phases: tuple[int, int, int] | None = None
+    anneal: Anneal = "figure"
+    alpha: ScalarOrSchedule | None = None
+    beta1: ScalarOrSchedule | None = None
+    beta2: ScalarOrSchedule | None = None
+    signed_momentum: bool = True
+    centre_dtype: Any = None
+    base: Direction = Gaussian()  # noqa: RUF009 (frozen)
+
+    def __post_init__(self) -> None:
+        where = "MomentumCentred"
+        _check.float_dtype(where, "centre_dtype", self.centre_dtype)
+        _check.flag(where, "signed_momentum", self.signed_momentum)
+        check_memoryless(where, self.base)
+        annealed(where, self.phases, self.anneal, self.num_steps)
+        for name in AdamuSchedules._fields:
+            if getattr(self, name) is not None:
+                _check.fraction(where, name, getattr(self, name))
 
     @property
-    def random_access(self) -> bool:
-        return self.zero.random_access
-
-    @property
-    def in_memory(self) -> bool:
+    def remembers(self) -> bool:
         return True
 
-    def draw(self, shape: tuple[int, ...]) -> Array:
-        del shape
-        return _draw(self)
+    def schedules(self) -> AdamuSchedules:
+        """α, β₁ and β₂ as functions of the step, or numbers."""
+        found = annealed("MomentumCentred", self.phases, self.anneal, self.num_steps)
+        given = {name: getattr(self, name) for name in AdamuSchedules._fields}
+        return found._replace(**{n: value for n, value in given.items() if value is not None})
 
-    def parts(self) -> tuple[Array, Array]:
-        """ż and z̈, float32 and of the leaf's shape."""
-        return self._parts(drawn(self.zero, self.centred), self.centred)
+    def init(self, params: Params, num_queries: int) -> MomentumState:
+        centre = jax.tree.map(partial(_zeros, dtype=self.centre_dtype), params)
+        signs = jnp.ones(num_queries, jnp.float32)
+        alpha, beta1 = (jnp.zeros((), jnp.float32) for _ in range(2))
+        return MomentumState(centre, signs, alpha, beta1, self.base.init(params, num_queries))
 
-    def mix(self, zero: Array, centred: Array) -> Array:
-        """m_t from ż and z̈."""
-        return rounded(self.beta1 * zero) + rounded((1.0 - self.beta1) * centred)
+    def at_step(
+        self, state: MomentumState, key: Array, count: Array, num_queries: int, params: Params
+    ) -> tuple["MomentumDraws", MomentumState]:
+        alpha, beta1, beta2 = (_check.at(schedule, count) for schedule in self.schedules())
+        centre = _next_centre(state, alpha, key, count, self.base)
+        draws, base = self.base.at_step(state.base, key, count, num_queries, params)
+        leaves = jax.tree.leaves(centre)
+        mesh = mesh_of(leaves)
+        # What a bias is added to may be cut, and the partitioner would cut the bias's history, too.
+        leaves = [replicated(x, mesh) if is_vector(x.shape) else x for x in leaves]
+        beta1s = jnp.broadcast_to(beta1, num_queries)
+        state = MomentumState(centre, state.signs, alpha, beta1, base)
+        return MomentumDraws(draws, leaves, alpha, beta1s, beta2), state
 
-    def rows(self, shape: tuple[int, ...], rows: Array) -> Array:
-        return self.mix(*self._parts(self.zero.rows(shape, rows), self.centred[rows]))
-
-    def block(self, shape: tuple[int, ...], axis: int, first: Array, size: int) -> Array:
-        # As in tied: not before the loop over the blocks.
-        centred, first = lax.optimization_barrier((self.centred, first))
-        centred = lax.dynamic_slice_in_dim(centred, first, size, axis)
-        return self.mix(*self._parts(self.zero.block(shape, axis, first, size), centred))
-
-    def slices(self, shape: tuple[int, ...]) -> Any:
-        return self.centred, self.zero.slices(shape)
-
-    def slice(self, part: Any) -> "MomentumNoise":
-        centred, zero = part
-        return dataclasses.replace(self, centred=centred, zero=self.zero.slice(zero))
-
-    def tied(self, values: Sequence[Array]) -> tuple[Self, list[Array]]:
-        zero, held = self.zero.tied(values)
-        # z̈ as well: XLA would widen one in bfloat16 before the loop over the losses, all of it.
-        centred, held = lax.optimization_barrier((self.centred, held))
-        return dataclasses.replace(self, zero=zero, centred=centred), held
-
-    def waiting(self, zero: Array) -> Self:
-        centred, zero = lax.optimization_barrier((self.centred, zero))
-        return dataclasses.replace(self, zero=self.zero.waiting(zero), centred=centred)
-
-    def in_turn(self, turn: Array) -> Self:
-        return dataclasses.replace(self, zero=self.zero.in_turn(turn))
-
-    def _parts(self, zero: Array, centred: Array) -> tuple[Array, Array]:
-        return rounded(jnp.sqrt(self.alpha) * zero), centred.astype(jnp.float32)
+    def after_step(
+        self, state: MomentumState, draws: Any, slopes: Array, usable: Array, params: Params
+    ) -> MomentumState:
+        del draws, params
+        # A slope of exactly 0 says nothing of up or down; it must not wipe the history.
+        signs = jnp.where(slopes < 0, -1.0, 1.0) if self.signed_momentum else jnp.ones_like(slopes)
+        return state._replace(signs=jnp.where(usable, signs, 0.0).astype(jnp.float32))
 
 
-@jax.jit
-def _draw(noise: MomentumNoise) -> Array:
-    return noise.mix(*noise.parts())
+def _zeros(parameter: Array, dtype: Any) -> Array:
+    # Integers do not move, and keep their dtype so that the next step knows.
+    floating = jnp.issubdtype(parameter.dtype, jnp.floating)
+    return jnp.zeros_like(parameter, dtype=dtype if floating else None)
+
+
+@partial(jax.jit, static_argnums=4)
+def _next_centre(
+    state: MomentumState, alpha: Array, key: Array, count: Array, base: Direction
+) -> Any:
+    """z̈ of this step, out of that of the last.
+
+    m_t is not stored by its own step but drawn again by the next. Stored at once, the old history
+    would be read by the update and overwritten by the new one in an order that XLA cannot see, so
+    that it keeps a copy of it all.
+    """
+    leaves, tree = jax.tree.flatten(state.centre)
+    signs, num_queries = state.signs, len(state.signs)
+    last, _ = base.at_step(state.base, key, count - 1, num_queries, state.centre)
+    # ξ̈ is the query behind those of this step, so that it shares nothing with ξ̇.
+    fresh, _ = base.at_step(state.base, key, count, num_queries + 1, state.centre)
+    used = jnp.sum(jnp.abs(signs))
+
+    def leaf(
+        counter: Array, zero: LeafNoise | None, fresh: LeafNoise | None, centre: Array
+    ) -> Array:
+        if zero is None or fresh is None:
+            return centre
+
+        def signed(zero: LeafNoise, sign: Array) -> Array:
+            past = MomentumNoise(zero.in_loop(counter), centre, state.alpha, state.beta1, alpha)
+            return sign * drawn_at(past, centre)
+
+        history = sum_over_queries(signed, zero, signs, centre)
+        if num_queries > 1:
+            history = rounded(history / jnp.maximum(used, 1.0))
+        noise = rounded(jnp.sqrt(1.0 - alpha) * drawn_at(fresh.in_loop(counter), centre))
+        new = (history + noise).astype(centre.dtype)
+        # A step that told nothing of its directions does not become history.
+        return jnp.where(used == 0, centre, new)
+
+    def fill(counter: Array, leaves: list[Array]) -> list[Array]:
+        return list(map(partial(leaf, counter), last.queries(), fresh.query(num_queries), leaves))
+
+    # In place of the old one, and not computed again in every operation that reads it.
+    return jax.tree.unflatten(tree, computed_once(fill, leaves))

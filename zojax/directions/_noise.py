@@ -1,27 +1,21 @@
 """The noise of one leaf before it is drawn."""
 
-from __future__ import annotations
-
 import abc
 import dataclasses
-import math
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import AbstractMesh
+from jax.sharding import AbstractMesh, PartitionSpec
 
-from zojax._mesh import whole
+from zojax._mesh import explicit_axes, replicated
 from zojax._types import Array
-from zojax.directions._counter import bits
-from zojax.directions._rounding import rounded
+from zojax._xla import rounded, tied
 
-if TYPE_CHECKING:
-    from zojax.directions._base import Direction, ElementwiseDirection
+Tree = TypeVar("Tree")
 
 
 class LeafNoise(abc.ABC):
@@ -33,22 +27,30 @@ class LeafNoise(abc.ABC):
 
     @abc.abstractmethod
     def tied(self, values: Sequence[Array]) -> tuple[Self, list[Array]]:
-        """The same noise, drawable only once ``values`` are there; and the values.
-
-        XLA merges equal draws of z and moves them early, keeping every perturbed weight alive.
-        The barrier makes each draw wait for the activation that it meets.
-        """
+        """The same noise, drawable only once ``values`` are there; and the values."""
 
     @abc.abstractmethod
-    def in_turn(self, turn: Array) -> Self:
-        """The same noise, drawn within the loop whose turn this is: see :func:`alone`."""
+    def in_loop(self, counter: Array) -> Self:
+        """The same noise, drawn inside of a loop with this counter, an int32 [] of 0.
 
-    def waiting(self, zero: Array) -> Self:
+        XLA would hoist a draw that does not depend on the counter out of the loop.
+        """
+
+    def after(self, zero: Array) -> Self:
         """The same noise, drawable only once ``zero`` is there, an int32 [] of 0.
 
         As :meth:`tied`, but it leaves the values that ``zero`` comes from to others.
         """
-        return self.in_turn(zero)
+        return self.in_loop(zero)
+
+    def applied(self, slope: Array, parameter: Array) -> Array:
+        """What the slope along z, float32 [], adds to the gradient: slope·z, float32."""
+        return slope * drawn_at(self, parameter)
+
+    @property
+    def query_axes(self) -> Any:
+        """Which arrays have an axis of queries in :meth:`Draws.queries`: a prefix of 0 and None."""
+        return 0
 
     @property
     def random_access(self) -> bool:
@@ -72,7 +74,7 @@ class LeafNoise(abc.ABC):
         """A pytree with a leading axis shape[0], to be scanned over for :meth:`slice`."""
         raise NotImplementedError
 
-    def slice(self, part: Any) -> LeafNoise:
+    def slice(self, part: Any) -> "LeafNoise":
         """The noise of one element of the leading axis, from its part of :meth:`slices`."""
         raise NotImplementedError
 
@@ -89,107 +91,48 @@ class Row:
     Attributes:
       table: [n, size].
       position: uint32 [2]; the second element only makes it a vector.
-      turn: int32 []: 0, and not known to be 0; None outside of loops.
+      counter: int32 []: 0, and not known to be 0; None outside of loops.
       mesh: The devices that the parameters are on, on each of which the row is whole.
     """
 
     table: Array
     position: Any
-    turn: Array | None = None
+    counter: Array | None = None
     mesh: AbstractMesh | None = dataclasses.field(default=None, metadata={"static": True})
 
     @classmethod
-    def at(cls, table: Array, position: int) -> Row:
+    def at(cls, table: Array, position: int) -> "Row":
         # The second element is such that no compiler sees a pattern.
         return cls(table, np.array([position, 0x9E3779B9], np.uint32))
 
     def value(self) -> Array:
         """The row, [size]."""
         row = lax.dynamic_index_in_dim(self.table, self.position[0], keepdims=False)
-        row = row if self.turn is None else row + self.turn.astype(row.dtype)
-        return whole(row, self.mesh)
+        row = row if self.counter is None else row + self.counter.astype(row.dtype)
+        return replicated(row, self.mesh)
 
-    def replaced(self, values: Array) -> Row:
+    def replaced(self, values: Array) -> "Row":
         """A row of these values, outside of loops."""
         return dataclasses.replace(Row.at(values.reshape(1, -1), 0), mesh=self.mesh)
 
-    def tied(self, values: Sequence[Array]) -> tuple[Row, list[Array]]:
-        position, held = lax.optimization_barrier((self.position, list(values)))
+    def tied(self, values: Sequence[Array]) -> tuple["Row", list[Array]]:
+        position, held = tied(self.position, list(values))
         return dataclasses.replace(self, position=position), held
 
-    def in_turn(self, turn: Array) -> Row:
-        return dataclasses.replace(self, turn=turn)
+    def in_loop(self, counter: Array) -> "Row":
+        return dataclasses.replace(self, counter=counter)
+
+
+class Draw(Protocol):
+    """What draws z of a leaf from a key: a :class:`zojax.Direction`."""
+
+    def draw(self, key: Array, shape: tuple[int, ...]) -> Array: ...
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Noise(LeafNoise):
-    """z of one leaf as an :class:`ElementwiseDirection` draws it.
-
-    Attributes:
-      keys: The keys of the leaf's rows, uint32.
-      leading: The leading axes, which number the rows.
-      direction: The distribution.
-      factor: float32 []: scale common to all leaves, or None for 1.
-    """
-
-    keys: Row
-    leading: tuple[int, ...] = dataclasses.field(metadata={"static": True})
-    direction: ElementwiseDirection = dataclasses.field(metadata={"static": True})
-    factor: Array | None = None
-
-    @property
-    def random_access(self) -> bool:
-        return True
-
-    def draw(self, shape: tuple[int, ...]) -> Array:
-        return self._drawn(self._keys(), shape[len(self.leading) :])
-
-    def tied(self, values: Sequence[Array]) -> tuple[Self, list[Array]]:
-        keys, held = self.keys.tied(values)
-        return dataclasses.replace(self, keys=keys), held
-
-    def in_turn(self, turn: Array) -> Self:
-        return dataclasses.replace(self, keys=self.keys.in_turn(turn))
-
-    def rows(self, shape: tuple[int, ...], rows: Array) -> Array:
-        if self.leading:
-            return self._drawn(self._keys()[rows], shape[len(self.leading) :])
-        stride = jnp.uint32(math.prod(shape[1:]))
-        return self._drawn(self._keys() + rows.astype(jnp.uint32) * stride, shape[1:])
-
-    def block(self, shape: tuple[int, ...], axis: int, first: Array, size: int) -> Array:
-        keys, lead = self._keys(), len(self.leading)
-        if axis < lead:
-            keys = lax.dynamic_slice_in_dim(keys, first, size, axis)
-            return self._drawn(keys, shape[lead:])
-        keys += first.astype(jnp.uint32) * jnp.uint32(math.prod(shape[axis + 1 :]))
-        part = (*shape[lead:axis], size, *shape[axis + 1 :])
-        return self._drawn(keys, shape[lead:], part)
-
-    def slices(self, shape: tuple[int, ...]) -> Array:
-        if self.leading:
-            return self._keys()
-        stride = jnp.uint32(math.prod(shape[1:]))
-        return self._keys() + jnp.arange(shape[0], dtype=jnp.uint32) * stride
-
-    def slice(self, part: Array) -> Noise:
-        return dataclasses.replace(self, keys=self.keys.replaced(part), leading=part.shape)
-
-    def _keys(self) -> Array:
-        return self.keys.value().reshape(self.leading)
-
-    def _drawn(
-        self, keys: Array, columns: tuple[int, ...], part: tuple[int, ...] | None = None
-    ) -> Array:
-        z = from_keys(self.direction, keys, columns, columns if part is None else part)
-        return z if self.factor is None else rounded(z * self.factor)
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class WholeNoise(LeafNoise):
-    """z of one leaf as any :class:`Direction` draws it: whole.
+class UndividedNoise(LeafNoise):
+    """z of one leaf as any :class:`zojax.Direction` draws it: all of it at once.
 
     Attributes:
       words: Two random words, uint32 [2].
@@ -198,76 +141,70 @@ class WholeNoise(LeafNoise):
     """
 
     words: Row
-    direction: Direction = dataclasses.field(metadata={"static": True})
+    direction: Draw = dataclasses.field(metadata={"static": True})
     factor: Array | None = None
 
     def draw(self, shape: tuple[int, ...]) -> Array:
-        z = _draw(self.direction, shape, self.words.value())
+        z = _from_words(self.direction, shape, self.words.value())
         return z if self.factor is None else rounded(z * self.factor)
 
     def tied(self, values: Sequence[Array]) -> tuple[Self, list[Array]]:
         words, held = self.words.tied(values)
         return dataclasses.replace(self, words=words), held
 
-    def in_turn(self, turn: Array) -> Self:
-        return dataclasses.replace(self, words=self.words.in_turn(turn))
+    def in_loop(self, counter: Array) -> Self:
+        return dataclasses.replace(self, words=self.words.in_loop(counter))
 
 
-def is_vector(shape: tuple[int, ...]) -> bool:
-    """Whether a leaf is a bias, a norm or the like: so small that a copy of it costs nothing."""
-    return len(shape) <= 1 and math.prod(shape) <= 2**16
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class DrawnNoise(LeafNoise):
-    """z of one leaf that is drawn already, for leaves so small that keeping z costs nothing.
-
-    Attributes:
-      z: float32 [size].
-    """
-
-    z: Row
-
-    @property
-    def random_access(self) -> bool:
-        return True
-
-    def draw(self, shape: tuple[int, ...]) -> Array:
-        return self.z.value().reshape(shape)
-
-    def tied(self, values: Sequence[Array]) -> tuple[Self, list[Array]]:
-        return self, [*values]
-
-    def in_turn(self, turn: Array) -> Self:
-        del turn
-        return self
-
-    def rows(self, shape: tuple[int, ...], rows: Array) -> Array:
-        return self.draw(shape)[rows]
-
-    def block(self, shape: tuple[int, ...], axis: int, first: Array, size: int) -> Array:
-        return lax.dynamic_slice_in_dim(self.draw(shape), first, size, axis)
-
-    def slices(self, shape: tuple[int, ...]) -> Array:
-        return self.draw(shape)
-
-    def slice(self, part: Array) -> DrawnNoise:
-        return DrawnNoise(self.z.replaced(part))
-
-
-# Both are compiled, also where the caller is not: XLA contracts multiply-adds, and plain evaluation
-# would give z other last bits.
-
-
-@partial(jax.jit, static_argnums=(0, 2, 3))
-def from_keys(
-    direction: ElementwiseDirection, keys: Array, columns: tuple[int, ...], part: tuple[int, ...]
-) -> Array:
-    """Draws z of some rows from their keys: see :func:`bits`."""
-    return direction.from_bits(bits(keys, columns, part))
-
-
+# Compiled, also where the caller is not: XLA contracts multiply-adds, and plain evaluation would
+# give z other last bits.
 @partial(jax.jit, static_argnums=(0, 1))
-def _draw(direction: Direction, shape: tuple[int, ...], words: Array) -> Array:
+def _from_words(direction: Draw, shape: tuple[int, ...], words: Array) -> Array:
     return direction.draw(jax.random.wrap_key_data(words, impl="threefry2x32"), shape)
+
+
+def drawn_at(noise: LeafNoise, parameter: Array) -> Array:
+    """Z of a parameter, float32 and of its shape; over several devices each draws its own part."""
+    sharding: Any = jax.typeof(parameter).sharding
+    axes = explicit_axes(sharding.mesh)
+    if not axes:
+        # The partitioner cuts what it is added to, and it from there back.
+        return noise.draw(parameter.shape)
+    # By its type, what is made from nothing is whole on each device, at every step of its making.
+    draw = partial(_draw_here, shape=parameter.shape)
+    draw_there: Any = jax.sharding.auto_axes(draw, axes=axes, out_sharding=sharding)
+    return draw_there(noise)
+
+
+def resharded(tree: Tree, parameter: Array) -> Tree:
+    """Noise, or what goes with it, on the other side of a border between kinds of a mesh's axes.
+
+    Args:
+      tree: Noise and arrays of one side.
+      parameter: The parameter on the other side.
+    """
+    sharding: Any = jax.typeof(parameter).sharding
+    axes = explicit_axes(sharding.mesh)
+
+    def array(x: Any) -> Any:
+        if not isinstance(x, jax.Array):
+            return x
+        if x.shape == parameter.shape:
+            return jax.sharding.reshard(x, sharding.spec)
+        spec: Any = jax.typeof(x).sharding.spec
+        return jax.sharding.reshard(x, PartitionSpec(*(p if p in axes else None for p in spec)))
+
+    return rows_on(sharding.mesh, jax.tree.map(array, tree))
+
+
+def _draw_here(noise: LeafNoise, shape: tuple[int, ...]) -> Array:
+    return rows_on(jax.sharding.get_abstract_mesh(), noise).draw(shape)
+
+
+def rows_on(mesh: AbstractMesh | None, tree: Tree) -> Tree:
+    """The same noise, whose rows are whole on each device of a mesh."""
+    return jax.tree.map(
+        lambda x: dataclasses.replace(x, mesh=mesh) if isinstance(x, Row) else x,
+        tree,
+        is_leaf=lambda x: isinstance(x, Row),
+    )

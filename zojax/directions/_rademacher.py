@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from zojax._types import Array
-from zojax.directions._base import ElementwiseDirection
+from zojax.directions._elementwise import ElementwiseDirection
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from zojax._types import Array
-from zojax.directions._base import Direction
+from zojax.directions._direction import SampledDirection
 
 
 @dataclasses.dataclass(frozen=True)
-class Sampler(Direction):
+class Sampler(SampledDirection):
     """z from a function such as ``jax.random.normal``.
 
     The alternative to the counter-based directions, for distributions that they lack or to

@@ -7,8 +7,8 @@ from typing import Any, Self
 import jax
 
 from zojax._types import Array
+from zojax._xla import rounded
 from zojax.directions._noise import LeafNoise
-from zojax.directions._rounding import rounded
 
 
 @jax.tree_util.register_dataclass
@@ -39,8 +39,8 @@ class ScaledNoise(LeafNoise):
         noise, held = self.noise.tied(values)
         return dataclasses.replace(self, noise=noise), held
 
-    def in_turn(self, turn: Array) -> Self:
-        return dataclasses.replace(self, noise=self.noise.in_turn(turn))
+    def in_loop(self, counter: Array) -> Self:
+        return dataclasses.replace(self, noise=self.noise.in_loop(counter))
 
     def rows(self, shape: tuple[int, ...], rows: Array) -> Array:
         return self._scaled(self.noise.rows(shape, rows))

@@ -1,6 +1,10 @@
 """Two-point estimates of one block of parameters after the other."""
 
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -9,33 +13,31 @@ import optax
 from jax import lax
 
 from zojax import _check
-from zojax._meter import Measured, Meter, measured
-from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
-from zojax.directions import Direction, Draws, Gaussian, LeafNoise, ScaledNoise, drawn
-from zojax.estimators._progress import advanced, begun
-from zojax.estimators._slopes import central_slopes, mean_loss
-from zojax.selection import Blocks, check_blocks, find_blocks
-from zojax.streaming import EVALUATIONS, HasAux, kept_aux, loss_at, losses_at
-
-
-class BlockwiseState(NamedTuple):
-    """State of :func:`blockwise`."""
-
-    count: Array  # pyright: ignore[reportIncompatibleMethodOverride] - int32 []: updates taken
-    key: Array  # typed key []: constant; step t draws from fold_in(key, t)
-    value: Array  # float32 []: mean of the step's losses, in the loss's unit; inf before the first
-    skipped: Array  # int32 []: slopes so far that were not usable, and counted as 0
-    rested: Array  # bool []: whether the last step had no usable slope, and so moved nothing
-    aux: Any  # of the last step's first point, if has_aux gives its structure; else None
+from zojax._meter import Measured
+from zojax._types import Array, Evaluation, HasAux, KeyLike, Params, ScalarOrSchedule
+from zojax.coordinates import Blocks, check_blocks, find_blocks
+from zojax.directions import (
+    Direction,
+    DirectionLike,
+    Draws,
+    Noises,
+    ScaledNoise,
+    check_memoryless,
+    direction_of,
+)
+from zojax.estimators._estimator import estimator, slopes_along
+from zojax.slope_rules import SlopeRuleLike, slope_rule_of
+from zojax.streaming import EVALUATIONS, Loss, Objective
 
 
 def blockwise(
     eps: ScalarOrSchedule,
-    key: KeyLike,
     *,
+    key: KeyLike,
     blocks: Blocks = "layers",
     in_turn: ScalarOrSchedule | None = None,
-    direction: Direction = Gaussian(),  # noqa: B008 (frozen)
+    direction: DirectionLike = "gaussian",
+    slope_rule: SlopeRuleLike | None = None,
     evaluation: Evaluation = "streamed",
     has_aux: HasAux = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -61,8 +63,9 @@ def blockwise(
         parameters are layers, or come before or after them, need such a function.
       in_turn: η, for blocks in turn; a float or a schedule of ``count``. ``None`` for all blocks
         at the same θ.
-      direction: Draws z, shaped like each leaf, with E[z zᵀ] = I. Blocks of one shape have
-        independent z, for z depends on the path.
+      direction: As in :func:`zojax.spsa`, but none that remembers earlier steps: each block has a
+        slope of its own. Blocks of one shape have independent z, for z depends on the path.
+      slope_rule: As in :func:`zojax.spsa`, on the slopes of the blocks; not with ``in_turn``.
       evaluation: As in :func:`zojax.spsa`.
       has_aux: As in :func:`zojax.spsa`; aux is that of the last block.
 
@@ -77,8 +80,8 @@ def blockwise(
       the dtype of an update on the way.
 
     Raises:
-      ValueError: ``eps`` is not positive, the layers are not plain to find, or ``update`` got no
-        ``params``.
+      ValueError: ``eps`` is not positive, the layers are not plain to find, ``slope_rule`` is given
+        with ``in_turn``, or ``update`` got no ``params``.
       TypeError: ``key`` is no key, ``direction`` no direction, ``blocks`` neither ``"layers"`` nor
         a function, or ``value_fn`` no scalar function.
 
@@ -96,93 +99,141 @@ def blockwise(
       [-0.0, -0.0, -0.0]
     """
     _check.positive("blockwise", "eps", eps)
-    _check.instance("blockwise", "direction", direction, Direction)
     _check.one_of("blockwise", "evaluation", evaluation, EVALUATIONS)
     if in_turn is not None:
         _check.non_negative("blockwise", "in_turn", in_turn)
     check_blocks("blockwise", blocks)
-    fresh_key = _check.typed_key("blockwise", key)
+    rule = slope_rule_of("blockwise", slope_rule)
+    if rule is not None and in_turn is not None:
+        raise ValueError(
+            "blockwise: slope_rule must be None with in_turn, whose later blocks see steps along "
+            "the measured slopes of the earlier ones. Leave in_turn out."
+        )
 
-    def init(params: Params) -> BlockwiseState:
-        _check.parameters("blockwise", params)
-        find_blocks("blockwise", params, blocks)
-        return BlockwiseState(key=fresh_key(), **begun(has_aux))
+    def measure(objective: Objective, draws: BlockDraws, count: Array) -> Measured:
+        loss, scale = objective.at(evaluation), _check.at(eps, count)
+        rate = _check.at(0.0 if in_turn is None else in_turn, count)
+        none = jnp.zeros(draws.num_queries, jnp.float32)
 
-    def update(
-        updates: Any,
-        state: Any,
-        params: Any = None,
-        *,
-        value_fn: ValueFn | None = None,
-        meter: Meter | None = None,
-        **extra_args: Any,
-    ) -> tuple[Any, BlockwiseState]:
-        del updates, extra_args
-        _check.parameters("blockwise", params)
-        found = find_blocks("blockwise", params, blocks)
-        block_of = np.zeros(len(jax.tree.leaves(params)), np.int32)
-        for number, block in enumerate(found):
-            block_of[block.leaves] = number
-        draws = Draws.at_step(direction, state.key, state.count, 1, params)
-        scale = _check.at(eps, state.count)
-        rate = _check.at(0.0 if in_turn is None else in_turn, state.count)
-
-        def measure() -> Measured:
-            loss = loss_at("blockwise", value_fn, params, evaluation, has_aux)
-
-            def loss_of(block: int | Array, sign: Array, slopes: Array) -> tuple[Array, Any]:
-                taken = jnp.where(block_of < block, -rate * slopes[block_of], 0.0)
-                scales = jnp.where(block_of == block, sign * scale, taken)
-                return loss(_scaled(draws.after(slopes).query(0), scales), 1.0)
-
-            def slope_of(block: int | Array, before: Measured) -> Measured:
-                signs = jnp.array([1.0, -1.0], jnp.float32)
-                losses, aux = losses_at(
-                    lambda end: loss_of(block, signs[end], before.scalars), 2, evaluation
-                )
-                slope, usable = central_slopes(losses, scale)
-                return Measured(
-                    before.scalars.at[block].set(slope[0]),
-                    before.usable.at[block].set(usable[0]),
-                    before.value + mean_loss(losses) / len(found),
-                    aux,
-                )
-
-            none = Measured(
-                jnp.zeros(len(found), jnp.float32),
-                jnp.zeros(len(found), bool),
-                jnp.zeros((), jnp.float32),
-                kept_aux(has_aux),
+        def slope_of(block: int | Array, before: Measured) -> Measured:
+            taken = draws.steps_before(block, -rate * before.scalars)
+            found = slopes_along(
+                objective,
+                draws.loss_of(block, taken, loss),
+                draws.base.after(before.scalars),
+                scale,
+                evaluation,
             )
-            if evaluation != "in_place":
-                return lax.fori_loop(0, len(found), slope_of, none)
-            for block in range(len(found)):
-                none = slope_of(block, none)
-            return none
+            return Measured(
+                before.scalars.at[block].set(found.scalars[0]),
+                before.usable.at[block].set(found.usable[0]),
+                before.value + found.value / draws.num_queries,
+                found.aux,
+            )
 
-        slopes = measured(meter, "slopes", len(found), measure)
-        estimate = _estimate(draws.after(slopes.scalars), slopes.scalars[block_of], params)
-        return estimate, BlockwiseState(key=state.key, **advanced(state, slopes))
+        found = Measured(none, none > 0, jnp.zeros((), jnp.float32), objective.no_aux())
+        if evaluation != "in_place":
+            return lax.fori_loop(0, draws.num_queries, slope_of, found)
+        for block in range(draws.num_queries):
+            found = slope_of(block, found)
+        return found
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return estimator(
+        "blockwise",
+        measure,
+        _ByBlocks(direction_of("blockwise", direction), blocks),
+        key=key,
+        num_queries=lambda params: len(find_blocks("blockwise", params, blocks)),
+        slope_rule=rule,
+        has_aux=has_aux,
+    )
 
 
-def _scaled(noises: list[LeafNoise | None], scales: Array) -> list[ScaledNoise | None]:
+@dataclasses.dataclass(frozen=True)
+class _ByBlocks(Direction):
+    """One direction for the whole model, of which each query is the part in its block."""
+
+    base: Direction
+    blocks: Blocks
+
+    def __post_init__(self) -> None:
+        check_memoryless("blockwise", self.base)
+
+    def init(self, params: Params, num_queries: int) -> Any:
+        del num_queries
+        return self.base.init(params, 1)
+
+    def at_step(
+        self, state: Any, key: Array, count: Array, num_queries: int, params: Params
+    ) -> tuple[BlockDraws, Any]:
+        block_of = np.zeros(len(jax.tree.leaves(params)), np.int32)
+        for number, block in enumerate(find_blocks("blockwise", params, self.blocks)):
+            block_of[block.leaves] = number
+        draws, state = self.base.at_step(state, key, count, 1, params)
+        return BlockDraws(draws, tuple(block_of.tolist()), num_queries), state
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class BlockDraws(Draws):
+    """The directions of the blocks.
+
+    Attributes:
+      base: Those of one query for the whole model.
+      block_of: The number of each leaf's block.
+      num_blocks: How many there are.
+    """
+
+    base: Draws
+    block_of: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+    num_blocks: int = dataclasses.field(metadata={"static": True})
+
+    @property
+    def num_queries(self) -> int:
+        return self.num_blocks
+
+    def query(self, index: int | Array) -> Noises:
+        return _scaled(self.base.query(0), jnp.where(np.array(self.block_of) == index, 1.0, 0.0))
+
+    def repeated(self, times: int) -> Self:
+        raise NotImplementedError("blockwise takes its losses block by block")
+
+    def after(self, values: Array) -> Self:
+        return dataclasses.replace(self, base=self.base.after(values))
+
+    def steps_before(self, block: int | Array, steps: Array) -> Array:
+        """How far each leaf has gone along its z before a block's turn, float32 [leaves].
+
+        Args:
+          block: The number of the block.
+          steps: float32 [blocks]: of each block along z.
+        """
+        block_of = np.array(self.block_of)
+        return jnp.where(block_of < block, steps[block_of], 0.0)
+
+    def loss_of(self, block: int | Array, taken: Array, loss: Loss) -> Loss:
+        """The loss along the part of a direction that lies in one block."""
+        here = np.array(self.block_of) == block
+
+        def loss_of_block(noises: Noises, scale: Array | float) -> tuple[Array, Any]:
+            return loss(_scaled(noises, jnp.where(here, scale, taken)), 1.0)
+
+        return loss_of_block
+
+    def gradient(self, slopes: Array, leaves: Sequence[Array]) -> list[Array]:
+        """slope·z, each leaf with the slope of its block."""
+        found: list[Array] = []
+        for leaf, noise, block in zip(leaves, self.base.query(0), self.block_of, strict=True):
+            if noise is None:
+                found.append(jnp.zeros_like(leaf))
+            else:
+                tied, [slope] = noise.tied([slopes[block]])
+                found.append(tied.applied(slope, leaf).astype(leaf.dtype))
+        return found
+
+
+def _scaled(noises: Noises, scales: Array) -> list[ScaledNoise | None]:
     return [
         None if noise is None else ScaledNoise(noise, scale)
         for noise, scale in zip(noises, scales, strict=True)
     ]
-
-
-@jax.jit
-def _estimate(draws: Draws, slopes: Array, params: Params) -> Params:
-    """slope·z, each leaf with the slope of its block and drawn where it is used."""
-    leaves, tree = jax.tree.flatten(params)
-
-    def estimate(leaf: Array, noise: LeafNoise | None, slope: Array) -> Array:
-        if noise is None:
-            return jnp.zeros_like(leaf)
-        noise, [slope] = noise.tied([slope])
-        return (slope * drawn(noise, leaf)).astype(leaf.dtype)
-
-    return jax.tree.unflatten(tree, list(map(estimate, leaves, draws.query(0), slopes)))

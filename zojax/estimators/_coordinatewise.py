@@ -1,44 +1,36 @@
 """Gradients by a difference along every coordinate."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax import lax
 
 from zojax import _check
-from zojax._leaves import arrays
-from zojax._meter import Measured
-from zojax._types import Array, Evaluation, Params, ScalarOrSchedule, ValueFn
-from zojax.directions import LeafNoise
-from zojax.estimators._progress import advanced, begun
-from zojax.estimators._slopes import central_slopes, mean_loss
-from zojax.streaming import EVALUATIONS, HasAux, loss_at, losses_at
-
-
-class CoordinatewiseState(NamedTuple):
-    """State of :func:`coordinatewise`."""
-
-    count: Array  # pyright: ignore[reportIncompatibleMethodOverride] - int32 []: updates taken
-    value: Array  # float32 []: mean of the step's losses, in the loss's unit; inf before the first
-    skipped: Array  # int32 []: slopes so far that were not usable, and counted as 0
-    rested: Array  # bool []: whether the last step had no usable slope, and so moved nothing
-    aux: Any  # of the last step's first point, if has_aux gives its structure; else None
+from zojax._types import Array, Difference, Evaluation, HasAux, Params, ScalarOrSchedule
+from zojax._xla import opaque, tied
+from zojax.directions import Direction, Draws, LeafNoise, Noises
+from zojax.estimators._estimator import differences, estimator
+from zojax.slope_rules import SlopeRuleLike, slope_rule_of
+from zojax.streaming import EVALUATIONS
 
 
 def coordinatewise(
     eps: ScalarOrSchedule,
     *,
     max_size: int = 10_000,
+    difference: Difference = "central",
+    slope_rule: SlopeRuleLike | None = None,
     evaluation: Evaluation = "streamed",
     has_aux: HasAux = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Estimates the gradient by a central difference along every coordinate.
+    r"""Estimates the gradient by a difference along every coordinate.
 
     .. math::
         \hat g_j = \frac{L(\theta + \epsilon e_j) - L(\theta - \epsilon e_j)}{2\epsilon}
@@ -48,13 +40,15 @@ def coordinatewise(
     Args:
       eps: Perturbation scale in parameter units; a float > 0 or a schedule of ``count``.
       max_size: The most scalars that ``params`` may hold: a guard against a loop of hours.
-      evaluation, has_aux: As in :func:`zojax.spsa`.
+      difference: ``"central"`` or ``"forward"``, as in :func:`zojax.spsa`.
+      slope_rule, evaluation, has_aux: As in :func:`zojax.spsa`.
 
     Returns:
       A transformation to put first in a chain; ``update`` needs ``params`` and
       ``value_fn(params) -> float []``.
 
-    Cost: 2d forward passes for d parameters; no memory beyond a forward pass when streamed.
+    Cost: 2d forward passes for d parameters (d + 1 with the forward difference); no memory beyond a
+      forward pass when streamed.
     Error: O(eps²), zero on quadratics; rounding about ulp(L) / eps. There is no randomness.
 
     Raises:
@@ -75,65 +69,93 @@ def coordinatewise(
     """
     _check.positive("coordinatewise", "eps", eps)
     _check.count("coordinatewise", "max_size", max_size)
+    _check.one_of("coordinatewise", "difference", difference, ("central", "forward"))
     _check.one_of("coordinatewise", "evaluation", evaluation, EVALUATIONS)
 
-    def offsets(params: Params) -> list[int]:
-        """Where each leaf's first coordinate lies among all, and their number last."""
-        _check.parameters("coordinatewise", params)
-        sizes = [math.prod(jnp.shape(x)) if _floating(x) else 0 for x in jax.tree.leaves(params)]
-        found = [0, *np.cumsum(sizes).tolist()]
-        if found[-1] > max_size:
+    def size(params: Params) -> int:
+        found = _offsets(params)[-1]
+        if found > max_size:
             raise ValueError(
                 f"coordinatewise: params must hold at most max_size = {max_size} scalars, got "
-                f"{found[-1]}, which is {2 * found[-1]} forward passes a step. Use zojax.spsa, or "
-                f"raise max_size."
+                f"{found}, which is {2 * found} forward passes a step. Use zojax.spsa, or raise "
+                f"max_size."
             )
         return found
 
-    def init(params: Params) -> CoordinatewiseState:
-        offsets(params)
-        return CoordinatewiseState(**begun(has_aux))
+    return estimator(
+        "coordinatewise",
+        differences(eps, difference, evaluation),
+        _Coordinates(),
+        key=None,
+        num_queries=size,
+        slope_rule=slope_rule_of("coordinatewise", slope_rule),
+        has_aux=has_aux,
+    )
 
-    def update(
-        updates: Any,
-        state: Any,
-        params: Any = None,
-        *,
-        value_fn: ValueFn | None = None,
-        **extra_args: Any,
-    ) -> tuple[Any, CoordinatewiseState]:
-        del updates, extra_args
-        starts = offsets(params)
-        leaves, tree = jax.tree.flatten(arrays(params))
-        loss = loss_at("coordinatewise", value_fn, params, evaluation, has_aux)
-        scale = _check.at(eps, state.count)
-        signs = jnp.array([1.0, -1.0], jnp.float32)
 
-        def loss_of(point: int | Array) -> tuple[Array, Any]:
-            coordinate = jnp.asarray(point // 2, jnp.int32)
-            axis = [
-                CoordinateNoise(coordinate - start) if _floating(leaf) else None
-                for leaf, start in zip(leaves, starts[:-1], strict=True)
-            ]
-            return loss(axis, signs[point % 2] * scale)
-
-        losses, aux = losses_at(loss_of, 2 * starts[-1], evaluation)
-        slopes, usable = central_slopes(losses, scale)
-        estimates = [
-            slopes[first:last].reshape(leaf.shape).astype(leaf.dtype)
-            if _floating(leaf)
-            else jnp.zeros_like(leaf)
-            for leaf, first, last in zip(leaves, starts[:-1], starts[1:], strict=True)
-        ]
-        found = Measured(slopes, usable, mean_loss(losses), aux)
-        new_state = CoordinatewiseState(**advanced(state, found))
-        return jax.tree.unflatten(tree, estimates), new_state
-
-    return optax.GradientTransformationExtraArgs(init, update)
+def _offsets(params: Params) -> list[int]:
+    """Where each leaf's first coordinate lies among all, and their number last."""
+    sizes = [math.prod(jnp.shape(x)) if _floating(x) else 0 for x in jax.tree.leaves(params)]
+    return [0, *np.cumsum(sizes).tolist()]
 
 
 def _floating(leaf: Any) -> bool:
     return jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+
+
+class _Coordinates(Direction):
+    """The unit vectors, one after the other."""
+
+    def at_step(
+        self, state: Any, key: Array, count: Array, num_queries: int, params: Params
+    ) -> tuple[CoordinateDraws, Any]:
+        del key, count
+        moving = tuple(map(_floating, jax.tree.leaves(params)))
+        coordinates = jnp.arange(num_queries, dtype=jnp.int32)
+        return CoordinateDraws(coordinates, tuple(_offsets(params)), moving), state
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class CoordinateDraws(Draws):
+    """Unit vectors.
+
+    Attributes:
+      coordinates: int32 [q]: counted through all leaves.
+      offsets: Where each leaf's first coordinate lies, and their number last.
+      moving: Which leaves have coordinates.
+    """
+
+    coordinates: Array
+    offsets: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+    moving: tuple[bool, ...] = dataclasses.field(metadata={"static": True})
+
+    @property
+    def num_queries(self) -> int:
+        return len(self.coordinates)
+
+    def query(self, index: int | Array) -> Noises:
+        coordinate = self.coordinates[index]
+        return [
+            CoordinateNoise(coordinate - start) if moves else None
+            for start, moves in zip(self.offsets[:-1], self.moving, strict=True)
+        ]
+
+    def repeated(self, times: int) -> Self:
+        return dataclasses.replace(self, coordinates=opaque(jnp.repeat(self.coordinates, times)))
+
+    def after(self, values: Array) -> Self:
+        return dataclasses.replace(self, coordinates=tied(self.coordinates, values)[0])
+
+    def gradient(self, slopes: Array, leaves: Sequence[Array]) -> list[Array]:
+        # Each slope is an element, and nothing is averaged.
+        spans = zip(leaves, self.offsets[:-1], self.offsets[1:], self.moving, strict=True)
+        return [
+            slopes[first:last].reshape(leaf.shape).astype(leaf.dtype)
+            if moves
+            else jnp.zeros_like(leaf)
+            for leaf, first, last, moves in spans
+        ]
 
 
 @jax.tree_util.register_dataclass
@@ -152,8 +174,8 @@ class CoordinateNoise(LeafNoise):
         return here.astype(jnp.float32).reshape(shape)
 
     def tied(self, values: Sequence[Array]) -> tuple[Self, list[Array]]:
-        index, held = lax.optimization_barrier((self.index, list(values)))
+        index, held = tied(self.index, list(values))
         return dataclasses.replace(self, index=index), held
 
-    def in_turn(self, turn: Array) -> Self:
-        return dataclasses.replace(self, index=self.index + turn)
+    def in_loop(self, counter: Array) -> Self:
+        return dataclasses.replace(self, index=self.index + counter)

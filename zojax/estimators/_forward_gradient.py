@@ -1,39 +1,30 @@
 """Gradients from directional derivatives, taken in forward mode."""
 
-from typing import Any, Literal, NamedTuple, TypeAlias
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from zojax import _check
-from zojax._meter import Measured, Meter, measured
-from zojax._types import Array, KeyLike, Params, ValueFn
-from zojax.directions import Direction, Draws, Gaussian
-from zojax.estimators._progress import advanced, begun
-from zojax.estimators._slopes import guarded_slopes
-from zojax.estimators._spsa import gradient
-from zojax.streaming import HasAux, loss_at, map_points
+from zojax._meter import Measured
+from zojax._types import Array, HasAux, KeyLike
+from zojax.directions import DirectionLike, Draws, direction_of
+from zojax.estimators._estimator import estimator, guarded_slopes
+from zojax.slope_rules import SlopeRuleLike, slope_rule_of
+from zojax.streaming import Objective
 
 ForwardEvaluation: TypeAlias = Literal["streamed", "copy"]
 
 
-class ForwardGradientState(NamedTuple):
-    """State of :func:`forward_gradient`."""
-
-    count: Array  # pyright: ignore[reportIncompatibleMethodOverride] - int32 []: updates taken
-    key: Array  # typed key []: constant; step t draws from fold_in(key, t)
-    value: Array  # float32 []: the loss at θ, in the loss's unit; inf before the first
-    skipped: Array  # int32 []: slopes so far that were not usable, and counted as 0
-    rested: Array  # bool []: whether the last step had no usable slope, and so moved nothing
-    aux: Any  # of the last step's first point, if has_aux gives its structure; else None
-
-
 def forward_gradient(
-    key: KeyLike,
     *,
+    key: KeyLike,
     num_queries: int = 1,
-    direction: Direction = Gaussian(),  # noqa: B008 (frozen)
+    direction: DirectionLike = "gaussian",
+    slope_rule: SlopeRuleLike | None = None,
     evaluation: ForwardEvaluation = "streamed",
     has_aux: HasAux = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -48,7 +39,7 @@ def forward_gradient(
     Args:
       key: Typed PRNG key or int seed. ``(key, count)`` alone replays any step.
       num_queries: Directions per step, q ≥ 1.
-      direction: Draws z, shaped like each leaf, with E[z zᵀ] = I.
+      direction, slope_rule: As in :func:`zojax.spsa`.
       evaluation: ``"streamed"`` makes the tangent of each weight where the weight is consumed;
         ``"copy"`` makes all of z first.
       has_aux: As in :func:`zojax.spsa`.
@@ -81,47 +72,31 @@ def forward_gradient(
       5.0
     """
     _check.count("forward_gradient", "num_queries", num_queries)
-    _check.instance("forward_gradient", "direction", direction, Direction)
     _check.one_of("forward_gradient", "evaluation", evaluation, ("streamed", "copy"))
-    fresh_key = _check.typed_key("forward_gradient", key)
 
-    def init(params: Params) -> ForwardGradientState:
-        _check.parameters("forward_gradient", params)
-        return ForwardGradientState(key=fresh_key(), **begun(has_aux))
+    def measure(objective: Objective, draws: Draws, count: Array) -> Measured:
+        del count
+        loss = objective.at(evaluation, differentiated=True)
 
-    def update(
-        updates: Any,
-        state: Any,
-        params: Any = None,
-        *,
-        value_fn: ValueFn | None = None,
-        meter: Meter | None = None,
-        **extra_args: Any,
-    ) -> tuple[Any, ForwardGradientState]:
-        del updates, extra_args
-        _check.parameters("forward_gradient", params)
-        draws = Draws.at_step(direction, state.key, state.count, num_queries, params)
+        def slope_of(query: Array) -> tuple[Array, Array, Any]:
+            noises = draws.query(query)
+            zero, one = jnp.zeros((), jnp.float32), jnp.ones((), jnp.float32)
+            # At scale 0 the primal is L(θ) itself, and the tangent of each weight is its z.
+            return jax.jvp(lambda scale: loss(noises, scale), (zero,), (one,), has_aux=True)
 
-        def measure() -> Measured:
-            loss = loss_at(
-                "forward_gradient", value_fn, params, evaluation, has_aux, differentiated=True
-            )
+        values, slopes, aux = objective.map_points(slope_of, num_queries)
+        # Of a loss that is not finite, no slope is used.
+        slopes = jnp.where(jnp.isfinite(values), slopes, jnp.nan)
+        slopes, usable = guarded_slopes(slopes, jnp.ones((), jnp.float32))
+        first = jax.tree.map(lambda x: x[0], aux)
+        return Measured(slopes, usable, values[0].astype(jnp.float32), first)
 
-            def slope_of(query: Array) -> tuple[Array, Array, Any]:
-                noises = draws.query(query)
-                zero, one = jnp.zeros((), jnp.float32), jnp.ones((), jnp.float32)
-                # At scale 0 the primal is L(θ) itself, and the tangent of each weight is its z.
-                return jax.jvp(lambda scale: loss(noises, scale), (zero,), (one,), has_aux=True)
-
-            values, slopes, aux = map_points(slope_of, jnp.arange(num_queries))
-            # Of a loss that is not finite, no slope is used.
-            slopes = jnp.where(jnp.isfinite(values), slopes, jnp.nan)
-            slopes, usable = guarded_slopes(slopes, jnp.ones((), jnp.float32))
-            first = jax.tree.map(lambda x: x[0], aux)
-            return Measured(slopes, usable, values[0].astype(jnp.float32), first)
-
-        found = measured(meter, "slopes", num_queries, measure)
-        estimate = gradient(draws.after(found.scalars), found.scalars, params)
-        return estimate, ForwardGradientState(key=state.key, **advanced(state, found))
-
-    return optax.GradientTransformationExtraArgs(init, update)
+    return estimator(
+        "forward_gradient",
+        measure,
+        direction_of("forward_gradient", direction),
+        key=key,
+        num_queries=int(num_queries),
+        slope_rule=slope_rule_of("forward_gradient", slope_rule),
+        has_aux=has_aux,
+    )

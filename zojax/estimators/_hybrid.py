@@ -7,22 +7,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax import lax
 
 from zojax import _check
 from zojax._mesh import laid_out
-from zojax._types import Array, Params, ValueFn
-from zojax.selection import (
+from zojax._types import Array, HasAux, Params, ValueFn
+from zojax._xla import tied
+from zojax.coordinates import (
     Blocks,
     Where,
     check_blocks,
     find_blocks,
+    merged,
     part,
     select,
     selected,
-    whole,
 )
-from zojax.streaming import HasAux, value_and_aux
 
 
 class HybridState(NamedTuple):
@@ -85,7 +84,7 @@ def hybrid(
 
     Examples:
       >>> import jax.numpy as jnp, optax, zojax
-      >>> tx = zojax.hybrid(zojax.mezo(1e-3, 1e-3, key=0), optax.sgd(1e-1), split=1)
+      >>> tx = zojax.hybrid(zojax.mezo(1e-3, eps=1e-3, key=0), optax.sgd(1e-1), split=1)
       >>> params = {"layers": [jnp.ones(2), jnp.ones(2)]}
       >>> updates, _ = tx.update(
       ...     None, tx.init(params), params, value_fn=lambda p: (p["layers"][1] ** 2).sum()
@@ -149,7 +148,9 @@ def hybrid(
         )
 
         def loss(moving: Any) -> Array:
-            return value_and_aux("hybrid", value_fn(whole(moving, deep, params)), has_aux)[0]
+            return _check.value_and_aux("hybrid", value_fn(merged(moving, deep, params)), has_aux)[
+                0
+            ]
 
         moving = _after(part(params, deep), zo_state)
         value, gradient = jax.value_and_grad(loss)(moving)
@@ -166,7 +167,7 @@ def hybrid(
             (deep_updates, fo_state),
             (nothing, state.fo),
         )
-        return whole(deep_updates, deep, updates), HybridState(zo_state, fo_state)
+        return merged(deep_updates, deep, updates), HybridState(zo_state, fo_state)
 
     return laid_out(optax.GradientTransformationExtraArgs(init, update))
 
@@ -200,5 +201,5 @@ def _after(moving: Any, state: Any) -> Any:
         for leaf in jax.tree.leaves(state)
         if leaf.shape == () and jnp.issubdtype(leaf.dtype, jnp.floating)
     ]
-    moving, _ = lax.optimization_barrier((moving, scalars))
+    moving, _ = tied(moving, scalars)
     return moving

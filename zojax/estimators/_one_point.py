@@ -1,39 +1,25 @@
 """Gradients from one loss a step, against the last step's."""
 
-from typing import Any, NamedTuple
+from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from zojax import _check
-from zojax._meter import Measured, Meter, measured
-from zojax._types import Array, Evaluation, KeyLike, Params, ScalarOrSchedule, ValueFn
-from zojax.directions import Direction, Draws, Gaussian
-from zojax.estimators._progress import advanced, begun, no_loss_yet
-from zojax.estimators._slopes import guarded_slopes, mean_loss
-from zojax.estimators._spsa import gradient
-from zojax.streaming import EVALUATIONS, HasAux, loss_at, rounded_loss
-
-
-class OnePointState(NamedTuple):
-    """State of :func:`one_point`."""
-
-    count: Array  # pyright: ignore[reportIncompatibleMethodOverride] - int32 []: updates taken
-    key: Array  # typed key []: constant; step t draws from fold_in(key, t)
-    value: Array  # float32 []: the last step's loss, in the loss's unit; inf before the first
-    skipped: Array  # int32 []: slopes so far that were not usable, and counted as 0
-    rested: Array  # bool []: whether the last step had no usable slope, and so moved nothing
-    aux: Any  # of the last step's first point, if has_aux gives its structure; else None
-    last: Array  # float []: the last finite loss, to compare with; inf before the first
+from zojax._meter import Measured
+from zojax._types import Array, Evaluation, HasAux, KeyLike, ScalarOrSchedule
+from zojax.directions import DirectionLike, Draws, direction_of
+from zojax.estimators._estimator import estimator, mean_loss
+from zojax.slope_rules import SlopeRuleLike, slope_rule_of
+from zojax.streaming import EVALUATIONS, Objective
 
 
 def one_point(
     eps: ScalarOrSchedule,
-    key: KeyLike,
     *,
-    direction: Direction = Gaussian(),  # noqa: B008 (frozen)
+    key: KeyLike,
+    direction: DirectionLike = "gaussian",
+    slope_rule: SlopeRuleLike | None = None,
     evaluation: Evaluation = "streamed",
     has_aux: HasAux = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -49,8 +35,7 @@ def one_point(
     Args:
       eps: Perturbation scale in parameter units; a float > 0 or a schedule of ``count``.
       key: Typed PRNG key or int seed. ``(key, count)`` and the last loss replay any step.
-      direction: Draws z, shaped like each leaf, with E[z zᵀ] = I.
-      evaluation, has_aux: As in :func:`zojax.spsa`.
+      direction, slope_rule, evaluation, has_aux: As in :func:`zojax.spsa`.
 
     Returns:
       A transformation to put first in a chain; ``update`` needs ``params`` and
@@ -78,47 +63,19 @@ def one_point(
       True
     """
     _check.positive("one_point", "eps", eps)
-    _check.instance("one_point", "direction", direction, Direction)
     _check.one_of("one_point", "evaluation", evaluation, EVALUATIONS)
-    fresh_key = _check.typed_key("one_point", key)
 
-    def init(params: Params) -> OnePointState:
-        _check.parameters("one_point", params)
-        # In float64 where JAX has it: the width of the loss is not known yet.
-        last = no_loss_yet(jax.dtypes.canonicalize_dtype(np.float64))
-        return OnePointState(key=fresh_key(), **begun(has_aux), last=last)
+    def measure(objective: Objective, draws: Draws, count: Array) -> Measured:
+        loss, scale = objective.at(evaluation), _check.at(eps, count)
+        value, aux = objective.losses_at(lambda _: loss(draws.query(0), scale), 1, evaluation)
+        return Measured(value, jnp.isfinite(value), mean_loss(value), aux)
 
-    def update(
-        updates: Any,
-        state: Any,
-        params: Any = None,
-        *,
-        value_fn: ValueFn | None = None,
-        meter: Meter | None = None,
-        **extra_args: Any,
-    ) -> tuple[Any, OnePointState]:
-        del updates, extra_args
-        _check.parameters("one_point", params)
-        draws = Draws.at_step(direction, state.key, state.count, 1, params)
-        scale = _check.at(eps, state.count)
-
-        def measure() -> Measured:
-            loss = loss_at("one_point", value_fn, params, evaluation, has_aux)
-            value, aux = loss(draws.query(0), scale)
-            value = rounded_loss(value)[None]
-            return Measured(value, jnp.isfinite(value), mean_loss(value), aux)
-
-        found = measured(meter, "loss", 1, measure)
-        new = found.scalars.astype(state.last.dtype)
-        first = jnp.isinf(state.last)
-        slopes, usable = guarded_slopes(new - jnp.where(first, new, state.last), scale)
-        usable &= ~first
-        estimate = gradient(draws.after(slopes), slopes, params)
-        progress = advanced(state, found._replace(usable=usable))
-        # That there is no feedback yet is no fault of the loss.
-        no_fault = first & found.usable[0]
-        progress["skipped"] = jnp.where(no_fault, state.skipped, progress["skipped"])
-        last = jnp.where(found.usable[0], new[0], state.last)
-        return estimate, OnePointState(key=state.key, **progress, last=last)
-
-    return optax.GradientTransformationExtraArgs(init, update)
+    return estimator(
+        "one_point",
+        measure,
+        direction_of("one_point", direction),
+        key=key,
+        slope_rule=slope_rule_of("one_point", slope_rule),
+        has_aux=has_aux,
+        residual_eps=eps,
+    )

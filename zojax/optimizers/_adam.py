@@ -1,33 +1,40 @@
 """ZO-Adam."""
 
-from typing import Any, Unpack
+from __future__ import annotations
+
+from typing import Any
 
 import jax.numpy as jnp
 import optax
 
 from zojax import _check
-from zojax._named import speaks_for
-from zojax._types import KeyLike, ScalarOrSchedule
+from zojax._types import Difference, Evaluation, HasAux, KeyLike, ScalarOrSchedule
+from zojax.directions import DirectionLike
 from zojax.estimators import spsa
-from zojax.optimizers._chain import chain
-from zojax.optimizers._decay import decay
-from zojax.optimizers._descend import descend
-from zojax.optimizers._options import SpsaOptions, scheduled
+from zojax.optimizers._chain import chain, decay, descend, speaks_for
+from zojax.optimizers._scheduled import scheduled
 from zojax.rules import in_float32
+from zojax.slope_rules import SlopeRuleLike
 
 
 @speaks_for("spsa")
 def zo_adam(
     learning_rate: ScalarOrSchedule,
+    *,
     eps: ScalarOrSchedule,
     key: KeyLike,
-    *,
     b1: ScalarOrSchedule = 0.9,
     b2: ScalarOrSchedule = 0.999,
     adam_eps: ScalarOrSchedule = 1e-8,
+    num_queries: int = 1,
+    direction: DirectionLike = "gaussian",
+    difference: Difference = "central",
+    slope_rule: SlopeRuleLike | None = None,
+    evaluation: Evaluation = "streamed",
+    batched: bool = False,
+    has_aux: HasAux = False,
     weight_decay: ScalarOrSchedule = 0.0,
     mask: Any = None,
-    **options: Unpack[SpsaOptions],
 ) -> optax.GradientTransformationExtraArgs:
     r"""ZO-Adam: Adam on the two-point estimate.
 
@@ -44,9 +51,9 @@ def zo_adam(
       key: Typed PRNG key or int seed.
       b1, b2: β₁ and β₂ in [0, 1]; floats or schedules.
       adam_eps: Added to the denominator; a float >= 0 or a schedule.
+      num_queries, direction, difference, slope_rule, evaluation, batched, has_aux: See
+        :func:`zojax.spsa`.
       weight_decay, mask: As in :func:`zojax.mezo`; decoupled, as in AdamW.
-      **options: ``num_queries``, ``direction``, ``difference``, ``evaluation``, ``batched``,
-        ``has_aux`` of :func:`zojax.spsa`.
 
     Returns:
       An optimizer whose ``update`` needs ``params`` and ``value_fn``; its updates may be ``None``.
@@ -71,7 +78,17 @@ def zo_adam(
     _check.fraction("zo_adam", "b2", b2)
     _check.non_negative("zo_adam", "adam_eps", adam_eps)
     return chain(
-        spsa(eps, key, **options),
+        spsa(
+            eps,
+            key=key,
+            num_queries=num_queries,
+            direction=direction,
+            difference=difference,
+            slope_rule=slope_rule,
+            evaluation=evaluation,
+            batched=batched,
+            has_aux=has_aux,
+        ),
         in_float32(scheduled(optax.scale_by_adam, jnp.float32, b1=b1, b2=b2, eps=adam_eps)),
         decay("zo_adam", weight_decay, mask),
         descend("zo_adam", learning_rate),

@@ -1,36 +1,43 @@
 """ZO-AdaMM: AMSGrad within bounds."""
 
+from __future__ import annotations
+
 from functools import partial
-from typing import Any, Unpack
+from typing import Any
 
 import jax.numpy as jnp
 import optax
 
 from zojax import _check
-from zojax._named import speaks_for
-from zojax._types import KeyLike, ScalarOrSchedule
+from zojax._types import Difference, Evaluation, HasAux, KeyLike, ScalarOrSchedule
+from zojax.directions import DirectionLike
 from zojax.estimators import spsa
-from zojax.optimizers._chain import chain
-from zojax.optimizers._decay import decay
-from zojax.optimizers._descend import descend
-from zojax.optimizers._options import SpsaOptions, scheduled
+from zojax.optimizers._chain import chain, decay, descend, speaks_for
+from zojax.optimizers._scheduled import scheduled
 from zojax.rules import in_float32, keep_in_box
+from zojax.slope_rules import SlopeRuleLike
 
 
 @speaks_for("spsa", "keep_in_box")
 def zo_adamm(
     learning_rate: ScalarOrSchedule,
+    *,
     eps: ScalarOrSchedule,
     key: KeyLike,
-    *,
     b1: ScalarOrSchedule = 0.9,
     b2: ScalarOrSchedule = 0.999,
     adam_eps: ScalarOrSchedule = 1e-8,
     lower: Any = None,
     upper: Any = None,
+    num_queries: int = 1,
+    direction: DirectionLike = "gaussian",
+    difference: Difference = "central",
+    slope_rule: SlopeRuleLike | None = None,
+    evaluation: Evaluation = "streamed",
+    batched: bool = False,
+    has_aux: HasAux = False,
     weight_decay: ScalarOrSchedule = 0.0,
     mask: Any = None,
-    **options: Unpack[SpsaOptions],
 ) -> optax.GradientTransformationExtraArgs:
     r"""ZO-AdaMM: AMSGrad on the two-point estimate, projected onto a box.
 
@@ -54,9 +61,9 @@ def zo_adamm(
       adam_eps: Added to the denominator; a float >= 0 or a schedule.
       lower, upper: Bounds of the parameters: numbers, or trees of arrays like the parameters;
         ``None`` for none.
+      num_queries, direction, difference, slope_rule, evaluation, batched, has_aux: See
+        :func:`zojax.spsa`.
       weight_decay, mask: As in :func:`zojax.mezo`; decoupled, and before the projection.
-      **options: ``num_queries``, ``direction``, ``difference``, ``evaluation``, ``batched``,
-        ``has_aux`` of :func:`zojax.spsa`.
 
     Returns:
       An optimizer whose ``update`` needs ``params`` and ``value_fn``; its updates may be ``None``.
@@ -87,7 +94,17 @@ def zo_adamm(
     amsgrad = partial(optax.scale_by_amsgrad, bias_correction_mu=False, bias_correction_nu=False)
     unconstrained = lower is None and upper is None
     return chain(
-        spsa(eps, key, **options),
+        spsa(
+            eps,
+            key=key,
+            num_queries=num_queries,
+            direction=direction,
+            difference=difference,
+            slope_rule=slope_rule,
+            evaluation=evaluation,
+            batched=batched,
+            has_aux=has_aux,
+        ),
         in_float32(scheduled(amsgrad, jnp.float32, b1=b1, b2=b2, eps=adam_eps)),
         decay("zo_adamm", weight_decay, mask),
         descend("zo_adamm", learning_rate),

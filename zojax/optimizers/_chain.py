@@ -1,17 +1,23 @@
-"""Chains that keep zojax's promises from the estimator to the update."""
+"""Chains that keep zojax's promises from the estimator to the update, and their last links."""
 
+import functools
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, ParamSpec, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from zojax import _check
-from zojax._last import estimator_states
 from zojax._mesh import laid_out
-from zojax._types import Array
-from zojax.directions import rounded
+from zojax._types import Array, ScalarOrSchedule
+from zojax._xla import rounded
+from zojax.estimators import estimator_states
+
+P = ParamSpec("P")
+Factory: TypeAlias = Callable[P, optax.GradientTransformationExtraArgs]
 
 
 def chain(
@@ -90,3 +96,103 @@ def _kept(rested: Array, before: Any, after: Any) -> Any:
         kept = [_kept(rested, b, a) for b, a in zip(before, after, strict=True)]
         return type(after)(*kept) if hasattr(after, "_fields") else tuple(kept)
     return jax.tree.map(lambda b, a: jnp.where(rested, b, a), before, after)
+
+
+def decay(where: str, weight_decay: ScalarOrSchedule, mask: Any) -> optax.GradientTransformation:
+    """A link that adds λθ where ``mask`` says so; to every floating-point leaf where it is None."""
+    _check.non_negative(where, "weight_decay", weight_decay)
+    # Without decay the link would still read every parameter.
+    if isinstance(weight_decay, int | float) and weight_decay == 0:
+        return optax.identity()
+    return optax.add_decayed_weights(weight_decay, _which_float if mask is None else mask)
+
+
+def _which_float(params: Any) -> Any:
+    return jax.tree.map(lambda leaf: jnp.issubdtype(jnp.result_type(leaf), jnp.floating), params)
+
+
+def descend(where: str, learning_rate: ScalarOrSchedule) -> optax.GradientTransformation:
+    """``optax.scale_by_learning_rate``, whose updates leave the parameters' bits where they are 0.
+
+    −0.0 + 0.0 is 0.0, and −0.0 is what leaves every number as it is. So it is the update where
+    the learning rate is 0, and where a step's slope is: scaling alone would make it ±0.0, with
+    the signs of the direction. The updates of integers stay integers, for a large one would be
+    rounded on its way through a float.
+    """
+    _check.non_negative(where, "learning_rate", learning_rate)
+    scaled = optax.scale_by_learning_rate(learning_rate)
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        leaves, tree = jax.tree.flatten(updates)
+        moving = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+        steps, state = scaled.update([leaves[i] for i in moving], state, params)
+        # One by one, for outside of jit each scaled leaf is memory until its successor is there.
+        for i in reversed(moving):
+            leaves[i] = _signed(steps.pop())
+        return jax.tree.unflatten(tree, leaves), state
+
+    return optax.GradientTransformation(scaled.init, update)
+
+
+@jax.jit
+def _signed(update: Array) -> Array:
+    return jnp.where(update == 0, jnp.asarray(-0.0, update.dtype), update)
+
+
+def speaks_for(*parts: str, name: str | None = None) -> Callable[[Factory[P]], Factory[P]]:
+    """A decorator for a factory that is made of others: their errors begin with its own name.
+
+    ``mezo: eps must be > 0`` is what the user of ``mezo`` can look up, who never called ``spsa``.
+    It holds for what the factory raises, and for ``init`` and ``update`` of what it returns.
+
+    Args:
+      parts: Names of the functions it is made of, with which their messages begin.
+      name: Its own name; that of the function where None.
+
+    Returns:
+      A decorator that keeps the signature.
+    """
+
+    def decorate(factory: Factory[P]) -> Factory[P]:
+        own = name or factory.__name__
+
+        @contextmanager
+        def renamed() -> Generator[None]:
+            try:
+                yield
+            except (TypeError, ValueError) as error:
+                # In place, so that the traceback ends where the error was raised, with nothing
+                # "during handling of" it.
+                error.args = (_renamed(str(error), parts, own), *error.args[1:])
+                raise
+
+        @functools.wraps(factory)
+        def make(*args: P.args, **kwargs: P.kwargs) -> optax.GradientTransformationExtraArgs:
+            with renamed():
+                tx = factory(*args, **kwargs)
+
+            def init(params: Any) -> Any:
+                with renamed():
+                    return tx.init(params)
+
+            def update(
+                updates: Any, state: Any, params: Any = None, **extra_args: Any
+            ) -> tuple[Any, Any]:
+                with renamed():
+                    return tx.update(updates, state, params, **extra_args)
+
+            return optax.GradientTransformationExtraArgs(init, update)
+
+        make.__name__ = make.__qualname__ = own
+        return make
+
+    return decorate
+
+
+def _renamed(message: str, parts: tuple[str, ...], own: str) -> str:
+    for part in parts:
+        # "spsa: " begins a message of ours, "spsa() " one of Python's about the arguments.
+        for mark in (": ", "() "):
+            if message.startswith(part + mark):
+                return own + message[len(part) :]
+    return message

@@ -1,28 +1,34 @@
 """ZO-SGD-Conservative: no step that makes the batch's loss worse."""
 
-from typing import Any, Unpack
+from __future__ import annotations
+
+from typing import Any
 
 import optax
 
-from zojax._named import speaks_for
-from zojax._types import KeyLike, ScalarOrSchedule
+from zojax._types import Difference, Evaluation, HasAux, KeyLike, ScalarOrSchedule
+from zojax.directions import DirectionLike
 from zojax.estimators import spsa
-from zojax.optimizers._chain import chain
-from zojax.optimizers._decay import decay
-from zojax.optimizers._descend import descend
-from zojax.optimizers._options import SpsaOptions
+from zojax.optimizers._chain import chain, decay, descend, speaks_for
 from zojax.rules import conservative
+from zojax.slope_rules import SlopeRuleLike
 
 
 @speaks_for("spsa", "conservative")
 def zo_sgd_conservative(
     learning_rate: ScalarOrSchedule,
+    *,
     eps: ScalarOrSchedule,
     key: KeyLike,
-    *,
+    num_queries: int = 1,
+    direction: DirectionLike = "gaussian",
+    difference: Difference = "central",
+    slope_rule: SlopeRuleLike | None = None,
+    evaluation: Evaluation = "streamed",
+    batched: bool = False,
+    has_aux: HasAux = False,
     weight_decay: ScalarOrSchedule = 0.0,
     mask: Any = None,
-    **options: Unpack[SpsaOptions],
 ) -> optax.GradientTransformationExtraArgs:
     r"""ZO-SGD-Conservative: the best of staying, stepping and stepping back.
 
@@ -34,9 +40,9 @@ def zo_sgd_conservative(
       learning_rate: η; a float or a schedule of the step.
       eps: Perturbation scale in parameter units; a float > 0 or a schedule.
       key: Typed PRNG key or int seed.
+      num_queries, direction, difference, slope_rule, evaluation, batched, has_aux: See
+        :func:`zojax.spsa`.
       weight_decay, mask: As in :func:`zojax.mezo`.
-      **options: ``num_queries``, ``direction``, ``difference``, ``evaluation``, ``batched``,
-        ``has_aux`` of :func:`zojax.spsa`.
 
     Returns:
       An optimizer whose ``update`` needs ``params`` and ``value_fn``; its updates may be ``None``.
@@ -61,10 +67,18 @@ def zo_sgd_conservative(
       [-0.0, -0.0]
     """
     return chain(
-        spsa(eps, key, **options),
+        spsa(
+            eps,
+            key=key,
+            num_queries=num_queries,
+            direction=direction,
+            difference=difference,
+            slope_rule=slope_rule,
+            evaluation=evaluation,
+            batched=batched,
+            has_aux=has_aux,
+        ),
         decay("zo_sgd_conservative", weight_decay, mask),
         descend("zo_sgd_conservative", learning_rate),
-        conservative(
-            evaluation=options.get("evaluation", "streamed"), has_aux=options.get("has_aux", False)
-        ),
+        conservative(evaluation=evaluation, has_aux=has_aux),
     )

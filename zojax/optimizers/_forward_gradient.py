@@ -1,26 +1,26 @@
 """Forward-gradient descent."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import optax
 
-from zojax._named import speaks_for
-from zojax._types import KeyLike, ScalarOrSchedule
-from zojax.directions import Direction, Gaussian
+from zojax._types import HasAux, KeyLike, ScalarOrSchedule
+from zojax.directions import DirectionLike
 from zojax.estimators import ForwardEvaluation, forward_gradient
-from zojax.optimizers._chain import chain
-from zojax.optimizers._decay import decay
-from zojax.optimizers._descend import descend
-from zojax.streaming import HasAux
+from zojax.optimizers._chain import chain, decay, descend, speaks_for
+from zojax.slope_rules import SlopeRuleLike
 
 
 @speaks_for("forward_gradient")
 def forward_gradient_sgd(
     learning_rate: ScalarOrSchedule,
-    key: KeyLike,
     *,
+    key: KeyLike,
     num_queries: int = 1,
-    direction: Direction = Gaussian(),  # noqa: B008 (frozen)
+    direction: DirectionLike = "gaussian",
+    slope_rule: SlopeRuleLike | None = None,
     evaluation: ForwardEvaluation = "streamed",
     has_aux: HasAux = False,
     weight_decay: ScalarOrSchedule = 0.0,
@@ -35,7 +35,8 @@ def forward_gradient_sgd(
     Args:
       learning_rate: η; a float or a schedule of the step.
       key: Typed PRNG key or int seed.
-      num_queries, direction, evaluation, has_aux: See :func:`zojax.forward_gradient`.
+      num_queries, direction, slope_rule, evaluation, has_aux: See
+        :func:`zojax.forward_gradient`.
       weight_decay, mask: As in :func:`zojax.mezo`.
 
     Returns:
@@ -57,9 +58,10 @@ def forward_gradient_sgd(
     """
     return chain(
         forward_gradient(
-            key,
+            key=key,
             num_queries=num_queries,
             direction=direction,
+            slope_rule=slope_rule,
             evaluation=evaluation,
             has_aux=has_aux,
         ),

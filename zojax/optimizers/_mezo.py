@@ -1,28 +1,28 @@
 """MeZO: descent along the two-point estimate."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import optax
 
-from zojax._named import speaks_for
-from zojax._types import Difference, Evaluation, KeyLike, ScalarOrSchedule
-from zojax.directions import Direction, Gaussian
+from zojax._types import Difference, Evaluation, HasAux, KeyLike, ScalarOrSchedule
+from zojax.directions import DirectionLike
 from zojax.estimators import spsa
-from zojax.optimizers._chain import chain
-from zojax.optimizers._decay import decay
-from zojax.optimizers._descend import descend
-from zojax.streaming import HasAux
+from zojax.optimizers._chain import chain, decay, descend, speaks_for
+from zojax.slope_rules import SlopeRuleLike
 
 
 @speaks_for("spsa")
 def mezo(
     learning_rate: ScalarOrSchedule,
+    *,
     eps: ScalarOrSchedule,
     key: KeyLike,
-    *,
     num_queries: int = 1,
-    direction: Direction = Gaussian(),  # noqa: B008 (frozen)
+    direction: DirectionLike = "gaussian",
     difference: Difference = "central",
+    slope_rule: SlopeRuleLike | None = None,
     evaluation: Evaluation = "streamed",
     batched: bool = False,
     has_aux: HasAux = False,
@@ -38,7 +38,8 @@ def mezo(
       learning_rate: η; a float or a schedule of the step. The paper tunes whole models at 1e-6.
       eps: Perturbation scale in parameter units; a float > 0 or a schedule. The paper's is 1e-3.
       key: Typed PRNG key or int seed.
-      num_queries, direction, difference, evaluation, batched, has_aux: See :func:`zojax.spsa`.
+      num_queries, direction, difference, slope_rule, evaluation, batched, has_aux: See
+        :func:`zojax.spsa`.
       weight_decay: λ ≥ 0; a float or a schedule.
       mask: Tree of bools, or a function of the parameters that gives one: where λ applies.
         Usual is to spare biases and layer norms.
@@ -73,10 +74,11 @@ def mezo(
     return chain(
         spsa(
             eps,
-            key,
+            key=key,
             num_queries=num_queries,
             direction=direction,
             difference=difference,
+            slope_rule=slope_rule,
             evaluation=evaluation,
             batched=batched,
             has_aux=has_aux,

@@ -1,31 +1,38 @@
 """ZO-SGD with momentum."""
 
+from __future__ import annotations
+
 from functools import partial
-from typing import Any, Unpack
+from typing import Any
 
 import optax
 
 from zojax import _check
-from zojax._named import speaks_for
-from zojax._types import KeyLike, ScalarOrSchedule
+from zojax._types import Difference, Evaluation, HasAux, KeyLike, ScalarOrSchedule
+from zojax.directions import DirectionLike
 from zojax.estimators import spsa
-from zojax.optimizers._chain import chain
-from zojax.optimizers._decay import decay
-from zojax.optimizers._descend import descend
-from zojax.optimizers._options import SpsaOptions, scheduled
+from zojax.optimizers._chain import chain, decay, descend, speaks_for
+from zojax.optimizers._scheduled import scheduled
+from zojax.slope_rules import SlopeRuleLike
 
 
 @speaks_for("spsa")
 def zo_sgd_momentum(
     learning_rate: ScalarOrSchedule,
+    *,
     eps: ScalarOrSchedule,
     key: KeyLike,
-    *,
     momentum: ScalarOrSchedule = 0.9,
     mu_dtype: Any = None,
+    num_queries: int = 1,
+    direction: DirectionLike = "gaussian",
+    difference: Difference = "central",
+    slope_rule: SlopeRuleLike | None = None,
+    evaluation: Evaluation = "streamed",
+    batched: bool = False,
+    has_aux: HasAux = False,
     weight_decay: ScalarOrSchedule = 0.0,
     mask: Any = None,
-    **options: Unpack[SpsaOptions],
 ) -> optax.GradientTransformationExtraArgs:
     r"""ZO-SGD with heavy-ball momentum.
 
@@ -38,9 +45,9 @@ def zo_sgd_momentum(
       key: Typed PRNG key or int seed.
       momentum: β in [0, 1]; a float or a schedule.
       mu_dtype: dtype of m; the parameters' where None.
+      num_queries, direction, difference, slope_rule, evaluation, batched, has_aux: See
+        :func:`zojax.spsa`.
       weight_decay, mask: As in :func:`zojax.mezo`; λθ does not enter m.
-      **options: ``num_queries``, ``direction``, ``difference``, ``evaluation``, ``batched``,
-        ``has_aux`` of :func:`zojax.spsa`.
 
     Returns:
       An optimizer whose ``update`` needs ``params`` and ``value_fn``; its updates may be ``None``.
@@ -63,7 +70,17 @@ def zo_sgd_momentum(
     _check.fraction("zo_sgd_momentum", "momentum", momentum)
     _check.float_dtype("zo_sgd_momentum", "mu_dtype", mu_dtype)
     return chain(
-        spsa(eps, key, **options),
+        spsa(
+            eps,
+            key=key,
+            num_queries=num_queries,
+            direction=direction,
+            difference=difference,
+            slope_rule=slope_rule,
+            evaluation=evaluation,
+            batched=batched,
+            has_aux=has_aux,
+        ),
         scheduled(partial(optax.trace, accumulator_dtype=mu_dtype), decay=momentum),
         decay("zo_sgd_momentum", weight_decay, mask),
         descend("zo_sgd_momentum", learning_rate),

@@ -101,7 +101,7 @@ def _kept(update: Array, parameter: Array, low: Any, high: Any) -> Array:
     wide = jnp.float64 if dtype == jnp.float64 else jnp.float32
     start = jnp.asarray(parameter).astype(wide)
     low, high = (None if x is None else jnp.asarray(x).astype(wide) for x in (low, high))
-    moved = start + update.astype(wide)
-    kept = jnp.clip(moved, low, high)
+    stepped = start + update.astype(wide)
+    kept = jnp.clip(stepped, low, high)
     # Inside of the box the update itself: −0.0 − −0.0 is 0.0, which would change a −0.0.
-    return jnp.where(kept == moved, update, (kept - start).astype(update.dtype))
+    return jnp.where(kept == stepped, update, (kept - start).astype(update.dtype))

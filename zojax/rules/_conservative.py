@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax import lax
 
 from zojax import _check
-from zojax._meter import Measured, Meter, measured
-from zojax._types import Array, Evaluation, Params, ValueFn
+from zojax._meter import Measured, Meter
+from zojax._types import Array, Evaluation, HasAux, Params, ValueFn
+from zojax._xla import opaque
+from zojax.directions import GivenNoise
 from zojax.estimators import no_loss_yet
-from zojax.rules._given import GivenNoise
-from zojax.streaming import EVALUATIONS, HasAux, loss_at, losses_at
+from zojax.streaming import EVALUATIONS, Objective
 
 
 class ConservativeState(NamedTuple):
@@ -71,16 +71,21 @@ def conservative(
         *,
         value_fn: ValueFn | None = None,
         meter: Meter | None = None,
+        query_axis: str | None = None,
+        model_bytes: int = 0,
         **extra_args: Any,
     ) -> tuple[Any, ConservativeState]:
         del state, extra_args
-        _check.parameters("conservative", params)
+        params = _check.parameters("conservative", params)
         # Held once: XLA would draw part of u again for the step, and keep the rest besides u.
-        updates = lax.optimization_barrier(updates)
+        updates = opaque(updates)
 
         def measure() -> Measured:
             aux_is_there = not isinstance(has_aux, bool) or has_aux
-            loss = loss_at("conservative", value_fn, params, evaluation, aux_is_there)
+            objective = Objective(
+                "conservative", value_fn, params, aux_is_there, query_axis, model_bytes
+            )
+            loss = objective.at(evaluation)
             # What stays under a select before this link has a scalar for its update.
             step = [
                 GivenNoise(jnp.broadcast_to(update, jnp.shape(parameter)))
@@ -91,16 +96,17 @@ def conservative(
                 )
             ]
             signs = jnp.array([0.0, 1.0, -1.0], jnp.float32)
-            losses, _ = losses_at(lambda i: loss(step, signs[i]), 3, evaluation)
+            losses, _ = objective.losses_at(lambda i: loss(step, signs[i]), 3, evaluation)
             most = jnp.asarray(jnp.finfo(losses.dtype).max, losses.dtype)
             best = jnp.argmin(jnp.where(jnp.isfinite(losses), losses, most))
             least = losses[best].astype(jnp.float32)
             return Measured(signs[best][None], jnp.ones(1, bool), least)
 
-        found = measured(meter, "sign", 1, measure)
+        found = measure() if meter is None else meter("sign", 1, measure)
         [sign], least = found.scalars, found.value
         tried = jax.tree.map(lambda update: update * sign.astype(update.dtype), updates)
-        # Times 0, an update that is not finite is no number; and only −0.0 leaves −0.0 as it is.
+        # Where the parameters stay, the update is −0.0: 0 · inf would be NaN, and θ + 0.0 would
+        # turn a −0.0 into 0.0.
         taken = jax.tree.map(lambda x: jnp.where(sign == 0, jnp.asarray(-0.0, x.dtype), x), tried)
         return taken, ConservativeState(sign, least)
 

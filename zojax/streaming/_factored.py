@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,8 @@ from jax.custom_batching import custom_vmap
 from jax.extend import core
 
 from zojax._types import Array
-from zojax.directions import LowRankNoise, alone
+from zojax._xla import computed_once
+from zojax.directions import LowRankNoise
 from zojax.streaming._perturbed import Perturbed, wide
 
 Labels: TypeAlias = Sequence[int]
@@ -20,21 +21,21 @@ Labels: TypeAlias = Sequence[int]
 RANK, POINT = -1, -2
 
 
-def factored_dot(eqn: core.JaxprEqn, operands: list[Any]) -> list[Array] | None:
-    """A product of x with W + scale·abᵀ as x·W + scale·(x·a)bᵀ, or None where it is not so.
+def factored_dot(eqn: core.JaxprEqn, operands: list[Any], side: int) -> list[Array]:
+    """A product of x with W + scale·abᵀ as x·W + scale·(x·a)bᵀ.
 
     Under ``vmap`` over the points of a step W has no axis of points, so x·W stays one product.
     The sum is float32 and is rounded once, to the dtype of the result: a float32 result keeps a
     perturbation that is below the spacing of W, a bfloat16 one only what its own spacing shows.
+
+    Args:
+      eqn: The product.
+      operands: Its operands, of which one is a weight perturbed along a direction of low rank,
+        whose views say where its axes lie.
+      side: Which one.
     """
-    sides = [i for i, x in enumerate(operands) if isinstance(x, Perturbed)]
-    if len(sides) != 1:
-        return None
-    [side] = sides
     weight: Perturbed = operands[side]
-    noise, order = weight.noise, weight.axes()
-    if order is None or not isinstance(noise, LowRankNoise):
-        return None
+    noise, order = cast("LowRankNoise", weight.noise), cast("tuple[int, ...]", weight.axes())
     x: Array = operands[1 - side]
     factors = [x, x]
     factors[side] = weight.viewed(weight.weight)
@@ -58,14 +59,14 @@ def factored_dot(eqn: core.JaxprEqn, operands: list[Any]) -> list[Array] | None:
     )
     scaled = inner * (weight.scale * noise.weight)
 
-    def add(turn: Array, product: Array) -> Array:
-        b = second + turn.astype(second.dtype)
+    def add(counter: Array, product: Array) -> Array:
+        b = second + counter.astype(second.dtype)
         return product + _outer(scaled, kept, b, second_labels, out).astype(product.dtype)
 
     # On CPU the sum is written to memory: XLA would compute it, and the chain of sums along the
     # residual stream behind it, again in every operation that reads it.
     total: Array = lax.platform_dependent(
-        product, cpu=lambda x: alone(add, x), default=lambda x: add(jnp.int32(0), x)
+        product, cpu=lambda x: computed_once(add, x), default=lambda x: add(jnp.int32(0), x)
     )
     return [total.astype(out_dtype)]
 

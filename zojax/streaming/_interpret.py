@@ -25,10 +25,9 @@ from jax import lax
 from jax.extend import core
 
 from zojax._types import Array
+from zojax.directions import LowRankNoise
 from zojax.streaming._factored import factored_dot
-from zojax.streaming._perturbed import Perturbed, View, perturb
-from zojax.streaming._ties import Ties
-from zojax.streaming._tiles import tiled_dot
+from zojax.streaming._perturbed import Perturbed, Ties, View, perturb, tiled_dot
 
 Value: TypeAlias = Any
 """An array, or a :class:`Perturbed` weight."""
@@ -143,7 +142,14 @@ def _call(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> list[Array]:
 
 
 def _dot(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Array]:
-    return factored_dot(eqn, operands) or tiled_dot(eqn, operands) or _perturb(eqn, operands, ties)
+    sides = [i for i, x in enumerate(operands) if isinstance(x, Perturbed)]
+    if len(sides) > 1:
+        return _perturb(eqn, operands, ties)
+    [side] = sides
+    weight: Perturbed = operands[side]
+    if isinstance(weight.noise, LowRankNoise) and weight.axes() is not None:
+        return factored_dot(eqn, operands, side)
+    return tiled_dot(eqn, operands, side) or _perturb(eqn, operands, ties)
 
 
 def _gather(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Value]:
@@ -197,14 +203,14 @@ def _scan(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> list[Array]:
         for x, lazy_x in zip(xs, lazy, strict=True)
     ]
 
-    def layer(whole: Perturbed | None, part: Any) -> Value:
-        if whole is None:
+    def layer(stack: Perturbed | None, part: Any) -> Value:
+        if stack is None:
             return part
         weight, noise = part
-        return dataclasses.replace(whole, weight=weight, noise=whole.noise.slice(noise))
+        return dataclasses.replace(stack, weight=weight, noise=stack.noise.slice(noise))
 
     def body(carry: list[Array], parts: list[Any]) -> tuple[list[Array], list[Array]]:
-        layers = [layer(whole, part) for whole, part in zip(lazy, parts, strict=True)]
+        layers = [layer(stack, part) for stack, part in zip(lazy, parts, strict=True)]
         jaxpr = _closed(eqn.params["jaxpr"])
         outputs = interpret(jaxpr, [*consts, *carry, *layers], ties.inner())
         return outputs[: len(carry)], outputs[len(carry) :]

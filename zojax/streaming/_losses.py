@@ -1,85 +1,154 @@
 """Losses at perturbed parameters, in three ways that see the same z."""
 
+import itertools
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.core import Tracer
 
-from zojax._leaves import arrays
+from zojax import _check
 from zojax._mesh import mesh_of
-from zojax._types import Array, Evaluation, Params, ValueFn
-from zojax.directions import LeafNoise, alone, drawn, is_vector, rounded
-from zojax.streaming._aux import HasAux, value_and_aux
+from zojax._types import Array, Evaluation, HasAux, Params, ValueFn
+from zojax._xla import computed_once, rounded
+from zojax.directions import Noises, drawn_at, is_vector
 from zojax.streaming._interpret import interpret
-from zojax.streaming._perturbed import Perturbed, perturb
-from zojax.streaming._points import map_points
-from zojax.streaming._ties import Ties
-from zojax.streaming._tiles import large_bytes
-from zojax.streaming._unjitted import note_compiled_update
-
-Noises: TypeAlias = Sequence[LeafNoise | None]
-"""The undrawn z of every leaf of the parameters; None where a leaf does not move."""
+from zojax.streaming._perturbed import Perturbed, Ties, large_bytes, perturb
 
 Loss: TypeAlias = Callable[[Noises, Array | float], tuple[Array, Any]]
 """``loss(noises, scale)``: the value at θ + scale·z, float32 or float64 [], and its aux or None."""
 
-EVALUATIONS = ("streamed", "copy", "in_place")
-
-
-def loss_at(
-    where: str,
-    value_fn: ValueFn | None,
-    params: Any,
-    evaluation: Evaluation,
-    has_aux: HasAux = False,
-    *,
-    differentiated: bool = False,
-) -> Loss:
-    """The loss as a function of the perturbation.
-
-    Args:
-      where: Name of the estimator, for messages.
-      value_fn: ``value_fn(params) -> float []``, or a pair of that and aux.
-      params: θ, any pytree; never written.
-      evaluation: ``"streamed"`` perturbs each weight where it is consumed and needs the memory
-        of ``value_fn(params)``. ``"copy"`` evaluates ``value_fn`` on a perturbed copy. The copy of
-        ``"in_place"`` lives outside jit in one buffer, rewritten from θ for each loss, so that
-        ``value_fn`` may be any Python function.
-      has_aux: Whether ``value_fn`` returns aux, or the structure of what is kept of it.
-      differentiated: Whether the loss will be differentiated with respect to the scale. Functions
-        with a derivative of their own (``jax.custom_jvp``) then get their weights whole.
-
-    Returns:
-      ``loss(noises, scale)``.
-
-    Raises:
-      TypeError: ``value_fn`` is not a function, or does not return what it should.
-      ValueError: ``"in_place"`` under a JAX transformation, or a loss of 16 bits.
-    """
-    if not callable(value_fn):
-        raise TypeError(
-            f"{where}: update needs value_fn, a function from params to the loss, got "
-            f"{value_fn!r}. Call update(None, state, params, value_fn=...)."
-        )
-    if evaluation == "in_place" and any(isinstance(x, Tracer) for x in jax.tree.leaves(params)):
-        raise ValueError(
-            f'{where}: evaluation="in_place" calls value_fn as plain Python, which jit, vmap and '
-            f'grad cannot trace. Call update outside of them, or use evaluation="streamed".'
-        )
-    streamed = partial(_streamed, differentiated=differentiated)
-    make = {"streamed": streamed, "copy": _copy, "in_place": _in_place}[evaluation]
-    return make(lambda tree: value_and_aux(where, value_fn(tree), has_aux), arrays(params))
-
-
 Evaluated: TypeAlias = Callable[[Params], tuple[Array, Any]]
 """The value at a tree of parameters, and its aux or None."""
 
+EVALUATIONS = ("streamed", "copy", "in_place")
 
-def _streamed(evaluated: Evaluated, params: Params, *, differentiated: bool) -> Loss:
+_updates = itertools.count(1)
+
+
+class Objective(NamedTuple):
+    """What an update is asked to lower, and where it is evaluated."""
+
+    where: str  # name of the estimator, for messages
+    value_fn: ValueFn | None  # as update got it
+    params: Any  # θ, any pytree of arrays; never written
+    has_aux: HasAux = False  # whether value_fn returns aux, or the structure of what is kept of it
+    query_axis: str | None = None  # the mesh axis whose devices share the points of a step
+    model_bytes: int = 0  # of the whole model, where the parameters are a few of its layers
+
+    def at(self, evaluation: Evaluation, *, differentiated: bool = False) -> Loss:
+        """The loss as a function of the perturbation.
+
+        Args:
+          evaluation: ``"streamed"`` perturbs each weight where it is consumed and needs the memory
+            of ``value_fn(params)``. ``"copy"`` evaluates ``value_fn`` on a perturbed copy. The copy
+            of ``"in_place"`` lives outside jit in one buffer, rewritten from θ for each loss, so
+            that ``value_fn`` may be any Python function.
+          differentiated: Whether the loss will be differentiated with respect to the scale.
+            Functions with a derivative of their own (``jax.custom_jvp``) then get their weights
+            perturbed in full.
+
+        Returns:
+          ``loss(noises, scale)``.
+
+        Raises:
+          TypeError: ``value_fn`` is not a function, or does not return what it should.
+          ValueError: ``"in_place"`` under a JAX transformation, or a loss of 16 bits.
+        """
+        where, value_fn, params = self.where, self.value_fn, self.params
+        if not callable(value_fn):
+            raise TypeError(
+                f"{where}: update needs value_fn, a function from params to the loss, got "
+                f"{value_fn!r}. Call update(None, state, params, value_fn=...)."
+            )
+        if evaluation == "in_place" and any(isinstance(x, Tracer) for x in jax.tree.leaves(params)):
+            raise ValueError(
+                f'{where}: evaluation="in_place" calls value_fn as plain Python, which jit, vmap '
+                f"and grad cannot trace. Call update outside of them, or use "
+                f'evaluation="streamed".'
+            )
+
+        def evaluated(tree: Params) -> tuple[Array, Any]:
+            return _check.value_and_aux(where, value_fn(tree), self.has_aux)
+
+        if evaluation == "streamed":
+            return _streamed(evaluated, params, self.model_bytes, differentiated=differentiated)
+        return {"copy": _copy, "in_place": _in_place}[evaluation](evaluated, params)
+
+    def losses_at(
+        self,
+        loss_of: Callable[[Any], tuple[Array, Any]],
+        count: int,
+        evaluation: Evaluation,
+        *,
+        batched: bool = False,
+    ) -> tuple[Array, Any]:
+        """The losses at the points of a step.
+
+        Args:
+          loss_of: From the number of a point, an int or int32 [], to its loss and aux.
+          count: How many points, p.
+          evaluation: As in :meth:`at`.
+          batched: All points in one pass rather than one after the other.
+
+        Returns:
+          The losses, [p], each rounded before any sum that it enters, and the aux of the first
+          point.
+        """
+        if evaluation == "in_place":
+            # Python calls of value_fn cannot be rolled into a compiled loop.
+            each = [loss_of(point) for point in range(count)]
+            return jnp.stack([value for value, _ in each]), each[0][1]
+        if evaluation == "copy" and not batched:
+            note_compiled_update()  # the loop below; a streamed loss has noted itself
+        # A loop rather than a row: the program holds one forward pass, and a point's perturbed
+        # weights are gone before the next point's are there.
+        losses, aux = self.map_points(loss_of, count, batched=batched)
+        return rounded_loss(losses), jax.tree.map(lambda x: x[0], aux)
+
+    def map_points(
+        self, function: Callable[[Any], Any], count: int, *, batched: bool = False
+    ) -> Any:
+        """The results of a function at the points of a step, one after the other.
+
+        Args:
+          function: From the number of a point, int32 [], to scalars.
+          count: How many points, p.
+          batched: All points in one pass.
+
+        Returns:
+          The results, [p] each. Where devices share the points, each of the D along ``query_axis``
+          computes ⌈p/D⌉ of them, and one all-gather of scalars brings the others.
+        """
+        points, axis = jnp.arange(count), self.query_axis
+        over = jax.vmap(function) if batched else partial(lax.map, function)
+        if axis is None or count == 1:
+            return over(points)
+        share = -(-count // lax.axis_size(axis))
+        # Devices that are left over compute the last point, so that all compute as many.
+        own = jnp.minimum(lax.axis_index(axis) * share + jnp.arange(share), count - 1)
+        results = over(points[own])
+        return jax.tree.map(lambda x: lax.all_gather(x, axis, tiled=True)[:count], results)
+
+    def no_aux(self) -> Any:
+        """Zeros in place of aux where it is kept; None where it is dropped."""
+        if isinstance(self.has_aux, bool):
+            return None
+        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self.has_aux)
+
+
+def rounded_loss(loss: Array) -> Array:
+    """Losses as memory holds them: a log notes them so, and differences must be of the same."""
+    return jnp.where(jnp.isfinite(loss), rounded(loss), loss)
+
+
+def _streamed(
+    evaluated: Evaluated, params: Params, model_bytes: int, *, differentiated: bool
+) -> Loss:
     note_compiled_update()
     leaves, tree = jax.tree.flatten(params)
 
@@ -90,7 +159,7 @@ def _streamed(evaluated: Evaluated, params: Params, *, differentiated: bool) -> 
     outputs = jax.tree.structure(shapes)
     mesh = mesh_of(leaves)
     # Over several devices each holds only a part already, and slices would be communication.
-    large = large_bytes(leaves) if mesh is None else None
+    large = large_bytes(leaves, model_bytes) if mesh is None else None
 
     def loss(noises: Noises, scale: Array | float) -> tuple[Array, Any]:
         scale = jnp.asarray(scale, jnp.float32)
@@ -116,13 +185,13 @@ def _perturbed_vectors(leaves: Sequence[Array], noises: Noises, scale: Array) ->
         if noise is not None and is_vector(leaves[i].shape)
     }
 
-    def fill(turn: Array, vectors: dict[int, Array]) -> dict[int, Array]:
+    def fill(counter: Array, vectors: dict[int, Array]) -> dict[int, Array]:
         del vectors
         return {
             i: perturb(
                 leaves[i],
-                drawn(noise.in_turn(turn), leaves[i]),
-                scale + turn.astype(scale.dtype),
+                drawn_at(noise.in_loop(counter), leaves[i]),
+                scale + counter.astype(scale.dtype),
             )
             for i, noise in moving.items()
         }
@@ -131,7 +200,7 @@ def _perturbed_vectors(leaves: Sequence[Array], noises: Noises, scale: Array) ->
     # reads the residual stream behind it. On other platforms a loop would cost more.
     return lax.platform_dependent(
         {i: jnp.zeros_like(leaves[i]) for i in moving},
-        cpu=lambda x: alone(fill, x),
+        cpu=lambda x: computed_once(fill, x),
         default=lambda x: fill(jnp.int32(0), x),
     )
 
@@ -164,45 +233,10 @@ def _in_place(evaluated: Evaluated, params: Params) -> Loss:
     return loss
 
 
-def losses_at(
-    loss_of: Callable[[Any], tuple[Array, Any]],
-    count: int,
-    evaluation: Evaluation,
-    *,
-    batched: bool = False,
-) -> tuple[Array, Any]:
-    """The losses at the points of a step.
-
-    Args:
-      loss_of: From the number of a point, an int or int32 [], to its loss and aux.
-      count: How many points, p.
-      evaluation: As in :func:`loss_at`.
-      batched: All points in one pass rather than one after the other.
-
-    Returns:
-      The losses, [p], each rounded before any sum that it enters, and the aux of the first point.
-    """
-    if evaluation == "in_place":
-        # Python calls of value_fn cannot be rolled into a compiled loop.
-        each = [loss_of(point) for point in range(count)]
-        return jnp.stack([value for value, _ in each]), each[0][1]
-    if evaluation == "copy" and not batched:
-        note_compiled_update()  # the loop below; a streamed loss has noted itself
-    # A loop rather than a row: the program holds one forward pass, and a point's perturbed weights
-    # are gone before the next point's are there.
-    losses, aux = map_points(loss_of, jnp.arange(count), batched=batched)
-    return rounded_loss(losses), jax.tree.map(lambda x: x[0], aux)
-
-
-def rounded_loss(loss: Array) -> Array:
-    """Losses as memory holds them: a log notes them so, and differences must be of the same."""
-    return jnp.where(jnp.isfinite(loss), rounded(loss), loss)
-
-
 @jax.jit
 def _perturbed(leaves: list[Array], noises: Noises, scale: Array) -> list[Array]:
     return [
-        leaf if noise is None else perturb(leaf, drawn(noise, leaf), scale)
+        leaf if noise is None else perturb(leaf, drawn_at(noise, leaf), scale)
         for leaf, noise in zip(leaves, noises, strict=True)
     ]
 
@@ -213,3 +247,21 @@ def _rewrite(buffer: list[Array], leaves: list[Array], noises: Noises, scale: Ar
 
 
 _rewritten = jax.jit(_rewrite, donate_argnums=0, keep_unused=True)
+
+
+def note_compiled_update() -> None:
+    """Log once in a process, at the second update whose losses are compiled for it alone.
+
+    The first may be a trial. A loss closes over its batch, so that what is compiled for one update
+    cannot serve the next; only ``jit`` around the step has the batch as an argument.
+    """
+    # Where a transformation like jit stages a program, even a constant is a tracer.
+    disabled: Any = jax.config.jax_disable_jit  # pyright: ignore[reportAttributeAccessIssue]
+    if disabled or isinstance(jnp.zeros(()), Tracer):
+        return
+    if next(_updates) == 2:
+        logging.getLogger("zojax").warning(
+            "update runs outside of jax.jit, so the loss is compiled anew at every call. Put "
+            "jax.jit around the whole step: step = jax.jit(step, donate_argnums=(0, 1), "
+            "compiler_options=zojax.compiler_options()). This is said once."
+        )

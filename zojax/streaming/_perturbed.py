@@ -1,13 +1,28 @@
-"""A weight that is perturbed at the operation that consumes it."""
+"""A weight that is perturbed at the operation that consumes it: when, and how much at a time."""
 
 import dataclasses
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
+from jax import lax
 from jax.extend import core
 
 from zojax._types import Array
-from zojax.directions import LeafNoise, drawn, moved
+from zojax._xla import tied
+from zojax.directions import LeafNoise, drawn_at, resharded
+
+TILE_BYTES = 2**22
+MOST_TILES = 32
+"""The perturbed parts have this size, or are so many: each reads the other factor again."""
+
+LARGE_BYTES = 2**25
+LARGE_FRACTION = 1 / 64
+"""A weight is perturbed in parts if it has this size and this share of all parameters.
+
+Below, a perturbed copy costs little, and a product in parts costs time to compile and to run.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +64,9 @@ class Perturbed:
         noise, values = self.noise.tied(values)
         return dataclasses.replace(self, noise=noise), values
 
-    def waiting(self, zero: Array) -> "Perturbed":
+    def after(self, zero: Array) -> "Perturbed":
         """The same weight, perturbed only once ``zero`` is there, an int32 [] of 0."""
-        return dataclasses.replace(self, noise=self.noise.waiting(zero))
+        return dataclasses.replace(self, noise=self.noise.after(zero))
 
     def beside(self, weight: Array) -> "Perturbed":
         """The same on the other side of a border between kinds of a mesh's axes.
@@ -59,12 +74,12 @@ class Perturbed:
         Args:
           weight: The parameter, there.
         """
-        noise, scale = moved((self.noise, self.scale), weight)
+        noise, scale = resharded((self.noise, self.scale), weight)
         return dataclasses.replace(self, weight=weight, noise=noise, scale=scale)
 
     def value(self) -> Array:
         """The perturbed weight, in its own dtype, after the views."""
-        return self.viewed(perturb(self.weight, drawn(self.noise, self.weight), self.scale))
+        return self.viewed(perturb(self.weight, drawn_at(self.noise, self.weight), self.scale))
 
     def axes(self) -> tuple[int, ...] | None:
         """Where each axis of what this stands for lies in the weight; None if it is unclear."""
@@ -91,3 +106,115 @@ def perturb(weight: Array, z: Array, scale: Array) -> Array:
 def wide(dtype: Any) -> Any:
     """The dtype in which a perturbation is added: float32, or float64 where the weight is."""
     return jnp.float64 if dtype == jnp.float64 else jnp.float32
+
+
+class Ties:
+    """Ties of the weights of one computation to their activations.
+
+    On one device each weight has a barrier of its own with the activations. Over several devices
+    an activation that passes through three barriers is three for the partitioner, which may gather
+    each: there it passes through one, and the weights that meet it wait for a zero from behind it.
+
+    Args:
+      shared: Whether weights share barriers: over several devices.
+    """
+
+    def __init__(self, *, shared: bool) -> None:
+        self.shared = shared
+        self._passed: dict[tuple[int, ...], tuple[list[Array], Array, list[Array]]] = {}
+
+    def inner(self) -> "Ties":
+        """Ties within the body of a loop or branch, which must not leave it."""
+        return Ties(shared=self.shared)
+
+    def __call__(self, weight: Perturbed, values: Sequence[Array]) -> tuple[Perturbed, list[Array]]:
+        """The weight, perturbed only once ``values`` are there; and the values to go on with."""
+        if not self.shared:
+            return weight.tied([*values])
+        which = tuple(map(id, values))
+        if which not in self._passed:
+            zero: Any = jnp.zeros((), jnp.int32)
+            zero, passed = tied(zero, [*values])
+            # The values are kept, so that no other array takes their identity; and passed ones
+            # that come back are known.
+            self._passed[which] = [*values], zero, passed
+            self._passed[tuple(map(id, passed))] = self._passed[which]
+        _, zero, passed = self._passed[which]
+        return weight.after(zero), passed
+
+
+def large_bytes(leaves: Sequence[Array], model_bytes: int) -> int:
+    """Size in bytes from which a weight is perturbed in parts.
+
+    Args:
+      leaves: The parameters.
+      model_bytes: What the parameters are taken for where they are more: those of a few layers
+        that stand for a whole model.
+    """
+    total = sum(leaf.nbytes for leaf in leaves)
+    return max(LARGE_BYTES, int(LARGE_FRACTION * max(total, model_bytes)))
+
+
+def tiled_dot(eqn: core.JaxprEqn, operands: list[Any], side: int) -> list[Array] | None:
+    """A product of which one factor is a large perturbed weight, or None where it is not large.
+
+    The weight is cut along one of its axes that the product keeps. Each part is perturbed,
+    multiplied, and written to its place in the result, so that no more than a part lives at a time;
+    the numbers are those of the whole product.
+    """
+    weight: Perturbed = operands[side]
+    axes = _kept_axes(eqn.params["dimension_numbers"], side, weight)
+    if axes is None or not _large(weight):
+        return None
+    weight, (other,) = weight.tied([operands[1 - side]])
+    axis, out_axis = axes
+    shape = weight.weight.shape
+    count = min(math.ceil(_nbytes(weight) / TILE_BYTES), MOST_TILES)
+    size = math.ceil(shape[axis] / count)
+
+    def product(first: Array) -> Array:
+        part = lax.dynamic_slice_in_dim(weight.weight, first, size, axis)
+        z = weight.noise.block(shape, axis, first, size)
+        perturbed = weight.viewed(perturb(part, z, weight.scale))
+        factors = (perturbed, other) if side == 0 else (other, perturbed)
+        result: Any = eqn.primitive.bind(*factors, **eqn.primitive.get_bind_params(eqn.params))
+        return result
+
+    def add_part(index: Array, result: Array) -> Array:
+        # The last part overlaps the one before it where the sizes do not divide.
+        first = jnp.minimum(index * size, shape[axis] - size)
+        return lax.dynamic_update_slice_in_dim(result, product(first), first, out_axis)
+
+    # The others are written beside the first: zeros to begin with would be laid out for both
+    # losses at once, for they wait for nothing.
+    first = product(jnp.int32(0))
+    padding = [(0, 0, 0)] * first.ndim
+    padding[out_axis] = (0, shape[axis] - size, 0)
+    result = lax.pad(first, jnp.zeros((), first.dtype), padding)
+    return [lax.fori_loop(1, math.ceil(shape[axis] / size), add_part, result)]
+
+
+def _large(weight: Perturbed) -> bool:
+    return weight.large is not None and _nbytes(weight) >= weight.large
+
+
+def _nbytes(weight: Perturbed) -> int:
+    return weight.weight.size * weight.weight.dtype.itemsize
+
+
+def _kept_axes(dims: Any, side: int, weight: Perturbed) -> tuple[int, int] | None:
+    """The longest axis of a weight that a product keeps, and that axis in the result."""
+    if not weight.noise.random_access:
+        return None
+    order = weight.axes()
+    if order is None:
+        return None
+    contracting, batch = dims
+    used = {*contracting[side], *batch[side]}
+    kept = [axis for axis in range(len(order)) if axis not in used]
+    if not kept:
+        return None
+    longest = max(kept, key=lambda axis: weight.weight.shape[order[axis]])
+    # The result's axes: batch, then those kept of the left factor, then those of the right.
+    place = kept.index(longest)
+    return order[longest], len(batch[0]) + place if side == 0 else place - len(kept)

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import optax
 
 import zojax
+from zojax.coordinates import find_blocks
 from zojax.lm.training._config import (
     AdapterName,
     FinetuneConfig,
     HyperParameters,
     OptimizerName,
 )
-from zojax.selection import find_blocks
 from zojax.trajectory import Field
 
 _DIRECTIONS = {

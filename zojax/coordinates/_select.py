@@ -8,8 +8,8 @@ import optax
 
 from zojax import _check
 from zojax._types import Array, Params, ValueFn
-from zojax.selection._parts import part, whole
-from zojax.selection._where import Where, selected
+from zojax.coordinates._parts import merged, part
+from zojax.coordinates._where import Where, selected
 
 
 def select(tx: optax.GradientTransformation, where: Where) -> optax.GradientTransformationExtraArgs:
@@ -93,7 +93,7 @@ def select(tx: optax.GradientTransformation, where: Where) -> optax.GradientTran
         _check.params_given("select", params)
         chosen = selected("select", where, params)
         if value_fn is not None:
-            extra_args["value_fn"] = lambda moving: value_fn(whole(moving, chosen, params))
+            extra_args["value_fn"] = lambda moving: value_fn(merged(moving, chosen, params))
         updates = None if updates is None else part(updates, chosen)
         moving = part(params, chosen)
         updates, state = inner.update(updates, state, moving, **extra_args)

@@ -1,24 +1,11 @@
-"""What named optimizers hand on, as it came, to the estimator and to optax's rules."""
+"""Rules of optax of which a number may be a schedule."""
 
 from collections.abc import Callable
-from typing import Any, TypedDict
+from typing import Any
 
 import optax
 
-from zojax._types import Difference, Evaluation, ScalarOrSchedule
-from zojax.directions import Direction
-from zojax.streaming import HasAux
-
-
-class SpsaOptions(TypedDict, total=False):
-    """The options of :func:`zojax.spsa`."""
-
-    num_queries: int
-    direction: Direction
-    difference: Difference
-    evaluation: Evaluation
-    batched: bool
-    has_aux: HasAux
+from zojax._types import ScalarOrSchedule
 
 
 def scheduled(

@@ -7,8 +7,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from zojax.selection._paths import shapes, slash_paths
-from zojax.selection._roles import role
+from zojax.coordinates._paths import shapes, slash_paths
+from zojax.coordinates._roles import role
 
 Blocks: TypeAlias = Literal["layers"] | Callable[[str, Any], Hashable]
 """``"layers"``, or ``blocks(path, leaf)``, which gives the label of a leaf's block."""

@@ -18,7 +18,7 @@ def part(tree: Any, chosen: Sequence[bool]) -> Any:
     return jax.tree.unflatten(structure, kept)
 
 
-def whole(part_: Any, chosen: Sequence[bool], others: Any) -> Any:
+def merged(part_: Any, chosen: Sequence[bool], others: Any) -> Any:
     """The tree ``others`` with the leaves of a part of it put in their places."""
     leaves, structure = jax.tree.flatten(others)
     given = iter(jax.tree.leaves(part_))

@@ -11,7 +11,7 @@ from flax import nnx
 
 import zojax
 from zojax.directions import Gaussian
-from zojax.selection import selected
+from zojax.coordinates import selected
 
 TREE = {
     "body": [{"kernel": jnp.ones((4, 3)), "bias": jnp.zeros(3)} for _ in range(2)],

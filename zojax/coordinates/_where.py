@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import jax
 import numpy as np
 
-from zojax.selection._paths import shapes, slash_paths
+from zojax.coordinates._paths import shapes, slash_paths
 
 Pattern: TypeAlias = str | re.Pattern[str]
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from zojax._types import Array
-from zojax.directions import LeafNoise
+from zojax.directions._noise import LeafNoise
 
 
 @jax.tree_util.register_dataclass
@@ -37,8 +37,8 @@ class GivenNoise(LeafNoise):
     def tied(self, values: Sequence[Array]) -> tuple[Self, list[Array]]:
         return self, [*values]
 
-    def in_turn(self, turn: Array) -> Self:
-        del turn
+    def in_loop(self, counter: Array) -> Self:
+        del counter
         return self
 
     def rows(self, shape: tuple[int, ...], rows: Array) -> Array:

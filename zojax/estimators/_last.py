@@ -2,23 +2,8 @@
 
 from typing import Any
 
-import jax
-
 from zojax._types import Array
-
-
-def estimator_states(state: Any) -> list[Any]:
-    """The states of zojax's estimators within a state, in tree order.
-
-    They are known by their fields. Parameters, and moments shaped like them, may have any names.
-    """
-    nodes = jax.tree.leaves(state, is_leaf=_of_estimator)
-    return [node for node in nodes if _of_estimator(node)]
-
-
-def _of_estimator(node: Any) -> bool:
-    fields = getattr(node, "_fields", ())
-    return {"count", "value", "skipped", "rested", "aux"} <= {*fields}
+from zojax.estimators._estimator import estimator_states
 
 
 def last_loss(state: Any) -> Array:
@@ -36,7 +21,7 @@ def last_loss(state: Any) -> Array:
 
     Examples:
       >>> import jax.numpy as jnp, zojax
-      >>> tx = zojax.zo_adam(1e-3, 1e-3, key=0)
+      >>> tx = zojax.zo_adam(1e-3, eps=1e-3, key=0)
       >>> params = {"value": jnp.array([1.0, -2.0])}  # a name that Adam's moments have, too
       >>> _, state = tx.update(
       ...     None, tx.init(params), params, value_fn=lambda p: (p["value"] ** 2).sum()
@@ -66,7 +51,7 @@ def last_aux(state: Any) -> Any:
       ...     return errors.sum(), {"worst": errors.max()}
       >>> params = jnp.array([1.0, -2.0])
       >>> aux = jax.eval_shape(value_fn, params)[1]
-      >>> tx = zojax.mezo(1e-3, 1e-3, key=0, has_aux=aux)
+      >>> tx = zojax.mezo(1e-3, eps=1e-3, key=0, has_aux=aux)
       >>> _, state = tx.update(None, tx.init(params), params, value_fn=value_fn)
       >>> round(float(zojax.last_aux(state)["worst"]), 1)
       2.0

@@ -1,0 +1,11 @@
+"""Which parameters move."""
+
+from zojax.coordinates._blocks import Block as Block
+from zojax.coordinates._blocks import Blocks as Blocks
+from zojax.coordinates._blocks import check_blocks as check_blocks
+from zojax.coordinates._blocks import find_blocks as find_blocks
+from zojax.coordinates._parts import merged as merged
+from zojax.coordinates._parts import part as part
+from zojax.coordinates._select import select as select
+from zojax.coordinates._where import Where as Where
+from zojax.coordinates._where import selected as selected

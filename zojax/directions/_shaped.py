@@ -1,0 +1,167 @@
+"""Rules of optax put on the direction instead of on the gradient."""
+
+import dataclasses
+from typing import Any, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from zojax import _check
+from zojax._types import Array, Params
+from zojax._xla import opaque
+from zojax.directions._direction import Direction, Draws, Noises, check_memoryless
+from zojax.directions._gaussian import Gaussian
+from zojax.directions._given import GivenNoise
+from zojax.directions._noise import drawn_at
+
+# Where optax's rules keep their first moment.
+MOMENTA = ("mu", "trace")
+
+
+class ShapedState(NamedTuple):
+    """State of :class:`Shaped`, in an estimator's."""
+
+    rule: Any  # the rule's, in float32
+    base: Any  # the base's
+
+
+@dataclasses.dataclass(frozen=True)
+class Shaped(Direction):
+    r"""What a rule of optax makes of a random direction: losses are taken along it.
+
+    .. math:: d_t = \mathrm{rule}(z_t)
+
+    ZO-AdaMU's idea with the moments of another rule: :math:`m_t = \beta_1 m_{t-1} + (1-\beta_1)
+    z_t` and :math:`d_t = m_t / \sqrt{v_t}` for ``optax.scale_by_adam()``, and so on. The paper
+    compares rules on the perturbation, as here, with the same rules on the gradient, which are
+    plain optax: ``zojax.chain(zojax.spsa(...), rule)``.
+
+    Args:
+      rule: A link of optax, without a learning rate: ``optax.scale_by_adam()``,
+        ``optax.scale_by_adamax()``, ``optax.scale_by_rms()``, ``optax.scale_by_amsgrad()``,
+        ``optax.trace(0.9)``. It sees z in float32.
+      signed_momentum: Turn the rule's first moment uphill after each step, as
+        :class:`zojax.MomentumCentred` does: it is multiplied by sign(g). Rules without one are as
+        they are.
+      base: Draws z.
+
+    Cost: the rule's state in float32; one float32 buffer of the parameters' size for d, which all
+      losses read; the rule twice. An eps is in parameter units if the rule keeps z's size; Adam's
+      directions have about a quarter of it.
+    Error: biased, as :class:`zojax.MomentumCentred`.
+
+    Raises:
+      ValueError: ``base`` remembers earlier steps itself; or, at a step, there are several queries:
+        the rule has one history, which cannot follow all of them.
+      TypeError: ``rule`` is no transformation, or ``base`` no direction.
+
+    References:
+      Jiang et al., 2024, arXiv:2312.15184, Table 3.
+
+    Examples:
+      >>> import optax, zojax
+      >>> tx = zojax.chain(
+      ...     zojax.spsa(1e-2, key=0, direction=zojax.Shaped(optax.scale_by_adam())),
+      ...     optax.scale_by_learning_rate(1e-4),
+      ... )
+    """
+
+    rule: optax.GradientTransformation
+    signed_momentum: bool = True
+    base: Direction = Gaussian()  # noqa: RUF009 (frozen)
+
+    def __post_init__(self) -> None:
+        _check.transformation("Shaped", "rule", self.rule)
+        _check.flag("Shaped", "signed_momentum", self.signed_momentum)
+        check_memoryless("Shaped", self.base)
+
+    @property
+    def remembers(self) -> bool:
+        return True
+
+    def init(self, params: Params, num_queries: int) -> ShapedState:
+        if num_queries > 1:
+            raise ValueError(
+                f"Shaped: num_queries must be 1, got {num_queries}: the rule has one history, "
+                f"which cannot follow several directions. Use MomentumCentred, or the rule after "
+                f"spsa."
+            )
+        zeros = jax.tree.map(lambda x: jnp.zeros_like(x, dtype=jnp.float32), params)
+        return ShapedState(self.rule.init(zeros), self.base.init(params, num_queries))
+
+    def at_step(
+        self, state: ShapedState, key: Array, count: Array, num_queries: int, params: Params
+    ) -> tuple["ShapedDraws", ShapedState]:
+        draws, base = self.base.at_step(state.base, key, count, num_queries, params)
+        # Held once: XLA would compute part of it again for the step, and keep the rest besides.
+        shaped = opaque(self._shape(draws, state.rule, params)[0])
+        given = [
+            GivenNoise(d) if jnp.issubdtype(leaf.dtype, jnp.floating) else None
+            for d, leaf in zip(jax.tree.leaves(shaped), jax.tree.leaves(params), strict=True)
+        ]
+        return ShapedDraws(given, draws, num_queries), state._replace(base=base)
+
+    def after_step(
+        self, state: ShapedState, draws: Any, slopes: Array, usable: Array, params: Params
+    ) -> ShapedState:
+        # Made again rather than kept from before the losses, where the old state would be needed
+        # beside it for a step that tells nothing.
+        _, rule = self._shape(draws.base.after(slopes), state.rule, params)
+        if self.signed_momentum:
+            # A slope of exactly 0 says nothing of up or down; it must not wipe the history.
+            rule = _signed(rule, jnp.where(slopes[0] < 0, -1.0, 1.0).astype(jnp.float32))
+        rule = jax.tree.map(lambda old, new: jnp.where(usable[0], new, old), state.rule, rule)
+        return state._replace(rule=rule)
+
+    def _shape(self, draws: Draws, state: Any, params: Params) -> tuple[Any, Any]:
+        """What the rule makes of z, float32, and its new state."""
+        leaves, tree = jax.tree.flatten(params)
+        z = [
+            jnp.zeros(leaf.shape, jnp.float32) if noise is None else drawn_at(noise, leaf)
+            for leaf, noise in zip(leaves, draws.query(0), strict=True)
+        ]
+        rule = optax.with_extra_args_support(self.rule)
+        # optax takes powers of integer counts, which strict settings of JAX refuse.
+        with jax.numpy_dtype_promotion("standard"):
+            return rule.update(jax.tree.unflatten(tree, z), state, params)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ShapedDraws(Draws):
+    """A direction that is held in memory, of one query.
+
+    Attributes:
+      given: d of each leaf.
+      base: The draws of z, of which it was made.
+      points: How many times it is wanted.
+    """
+
+    given: list[GivenNoise | None]
+    base: Draws
+    points: int = dataclasses.field(metadata={"static": True})
+
+    @property
+    def num_queries(self) -> int:
+        return self.points
+
+    def query(self, index: int | Array) -> Noises:
+        del index
+        return self.given
+
+    def repeated(self, times: int) -> Self:
+        return dataclasses.replace(self, points=self.points * times)
+
+    def after(self, values: Array) -> Self:
+        del values
+        return self
+
+
+def _signed(state: Any, sign: Array) -> Any:
+    for name in MOMENTA:
+        moment = optax.tree_utils.tree_get(state, name, None)
+        if moment is not None:
+            signed = jax.tree.map(lambda m: sign.astype(m.dtype) * m, moment)
+            state = optax.tree_utils.tree_set(state, **{name: signed})
+    return state

@@ -1,0 +1,277 @@
+"""Losses at some points, slopes from them, and a gradient from slopes: every estimator's update."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from zojax import _check
+from zojax._mesh import laid_out
+from zojax._meter import Measured, Meter
+from zojax._types import (
+    Array,
+    Difference,
+    Evaluation,
+    HasAux,
+    KeyLike,
+    Params,
+    ScalarOrSchedule,
+    ValueFn,
+)
+from zojax.directions import Direction, Draws
+from zojax.streaming import Loss, Objective, rounded_loss
+
+
+class EstimatorState(NamedTuple):
+    """State of every estimator."""
+
+    count: Array  # pyright: ignore[reportIncompatibleMethodOverride] - int32 []: updates taken
+    key: Array | None  # typed key []: constant; None where nothing is random
+    value: Array  # float32 []: mean of the step's losses, in the loss's unit; inf before the first
+    skipped: Array  # int32 []: slopes so far that were not usable, and counted as 0
+    rested: Array  # bool []: whether the last step had no usable slope, and so moved nothing
+    aux: Any  # of the last step's first point, if has_aux gives its structure; else None
+    direction: Any  # the direction's own; () where it keeps nothing
+    slope_rule: Any  # the slope rule's own; () where there is none
+    feedback: Array | None = None  # float []: one_point's last finite loss; inf before the first
+
+
+Measure: TypeAlias = Callable[[Objective, Draws, Array], Measured]
+"""``measure(objective, draws, count)``: the step's scalars, from losses near θ."""
+
+
+def estimator(
+    where: str,
+    measure: Measure,
+    direction: Direction,
+    *,
+    key: KeyLike | None,
+    num_queries: int | Callable[[Params], int] = 1,
+    slope_rule: optax.GradientTransformation | None = None,
+    has_aux: HasAux = False,
+    residual_eps: ScalarOrSchedule | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """The transformation that all estimators are.
+
+    Args:
+      where: Name of the estimator, for messages.
+      measure: Evaluates losses; it alone uses ``value_fn``.
+      direction: Makes the directions z.
+      key: Typed PRNG key or int seed; None where nothing is random.
+      num_queries: q ≥ 1, or a function from the parameters to it.
+      slope_rule: A transformation of the float32 [q] slopes, or None.
+      has_aux: Whether ``value_fn`` returns a pair (loss, aux), or the structure of what is kept.
+      residual_eps: ε, where the scalar measured is a loss, whose slope is the difference from the
+        last step's over ε; None where slopes are measured.
+    """
+    fresh_key = None if key is None else _check.typed_key(where, key)
+    rule = optax.with_extra_args_support(slope_rule or optax.identity())
+
+    def init(params: Params) -> EstimatorState:
+        params = _check.parameters(where, params)
+        queries = num_queries if isinstance(num_queries, int) else num_queries(params)
+        return EstimatorState(
+            count=jnp.zeros((), jnp.int32),
+            key=fresh_key and fresh_key(),
+            value=no_loss_yet(),
+            skipped=jnp.zeros((), jnp.int32),
+            rested=jnp.zeros((), bool),
+            aux=None if isinstance(has_aux, bool) else jax.tree.map(_zeros, has_aux),
+            direction=direction.init(params, queries),
+            slope_rule=() if slope_rule is None else rule.init(jnp.zeros(queries, jnp.float32)),
+            # In float64 where JAX has it: the width of the loss is not known yet.
+            feedback=None if residual_eps is None else no_loss_yet(_widest()),
+        )
+
+    def update(
+        updates: Any,
+        state: Any,
+        params: Any = None,
+        *,
+        value_fn: ValueFn | None = None,
+        meter: Meter | None = None,
+        query_axis: str | None = None,
+        model_bytes: int = 0,
+        **extra_args: Any,
+    ) -> tuple[Any, EstimatorState]:
+        del updates, extra_args
+        params = _check.parameters(where, params)
+        objective = Objective(where, value_fn, params, has_aux, query_axis, model_bytes)
+        queries = num_queries if isinstance(num_queries, int) else num_queries(params)
+        draws, memory = direction.at_step(state.direction, state.key, state.count, queries, params)
+
+        def measured() -> Measured:
+            return measure(objective, draws, state.count)
+
+        kind = "slopes" if residual_eps is None else "loss"
+        found = measured() if meter is None else meter(kind, queries, measured)
+        slopes, usable, feedback = found.scalars, found.usable, None
+        skipped = jnp.sum(~usable, dtype=jnp.int32)
+        if residual_eps is not None:
+            eps = _check.at(residual_eps, state.count)
+            slopes, usable, feedback = _residual(found, state.feedback, eps)
+            # That there is no feedback yet is no fault of the loss.
+            no_fault = jnp.isinf(state.feedback) & found.usable[0]
+            skipped = jnp.where(no_fault, 0, jnp.sum(~usable, dtype=jnp.int32))
+        rested = ~jnp.any(usable)
+        # With the step's own slopes, for a slope rule may turn them.
+        memory = direction.after_step(memory, draws, slopes, usable, params)
+        ruled, rule_state = slopes, state.slope_rule
+        if slope_rule is not None:
+            ruled, rule_state = _ruled(rule, slopes, state.slope_rule, rested)
+        estimate = gradient(draws.after(ruled), ruled, params)
+        return estimate, EstimatorState(
+            count=_check.next_count(state.count),
+            key=state.key,
+            value=found.value,
+            skipped=state.skipped + skipped,
+            rested=rested,
+            # A replay measures nothing, and leaves what is there.
+            aux=state.aux if found.aux is None else found.aux,
+            direction=memory,
+            slope_rule=rule_state,
+            feedback=feedback,
+        )
+
+    return laid_out(optax.GradientTransformationExtraArgs(init, update))
+
+
+def differences(
+    eps: ScalarOrSchedule, difference: Difference, evaluation: Evaluation, *, batched: bool = False
+) -> Measure:
+    """Slopes from differences of losses: at θ ± εz, or at θ + εz and θ, or at θ + εz alone.
+
+    Args:
+      eps: ε; a float or a schedule of the step.
+      difference: ``"central"``; ``"forward"``, against the loss at θ; or ``"centred"``, against
+        the mean of all queries' losses.
+      evaluation: As in :meth:`zojax.streaming.Objective.at`.
+      batched: All points in one pass rather than one after the other.
+    """
+
+    def measure(objective: Objective, draws: Draws, count: Array) -> Measured:
+        loss, scale = objective.at(evaluation), _check.at(eps, count)
+        return slopes_along(
+            objective, loss, draws, scale, evaluation, difference=difference, batched=batched
+        )
+
+    return measure
+
+
+def slopes_along(
+    objective: Objective,
+    loss: Loss,
+    draws: Draws,
+    eps: Array,
+    evaluation: Evaluation,
+    *,
+    difference: Difference = "central",
+    batched: bool = False,
+) -> Measured:
+    """The slopes of a loss along the directions of a step: see :func:`differences`."""
+    queries = draws.num_queries
+    if difference == "central":
+        points, scales = draws.repeated(2), jnp.tile(jnp.stack([eps, -eps]), queries)
+        losses, aux = objective.losses_at(
+            lambda i: loss(points.query(i), scales[i]), 2 * queries, evaluation, batched=batched
+        )
+        ahead, behind = losses.reshape(-1, 2).T
+        return Measured(*guarded_slopes(ahead - behind, 2.0 * eps), mean_loss(losses), aux)
+    base = aux = None
+    points = draws.repeated(1)
+    if difference == "forward":
+        base, aux = loss([None] * len(jax.tree.leaves(objective.params)), eps)
+        base = rounded_loss(base)
+        points = points.after(base)
+    losses, first = objective.losses_at(
+        lambda i: loss(points.query(i), eps), queries, evaluation, batched=batched
+    )
+    if base is None:
+        return Measured(*guarded_slopes(_centred(losses), eps), mean_loss(losses), first)
+    value = mean_loss(jnp.append(losses, base))
+    return Measured(*guarded_slopes(losses - base, eps), value, aux)
+
+
+def guarded_slopes(differences: Array, distance: Array) -> tuple[Array, Array]:
+    """Differences of losses over the distance between their points, and which of them are usable.
+
+    A slope is not usable, and 0, where a loss is not finite or ε is 0: one bad batch must reach
+    neither parameters nor moments, and a schedule of ε may end at 0.
+
+    Args:
+      differences: [...], taken in the losses' own width.
+      distance: float32 []: 2ε, ε, or 1 for slopes that are measured as they are.
+
+    Returns:
+      float32 [...] and bool [...].
+    """
+    usable = jnp.isfinite(differences) & (distance != 0)
+    safe = jnp.where(distance != 0, distance, jnp.ones_like(distance)).astype(differences.dtype)
+    slopes = (jnp.where(usable, differences, jnp.zeros_like(differences)) / safe).astype(
+        jnp.float32
+    )
+    usable &= jnp.isfinite(slopes)
+    return jnp.where(usable, slopes, 0.0), usable
+
+
+def _centred(losses: Array) -> Array:
+    """Differences from the mean of the losses that are finite, times n/(n − 1): unbiased."""
+    finite = jnp.isfinite(losses)
+    number = jnp.sum(finite, dtype=losses.dtype)
+    mean = jnp.sum(jnp.where(finite, losses, 0)) / jnp.maximum(number, 1)
+    differences = rounded_loss(losses - mean) * (number / jnp.maximum(number - 1, 1))
+    # Of one loss alone nothing is known.
+    return jnp.where(finite & (number > 1), differences, jnp.nan)
+
+
+def _residual(found: Measured, last: Array, eps: Array) -> tuple[Array, Array, Array]:
+    """The slope from the last finite loss to this one, whether it is usable, and the next last."""
+    new, first = found.scalars.astype(last.dtype), jnp.isinf(last)
+    slopes, usable = guarded_slopes(new - jnp.where(first, new, last), eps)
+    return slopes, usable & ~first, jnp.where(found.usable[0], new[0], last)
+
+
+def _ruled(
+    rule: optax.GradientTransformationExtraArgs, slopes: Array, state: Any, rested: Array
+) -> tuple[Array, Any]:
+    """What a slope rule makes of a step's slopes, and its new state; none of a step that rests."""
+    # optax takes powers of integer counts, which strict settings of JAX refuse.
+    with jax.numpy_dtype_promotion("standard"):
+        ruled, new = rule.update(slopes, state, None)
+    new = jax.tree.map(lambda before, after: jnp.where(rested, before, after), state, new)
+    return jnp.where(rested, 0.0, jnp.asarray(ruled, jnp.float32)), new
+
+
+@jax.jit
+def gradient(draws: Draws, slopes: Array, params: Params) -> Params:
+    """What slopes say of the gradient: see :meth:`zojax.directions.Draws.gradient`."""
+    leaves, tree = jax.tree.flatten(params)
+    return jax.tree.unflatten(tree, draws.gradient(slopes, leaves))
+
+
+def mean_loss(losses: Array) -> Array:
+    """What a state tells of a step, float32 []: not finite where one of its losses is not."""
+    return jnp.mean(losses).astype(jnp.float32)
+
+
+def no_loss_yet(dtype: Any = np.float32) -> Array:
+    """inf, ``dtype`` []: it says that there is no loss, which is no fault for ``debug_infs``."""
+    with jax.debug_infs(False):
+        return jnp.full((), jnp.inf, dtype)
+
+
+def estimator_states(state: Any) -> list[EstimatorState]:
+    """The states of zojax's estimators within a state, in tree order."""
+    nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, EstimatorState))
+    return [node for node in nodes if isinstance(node, EstimatorState)]
+
+
+def _zeros(x: Any) -> Array:
+    return jnp.zeros(x.shape, x.dtype)
+
+
+def _widest() -> Any:
+    return jax.dtypes.canonicalize_dtype(np.float64)
