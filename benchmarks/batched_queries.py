@@ -17,8 +17,7 @@ import jax.numpy as jnp
 
 import zojax
 from zojax import planning
-from zojax.directions import Draws
-from zojax.streaming import loss_at, losses_at
+from zojax.streaming import Objective
 
 MODEL, BATCH, LENGTH, QUERIES = "opt-125m", 2, 64, 8
 POINTS = 2 * QUERIES
@@ -37,10 +36,13 @@ def main() -> None:
     tokens = jax.random.randint(jax.random.key(0), (POINTS * BATCH, LENGTH), 4, 50_000)
 
     def losses(params: Any, direction: zojax.Direction, batched: bool) -> jax.Array:
-        loss = loss_at("benchmark", lambda p: work.loss(p, tokens[:BATCH]), params, "streamed")
-        draws = Draws.at_step(direction, jax.random.key(0), jnp.int32(0), QUERIES, params)
-        scales = jnp.tile(jnp.array([1e-3, -1e-3]), QUERIES)
-        return losses_at(loss, Draws.query, draws.repeated(2), scales, "streamed", batched=batched)
+        objective = Objective("benchmark", lambda p: work.loss(p, tokens[:BATCH]), params)
+        loss = objective.at("streamed")
+        draws, _ = direction.at_step((), jax.random.key(0), jnp.int32(0), QUERIES, params)
+        points, scales = draws.repeated(2), jnp.tile(jnp.array([1e-3, -1e-3]), QUERIES)
+        return objective.losses_at(
+            lambda i: loss(points.query(i), scales[i]), POINTS, "streamed", batched=batched
+        )[0]
 
     functions = {
         f"forward pass, {POINTS * BATCH}×{LENGTH}": lambda p: work.loss(p, tokens),

@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 
 import zojax
-from zojax.directions import Draws
 from zojax.lm.models import load
 
 STEPS, EPS = 100, 1e-3
@@ -63,7 +62,7 @@ def _loss(params: Any) -> jax.Array:
 
 
 def _with_zojax(params: Any, evaluation: Any) -> Any:
-    tx = zojax.mezo(0.0, EPS, 0, evaluation=evaluation)
+    tx = zojax.mezo(0.0, eps=EPS, key=0, evaluation=evaluation)
 
     def step(params: Any, state: Any) -> tuple[Any, Any]:
         updates, state = tx.update(None, state, params, value_fn=_loss)
@@ -79,7 +78,7 @@ def _with_zojax(params: Any, evaluation: Any) -> Any:
 def _walk(params: Any) -> Any:
     @partial(jax.jit, static_argnums=2)
     def move(params: Any, count: Any, times: float) -> Any:
-        draws = Draws.at_step(zojax.Gaussian(), jax.random.key(0), count, 1, params)
+        draws, _ = zojax.Gaussian().at_step((), jax.random.key(0), count, 1, params)
         leaves, tree = jax.tree.flatten(params)
         moved = [
             (x.astype(jnp.float32) + times * EPS * noise.draw(x.shape)).astype(x.dtype)

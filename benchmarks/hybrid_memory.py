@@ -34,9 +34,9 @@ def main() -> None:
     full = _device(work, _backward(first_order))
     programs: list[tuple[str, int]] = [("back-propagation, SGD", full)]
     for split in SPLITS:
-        tx = zojax.hybrid(zojax.mezo(1e-6, 1e-3, 0), first_order, split)
+        tx = zojax.hybrid(zojax.mezo(1e-6, eps=1e-3, key=0), first_order, split)
         programs.append((f"hybrid, {split} of 24 layers by MeZO", _device(work, tx)))
-    programs.append(("MeZO", _device(work, zojax.mezo(1e-6, 1e-3, 0))))
+    programs.append(("MeZO", _device(work, zojax.mezo(1e-6, eps=1e-3, key=0))))
     programs.append(("forward pass", forward))
     rows: list[dict[str, Any]] = [
         {

@@ -57,100 +57,102 @@ LOW_RANK = zojax.LowRank()
 # Numbers such as learning rates do not change what is measured.
 METHODS = {
     "mezo": Method(
-        lambda: zojax.mezo(1e-6, 1e-3, 0), MEZO, "Start here: whole models, nothing to store."
+        lambda: zojax.mezo(1e-6, eps=1e-3, key=0),
+        MEZO,
+        "Start here: whole models, nothing to store.",
     ),
     "zo_adamu": Method(
-        lambda: zojax.zo_adamu(1e-4, 1e-3, 0),
+        lambda: zojax.zo_adamu(1e-4, eps=1e-3, key=0),
         ADAMU,
         "There is room for one buffer: its direction remembers, and it takes larger steps.",
     ),
     "mezo, num_queries=4": Method(
-        lambda: zojax.mezo(1e-6, 1e-3, 0, num_queries=4),
+        lambda: zojax.mezo(1e-6, eps=1e-3, key=0, num_queries=4),
         MEZO,
         "The estimate is too noisy for the learning rate you want.",
     ),
     'mezo, difference="forward", num_queries=4': Method(
-        lambda: zojax.mezo(1e-6, 1e-3, 0, num_queries=4, difference="forward"),
+        lambda: zojax.mezo(1e-6, eps=1e-3, key=0, num_queries=4, difference="forward"),
         BENCH,
         "Many queries: all share one loss, for a bias that central differences do not have.",
     ),
     "mezo, LowRank()": Method(
-        lambda: zojax.mezo(1e-6, 1e-3, 0, direction=LOW_RANK),
+        lambda: zojax.mezo(1e-6, eps=1e-3, key=0, direction=LOW_RANK),
         arxiv("2410.07698"),
         "bfloat16, or noise that costs too much time: no z is formed for a matrix.",
     ),
     "mezo, LowRank(), num_queries=4, batched": Method(
-        lambda: zojax.mezo(1e-6, 1e-3, 0, num_queries=4, direction=LOW_RANK, batched=True),
+        lambda: zojax.mezo(1e-6, eps=1e-3, key=0, num_queries=4, direction=LOW_RANK, batched=True),
         arxiv("2511.16652"),
         "Small batches leave the device idle: all points of a step are one larger forward pass.",
     ),
     "zo_sgd_momentum": Method(
-        lambda: zojax.zo_sgd_momentum(1e-6, 1e-3, 0),
+        lambda: zojax.zo_sgd_momentum(1e-6, eps=1e-3, key=0),
         arxiv("2008.08170"),
         "There is room for one buffer, and averaging over steps helps more than queries.",
     ),
     "zo_sgd_sign": Method(
-        lambda: zojax.zo_sgd_sign(1e-6, 1e-3, 0),
+        lambda: zojax.zo_sgd_sign(1e-6, eps=1e-3, key=0),
         BENCH,
         "Slopes differ by orders of magnitude from step to step: every step has one size.",
     ),
     "zo_sgd_conservative": Method(
-        lambda: zojax.zo_sgd_conservative(1e-6, 1e-3, 0),
+        lambda: zojax.zo_sgd_conservative(1e-6, eps=1e-3, key=0),
         BENCH,
         "Runs that diverge: no step is taken that makes its batch's loss worse.",
     ),
     "zo_sgd_blockwise": Method(
-        lambda: zojax.zo_sgd_blockwise(1e-6, 1e-3, 0),
+        lambda: zojax.zo_sgd_blockwise(1e-6, eps=1e-3, key=0),
         BENCH,
         "Few, costly steps: an estimate of its own for each layer has far less noise.",
     ),
     "zo_adam": Method(
-        lambda: zojax.zo_adam(1e-4, 1e-3, 0),
+        lambda: zojax.zo_adam(1e-4, eps=1e-3, key=0),
         BENCH,
         "Gradients of very different sizes across parameters, and room for two buffers.",
     ),
     "zo_adamm": Method(
-        lambda: zojax.zo_adamm(1e-4, 1e-3, 0),
+        lambda: zojax.zo_adamm(1e-4, eps=1e-3, key=0),
         arxiv("1910.06513"),
         "Parameters with bounds, as in black-box attacks.",
     ),
     "forward_gradient_sgd": Method(
-        lambda: zojax.forward_gradient_sgd(1e-6, 0),
+        lambda: zojax.forward_gradient_sgd(1e-6, key=0),
         arxiv("2202.08587"),
         "The loss can be differentiated, and eps is a nuisance: the slope is exact.",
     ),
     "hybrid, 6 of 12 layers": Method(
-        lambda: zojax.hybrid(zojax.mezo(1e-6, 1e-3, 0), optax.sgd(1e-3), 6),
+        lambda: zojax.hybrid(zojax.mezo(1e-6, eps=1e-3, key=0), optax.sgd(1e-3), 6),
         BENCH,
         "Memory for back-propagation through some layers but not through all.",
     ),
     "chain(spsa, optax.lion)": Method(
-        lambda: optax.chain(zojax.spsa(1e-3, 0), optax.lion(1e-6)),
+        lambda: optax.chain(zojax.spsa(1e-3, key=0), optax.lion(1e-6)),
         SPALL,
         "Any rule of optax on the estimate; the state is the rule's.",
     ),
     "one_point": Method(
-        lambda: descent(zojax.one_point(1e-3, 0)),
+        lambda: descent(zojax.one_point(1e-3, key=0)),
         MEZO,
         "A second loss of the same batch cannot be had.",
     ),
-    "sparse_spsa": Method(
-        lambda: descent(zojax.sparse_spsa(1e-3, 0)),
+    "spsa, Sparse()": Method(
+        lambda: descent(zojax.spsa(1e-3, key=0, direction=zojax.Sparse())),
         BENCH,
         "Large weights matter more than small ones: a part of them rests in each step.",
     ),
     "blockwise": Method(
-        lambda: descent(zojax.blockwise(1e-3, 0)),
+        lambda: descent(zojax.blockwise(1e-3, key=0)),
         BENCH,
         "As zo_sgd_blockwise, for a rule of optax of your own.",
     ),
-    "on_perturbation(scale_by_adam)": Method(
-        lambda: descent(zojax.on_perturbation(optax.scale_by_adam(), 1e-3, 0)),
+    "spsa, Shaped(scale_by_adam())": Method(
+        lambda: descent(zojax.spsa(1e-3, key=0, direction=zojax.Shaped(optax.scale_by_adam()))),
         ADAMU,
         "Comparing a rule on the direction with the same rule on the gradient.",
     ),
     "select(mezo, q_proj)": Method(
-        lambda: zojax.select(zojax.mezo(1e-6, 1e-3, 0), "*/q_proj/*"),
+        lambda: zojax.select(zojax.mezo(1e-6, eps=1e-3, key=0), "*/q_proj/*"),
         MEZO,
         "Only a part of the parameters is to move.",
     ),

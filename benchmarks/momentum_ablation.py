@@ -63,7 +63,9 @@ def _side(name: str, side: str) -> gallery.Optimizer:
         del steps
         rule = RULES[name]()
         first = (
-            [zojax.on_perturbation(rule, EPS, key)] if side == "δ" else [zojax.spsa(EPS, key), rule]
+            [zojax.spsa(EPS, key=key, direction=zojax.Shaped(rule))]
+            if side == "δ"
+            else [zojax.spsa(EPS, key=key), rule]
         )
         return optax.chain(*first, decay, optax.scale_by_learning_rate(rate))
 
@@ -77,7 +79,7 @@ def _adamu_on_gradient(rate: jax.Array, key: jax.Array, steps: int) -> optax.Gra
         b1=lambda count: 1.0 - schedules.beta1(count),
         b2=lambda count: 1.0 - schedules.beta2(count),
     )
-    return optax.chain(zojax.spsa(EPS, key), adam, optax.scale_by_learning_rate(rate))
+    return optax.chain(zojax.spsa(EPS, key=key), adam, optax.scale_by_learning_rate(rate))
 
 
 def _row(name: str, found: gallery.Gallery) -> dict[str, Any]:

@@ -36,11 +36,11 @@ WORKLOADS: list[tuple[str, str, Any, int, int]] = [
     ("a100-80gb", "opt-13b", jnp.bfloat16, 1, 2048),
 ]
 OPTIMIZERS = {
-    "mezo": zojax.mezo(1e-6, 1e-3, 0),
-    "mezo, random signs": zojax.mezo(1e-6, 1e-3, 0, direction=zojax.Rademacher()),
-    "mezo, rank 1": zojax.mezo(1e-6, 1e-3, 0, direction=zojax.LowRank()),
-    "zo_adamu": zojax.zo_adamu(1e-4, 1e-3, 0),
-    "zo_adamu, bfloat16 momentum": zojax.zo_adamu(1e-4, 1e-3, 0, mu_dtype=jnp.bfloat16),
+    "mezo": zojax.mezo(1e-6, eps=1e-3, key=0),
+    "mezo, random signs": zojax.mezo(1e-6, eps=1e-3, key=0, direction=zojax.Rademacher()),
+    "mezo, rank 1": zojax.mezo(1e-6, eps=1e-3, key=0, direction=zojax.LowRank()),
+    "zo_adamu": zojax.zo_adamu(1e-4, eps=1e-3, key=0),
+    "zo_adamu, bfloat16 momentum": zojax.zo_adamu(1e-4, eps=1e-3, key=0, centre_dtype=jnp.bfloat16),
 }
 
 

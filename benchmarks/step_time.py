@@ -28,12 +28,14 @@ from zojax import planning
 MODEL, BATCH, LENGTH = "opt-125m", 16, 64
 RATE, EPS = 1e-6, 1e-3
 OPTIMIZERS = {
-    "mezo, Rademacher": zojax.mezo(RATE, EPS, 0, direction=zojax.Rademacher()),
-    "mezo, Gaussian": zojax.mezo(RATE, EPS, 0),
-    "mezo, low rank 1": zojax.mezo(RATE, EPS, 0, direction=zojax.LowRank()),
-    "mezo, low rank 1, batched": zojax.mezo(RATE, EPS, 0, direction=zojax.LowRank(), batched=True),
-    "zo_adamu, Rademacher": zojax.zo_adamu(RATE, EPS, 0, direction=zojax.Rademacher()),
-    "zo_adamu, Gaussian": zojax.zo_adamu(RATE, EPS, 0),
+    "mezo, Rademacher": zojax.mezo(RATE, eps=EPS, key=0, direction=zojax.Rademacher()),
+    "mezo, Gaussian": zojax.mezo(RATE, eps=EPS, key=0),
+    "mezo, low rank 1": zojax.mezo(RATE, eps=EPS, key=0, direction=zojax.LowRank()),
+    "mezo, low rank 1, batched": zojax.mezo(
+        RATE, eps=EPS, key=0, direction=zojax.LowRank(), batched=True
+    ),
+    "zo_adamu, Rademacher": zojax.zo_adamu(RATE, eps=EPS, key=0, direction=zojax.Rademacher()),
+    "zo_adamu, Gaussian": zojax.zo_adamu(RATE, eps=EPS, key=0),
 }
 FORWARD, TORCH_FORWARD, TORCH = "forward pass", "PyTorch forward pass", "PyTorch MeZO, Gaussian"
 

@@ -29,7 +29,7 @@ HIMMELBLAU = gallery.Function(
 def clipped(rate: jax.Array, key: jax.Array, steps: int) -> optax.GradientTransformation:
     """Two directions a step, and a rate that falls to 0."""
     return optax.chain(
-        zojax.spsa(gallery.EPS, key, num_queries=2),
+        zojax.spsa(gallery.EPS, key=key, num_queries=2),
         optax.clip_by_global_norm(1.0),
         optax.scale_by_schedule(lambda count: 1.0 - count / steps),
         optax.scale_by_learning_rate(rate),

@@ -18,63 +18,82 @@ def by_path(path, leaf):
 
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
-    "spsa": lambda **options: zojax.spsa(1e-2, 0, **options),
-    "mezo": lambda **options: zojax.mezo(1e-2, 1e-2, 0, **options),
-    "mezo, forward": lambda **o: zojax.mezo(1e-2, 1e-2, 0, difference="forward", **o),
-    "mezo, 3 queries": lambda **o: zojax.mezo(1e-2, 1e-2, 0, num_queries=3, **o),
-    "mezo, rademacher": lambda **o: zojax.mezo(1e-2, 1e-2, 0, direction=zojax.Rademacher(), **o),
-    "mezo, sphere": lambda **o: zojax.mezo(1e-2, 1e-2, 0, direction=zojax.Sphere(), **o),
+    "spsa": lambda **options: zojax.spsa(1e-2, key=0, **options),
+    "mezo": lambda **options: zojax.mezo(1e-2, eps=1e-2, key=0, **options),
+    "mezo, forward": lambda **o: zojax.mezo(1e-2, eps=1e-2, key=0, difference="forward", **o),
+    "mezo, 3 queries": lambda **o: zojax.mezo(1e-2, eps=1e-2, key=0, num_queries=3, **o),
+    "mezo, rademacher": lambda **o: zojax.mezo(
+        1e-2, eps=1e-2, key=0, direction=zojax.Rademacher(), **o
+    ),
+    "mezo, sphere": lambda **o: zojax.mezo(1e-2, eps=1e-2, key=0, direction=zojax.Sphere(), **o),
     "mezo, sampler": lambda **o: zojax.mezo(
-        1e-2, 1e-2, 0, direction=zojax.Sampler(jax.random.normal), **o
+        1e-2, eps=1e-2, key=0, direction=zojax.Sampler(jax.random.normal), **o
     ),
-    "mezo, low rank": lambda **o: zojax.mezo(1e-2, 1e-2, 0, direction=zojax.LowRank(), **o),
+    "mezo, low rank": lambda **o: zojax.mezo(1e-2, eps=1e-2, key=0, direction=zojax.LowRank(), **o),
     "mezo, batched": lambda **o: zojax.mezo(
-        1e-2, 1e-2, 0, num_queries=2, direction=zojax.LowRank(2), batched=True, **o
+        1e-2, eps=1e-2, key=0, num_queries=2, direction=zojax.LowRank(2), batched=True, **o
     ),
-    "mezo, decay": lambda **o: zojax.mezo(1e-2, 1e-2, 0, weight_decay=0.1, **o),
+    "mezo, decay": lambda **o: zojax.mezo(1e-2, eps=1e-2, key=0, weight_decay=0.1, **o),
     "select, mezo": lambda **o: zojax.select(
-        zojax.mezo(1e-2, 1e-2, 0, weight_decay=0.1, **o), "matrix"
+        zojax.mezo(1e-2, eps=1e-2, key=0, weight_decay=0.1, **o), "matrix"
     ),
     "select, zo_adamu": lambda **o: zojax.select(
-        zojax.zo_adamu(1e-2, 1e-2, 0, phases=PHASES, **o), ["matrix", "nested/0"]
+        zojax.zo_adamu(1e-2, eps=1e-2, key=0, phases=PHASES, **o), ["matrix", "nested/0"]
     ),
     "hybrid": lambda **o: zojax.hybrid(
-        zojax.mezo(1e-2, 1e-2, 0, **o),
+        zojax.mezo(1e-2, eps=1e-2, key=0, **o),
         optax.sgd(1e-2, momentum=0.9),
         "matrix",
         has_aux=o.get("has_aux", False),
     ),
-    "on_perturbation": lambda **o: optax.chain(
-        zojax.on_perturbation(optax.scale_by_adam(), 1e-1, 0, **o),
+    "spsa, shaped": lambda **o: optax.chain(
+        zojax.spsa(1e-1, key=0, direction=zojax.Shaped(optax.scale_by_adam()), **o),
         optax.scale_by_learning_rate(1e-2),
     ),
     "one_point": lambda **o: optax.chain(
-        zojax.one_point(1e-1, 1, **o), optax.scale_by_learning_rate(1e-4)
+        zojax.one_point(1e-1, key=1, **o), optax.scale_by_learning_rate(1e-4)
     ),
     "coordinatewise": lambda **o: optax.chain(
         zojax.coordinatewise(1e-2, **o), optax.scale_by_learning_rate(1e-2)
     ),
-    "sparse_spsa": lambda **o: optax.chain(
-        zojax.sparse_spsa(1e-2, 0, num_queries=2, **o), optax.scale_by_learning_rate(1e-2)
+    "spsa, sparse": lambda **o: optax.chain(
+        zojax.spsa(1e-2, key=0, num_queries=2, direction=zojax.Sparse(), **o),
+        optax.scale_by_learning_rate(1e-2),
     ),
-    "zo_sgd_blockwise": lambda **o: zojax.zo_sgd_blockwise(1e-2, 1e-2, 0, blocks=by_path, **o),
-    "forward_gradient_sgd": lambda **o: zojax.forward_gradient_sgd(1e-2, 0, num_queries=2, **o),
-    "zo_sgd_sign": lambda **o: zojax.zo_sgd_sign(1e-2, 1e-2, 0, **o),
-    "zo_sgd_sign, slope": lambda **o: zojax.zo_sgd_sign(1e-2, 1e-2, 0, sign_of="slope", **o),
-    "zo_sgd_momentum": lambda **o: zojax.zo_sgd_momentum(1e-3, 1e-2, 0, **o),
-    "zo_sgd_conservative": lambda **o: zojax.zo_sgd_conservative(1e-2, 1e-2, 0, **o),
-    "zo_adam": lambda **o: zojax.zo_adam(1e-2, 1e-2, 0, **o),
+    "spsa, centred": lambda **o: optax.chain(
+        zojax.spsa(1e-2, key=0, num_queries=3, difference="centred", **o),
+        optax.scale_by_learning_rate(1e-2),
+    ),
+    "mezo, spread": lambda **o: zojax.mezo(
+        3e-2, eps=1e-2, key=0, num_queries=3, slope_rule="spread", **o
+    ),
+    "mezo, rms": lambda **o: zojax.mezo(1e-2, eps=1e-2, key=0, slope_rule="rms", **o),
+    "zo_sgd_blockwise": lambda **o: zojax.zo_sgd_blockwise(
+        1e-2, eps=1e-2, key=0, blocks=by_path, **o
+    ),
+    "forward_gradient_sgd": lambda **o: zojax.forward_gradient_sgd(1e-2, key=0, num_queries=2, **o),
+    "zo_sgd_sign": lambda **o: zojax.zo_sgd_sign(1e-2, eps=1e-2, key=0, **o),
+    "mezo, sign": lambda **o: zojax.mezo(1e-2, eps=1e-2, key=0, slope_rule="sign", **o),
+    "zo_sgd_momentum": lambda **o: zojax.zo_sgd_momentum(1e-3, eps=1e-2, key=0, **o),
+    "zo_sgd_conservative": lambda **o: zojax.zo_sgd_conservative(1e-2, eps=1e-2, key=0, **o),
+    "zo_adam": lambda **o: zojax.zo_adam(1e-2, eps=1e-2, key=0, **o),
     "zo_adam, schedules": lambda **o: zojax.zo_adam(
-        1e-2, 1e-2, 0, b1=optax.linear_schedule(0.5, 0.9, 5), weight_decay=0.1, **o
+        1e-2, eps=1e-2, key=0, b1=optax.linear_schedule(0.5, 0.9, 5), weight_decay=0.1, **o
     ),
-    "zo_adamm": lambda **o: zojax.zo_adamm(1e-2, 1e-2, 0, **o),
-    "zo_adamm, box": lambda **o: zojax.zo_adamm(1e-2, 1e-2, 0, lower=-4.0, upper=4.0, **o),
-    "zo_adamu": lambda **o: zojax.zo_adamu(1e-2, 1e-2, 0, phases=PHASES, **o),
+    "zo_adamm": lambda **o: zojax.zo_adamm(1e-2, eps=1e-2, key=0, **o),
+    "zo_adamm, box": lambda **o: zojax.zo_adamm(1e-2, eps=1e-2, key=0, lower=-4.0, upper=4.0, **o),
+    "zo_adamu": lambda **o: zojax.zo_adamu(1e-2, eps=1e-2, key=0, phases=PHASES, **o),
     "zo_adamu, equation": lambda **o: zojax.zo_adamu(
-        1e-2, 1e-2, 0, phases=PHASES, anneal="equation", signed_momentum=False, **o
+        1e-2, eps=1e-2, key=0, phases=PHASES, anneal="equation", signed_momentum=False, **o
     ),
-    "zo_adamu, stored": lambda **o: zojax.zo_adamu(
-        1e-2, 1e-2, 0, phases=PHASES, store_nu=True, mu_dtype=jnp.bfloat16, **o
+    "zo_adamu, bfloat16": lambda **o: zojax.zo_adamu(
+        1e-2, eps=1e-2, key=0, phases=PHASES, centre_dtype=jnp.bfloat16, **o
+    ),
+    "zo_adamu, 3 queries": lambda **o: zojax.zo_adamu(
+        1e-2, eps=1e-2, key=0, phases=PHASES, num_queries=3, slope_rule="spread", **o
+    ),
+    "zo_adamu, sparse": lambda **o: zojax.zo_adamu(
+        1e-2, eps=1e-2, key=0, phases=PHASES, direction=zojax.Sparse(), **o
     ),
 }
 
@@ -89,30 +108,33 @@ VARIANTS = {
     "mezo, sampler",
     "mezo, decay",
     "select, zo_adamu",
-    "zo_sgd_sign, slope",
+    "mezo, sign",
+    "mezo, spread",
     "zo_adam, schedules",
     "zo_adamm, box",
     "zo_adamu, equation",
-    "zo_adamu, stored",
+    "zo_adamu, bfloat16",
+    "zo_adamu, sparse",
 }
 
 # What differentiates or batches value_fn cannot leave JAX.
 NEVER_IN_PLACE = {"forward_gradient_sgd", "hybrid", "mezo, batched"}
 
 ESTIMATORS: dict[str, Callable[[], optax.GradientTransformationExtraArgs]] = {
-    "spsa": lambda: zojax.spsa(1e-2, 0),
-    "spsa, forward": lambda: zojax.spsa(1e-2, 0, num_queries=2, difference="forward"),
-    "spsa, batched": lambda: zojax.spsa(1e-2, 0, direction=zojax.LowRank(2), batched=True),
-    "spsa, sphere": lambda: zojax.spsa(1e-2, 0, direction=zojax.Sphere()),
-    "one_point": lambda: zojax.one_point(1e-1, 1),
+    "spsa": lambda: zojax.spsa(1e-2, key=0),
+    "spsa, forward": lambda: zojax.spsa(1e-2, key=0, num_queries=2, difference="forward"),
+    "spsa, batched": lambda: zojax.spsa(1e-2, key=0, direction=zojax.LowRank(2), batched=True),
+    "spsa, sphere": lambda: zojax.spsa(1e-2, key=0, direction=zojax.Sphere()),
+    "one_point": lambda: zojax.one_point(1e-1, key=1),
     # Its masks are not scaled up, so only without them is the gradient its mean.
-    "sparse_spsa": lambda: zojax.sparse_spsa(1e-2, 0, sparsity=0.0),
-    "blockwise": lambda: zojax.blockwise(1e-2, 0, blocks=by_path),
-    "forward_gradient": lambda: zojax.forward_gradient(0),
+    "spsa, sparse": lambda: zojax.spsa(1e-2, key=0, direction=zojax.Sparse(0.0)),
+    "spsa, centred": lambda: zojax.spsa(1e-2, key=0, num_queries=3, difference="centred"),
+    "blockwise": lambda: zojax.blockwise(1e-2, key=0, blocks=by_path),
+    "forward_gradient": lambda: zojax.forward_gradient(key=0),
     "coordinatewise": lambda: zojax.coordinatewise(1e-2),
 }
 
-DIRECTIONS: dict[str, zojax.Direction] = {
+DIRECTIONS: dict[str, zojax.SampledDirection] = {
     "gaussian": zojax.Gaussian(),
     "rademacher": zojax.Rademacher(),
     "sphere": zojax.Sphere(),

@@ -2,10 +2,9 @@
 
 import jax
 import jax.numpy as jnp
+from draws import draws_at, loss_at
 
 import zojax
-from zojax.directions import Draws
-from zojax.streaming import loss_at
 
 # Each product keeps another axis of the weight, with and without a transposition before it.
 GAUSSIAN = zojax.Gaussian()
@@ -29,8 +28,8 @@ def product_at(evaluation, product, w, direction=GAUSSIAN):
         jax.debug.callback(seen.append, y)
         return jnp.zeros(())
 
-    loss = loss_at("test", value_fn, {"w": w}, evaluation)
-    draws = Draws.at_step(direction, jax.random.key(1), jnp.int32(5), 1, {"w": w})
+    loss = loss_at(value_fn, {"w": w}, evaluation)
+    draws = draws_at(direction, jax.random.key(1), jnp.int32(5), 1, {"w": w})
     jax.jit(lambda draws: loss(draws.query(0), 0.1))(draws)
     jax.effects_barrier()
     return seen[0]

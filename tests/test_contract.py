@@ -79,25 +79,27 @@ def test_a_direction(direction, promise):
 
 
 AT_REST = {
-    "zo_sgd": lambda: zojax.zo_sgd(0.0, 1e-3, 3),
-    "zo_sgd, schedule": lambda: zojax.zo_sgd(optax.constant_schedule(0.0), 1e-3, 3, num_queries=2),
-    "zo_sgd, decay": lambda: zojax.zo_sgd(0.0, 1e-3, 3, weight_decay=0.1),
+    "zo_sgd": lambda: zojax.zo_sgd(0.0, eps=1e-3, key=3),
+    "zo_sgd, schedule": lambda: zojax.zo_sgd(
+        optax.constant_schedule(0.0), eps=1e-3, key=3, num_queries=2
+    ),
+    "zo_sgd, decay": lambda: zojax.zo_sgd(0.0, eps=1e-3, key=3, weight_decay=0.1),
     "zo_sgd, injected": lambda: optax.inject_hyperparams(zojax.zo_sgd, static_args="num_queries")(
-        0.0, 1e-3, 3
+        0.0, eps=1e-3, key=3
     ),
-    "zo_sgd_sign": lambda: zojax.zo_sgd_sign(0.0, 1e-3, 3),
-    "zo_sgd_momentum": lambda: zojax.zo_sgd_momentum(0.0, 1e-3, 3),
-    "zo_sgd_conservative": lambda: zojax.zo_sgd_conservative(0.0, 1e-3, 3),
-    "zo_sgd_blockwise": lambda: zojax.zo_sgd_blockwise(0.0, 1e-3, 3, blocks=by_path),
-    "zo_adam": lambda: zojax.zo_adam(0.0, 1e-3, 3),
-    "zo_adamm": lambda: zojax.zo_adamm(0.0, 1e-3, 3),
-    "zo_adamm, box": lambda: zojax.zo_adamm(0.0, 1e-3, 3, lower=-4.0, upper=4.0),
+    "zo_sgd_sign": lambda: zojax.zo_sgd_sign(0.0, eps=1e-3, key=3),
+    "zo_sgd_momentum": lambda: zojax.zo_sgd_momentum(0.0, eps=1e-3, key=3),
+    "zo_sgd_conservative": lambda: zojax.zo_sgd_conservative(0.0, eps=1e-3, key=3),
+    "zo_sgd_blockwise": lambda: zojax.zo_sgd_blockwise(0.0, eps=1e-3, key=3, blocks=by_path),
+    "zo_adam": lambda: zojax.zo_adam(0.0, eps=1e-3, key=3),
+    "zo_adamm": lambda: zojax.zo_adamm(0.0, eps=1e-3, key=3),
+    "zo_adamm, box": lambda: zojax.zo_adamm(0.0, eps=1e-3, key=3, lower=-4.0, upper=4.0),
     "zo_adamm, box that ends at 0": lambda: zojax.select(
-        zojax.zo_adamm(0.0, 1e-3, 3, lower=0.0), "zeros"
+        zojax.zo_adamm(0.0, eps=1e-3, key=3, lower=0.0), "zeros"
     ),
-    "forward_gradient_sgd": lambda: zojax.forward_gradient_sgd(0.0, 3),
+    "forward_gradient_sgd": lambda: zojax.forward_gradient_sgd(0.0, key=3),
     "conservative after select": lambda: optax.chain(
-        zojax.select(zojax.zo_sgd(0.0, 1e-3, 3), "matrix"), zojax.conservative()
+        zojax.select(zojax.zo_sgd(0.0, eps=1e-3, key=3), "matrix"), zojax.conservative()
     ),
 }
 
@@ -112,7 +114,10 @@ def test_every_optimizer_leaves_the_bits_at_learning_rate_zero(make, dtype):
 def test_a_step_without_a_slope_leaves_the_bits():
     """At any learning rate: 0 times a direction is ±0.0, and −0.0 + 0.0 is 0.0."""
     params = {"w": jnp.full(8, -0.0), "v": jnp.arange(-4.0, 4.0)}
-    for tx in (zojax.mezo(1.0, 1e-3, 0), zojax.zo_adamu(1.0, 1e-3, 0, num_steps=10)):
+    for tx in (
+        zojax.mezo(1.0, eps=1e-3, key=0),
+        zojax.zo_adamu(1.0, eps=1e-3, key=0, num_steps=10),
+    ):
         updates, _ = tx.update(
             None, tx.init(params), params, value_fn=lambda p: 0.0 * jnp.sum(p["w"])
         )
@@ -123,7 +128,7 @@ def test_a_step_without_a_slope_leaves_the_bits():
 
 def test_a_large_integer_stays():
     params = {"id": jnp.int32(2**24 + 1), "w": jnp.ones(3)}
-    tx = zojax.mezo(1e-2, 1e-2, 0)
+    tx = zojax.mezo(1e-2, eps=1e-2, key=0)
     updates, _ = tx.update(None, tx.init(params), params, value_fn=lambda p: jnp.sum(p["w"]))
     assert updates["id"].dtype == jnp.int32
     assert int(optax.apply_updates(params, updates)["id"]) == 2**24 + 1

@@ -34,7 +34,7 @@ from zojax.trajectory import (
 )
 
 params = {"a": {"kernel": jnp.ones((3, 4))}, "b": jnp.arange(4, dtype=jnp.bfloat16)}
-tx = zojax.zo_sgd_momentum(1e-2, 1e-3, key=0)
+tx = zojax.zo_sgd_momentum(1e-2, eps=1e-3, key=0)
 
 @jax.jit
 def step(params, state):
@@ -62,13 +62,13 @@ import jax, jax.numpy as jnp, optax, zojax
 
 ONE_STEP = {
     "forward_gradient_sgd": lambda: zojax.forward_gradient_sgd(1e-3, key=0),
-    "zo_adamm": lambda: zojax.zo_adamm(1e-3, 1e-3, key=0),
-    "zo_sgd_blockwise": lambda: zojax.zo_sgd_blockwise(1e-3, 1e-3, key=0, blocks="layers"),
-    "hybrid": lambda: zojax.hybrid(zojax.mezo(1e-3, 1e-3, key=0), optax.sgd(1e-3), 1),
+    "zo_adamm": lambda: zojax.zo_adamm(1e-3, eps=1e-3, key=0),
+    "zo_sgd_blockwise": lambda: zojax.zo_sgd_blockwise(1e-3, eps=1e-3, key=0, blocks="layers"),
+    "hybrid": lambda: zojax.hybrid(zojax.mezo(1e-3, eps=1e-3, key=0), optax.sgd(1e-3), 1),
 }
 names = [name for name in dir(zojax) if name.startswith("zo_")]
-named = {name: lambda name=name: getattr(zojax, name)(1e-3, 1e-3, key=0) for name in names}
-optimizers = {**named, "mezo": lambda: zojax.mezo(1e-3, 1e-3, key=0), **ONE_STEP}
+named = {name: lambda name=name: getattr(zojax, name)(1e-3, eps=1e-3, key=0) for name in names}
+optimizers = {**named, "mezo": lambda: zojax.mezo(1e-3, eps=1e-3, key=0), **ONE_STEP}
 params = {"layers": {str(i): {"kernel": jnp.ones((4, 4))} for i in range(2)}}
 
 def loss(p):

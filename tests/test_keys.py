@@ -16,7 +16,7 @@ def loss(p):
 
 
 def update(key):
-    tx = zojax.mezo(1e-2, 1e-2, key)
+    tx = zojax.mezo(1e-2, eps=1e-2, key=key)
     return tx.update(None, tx.init(PARAMS), PARAMS, value_fn=loss)[0]
 
 
@@ -46,13 +46,13 @@ def test_a_traced_key_of_any_form(name):
 
 def test_a_factory_may_be_called_while_jit_traces():
     key = jax.random.PRNGKey(7)
-    closed_over = jax.jit(lambda p: zojax.mezo(1e-2, 1e-2, key).init(p)[0].key)(PARAMS)
+    closed_over = jax.jit(lambda p: zojax.mezo(1e-2, eps=1e-2, key=key).init(p)[0].key)(PARAMS)
     assert closed_over == jax.random.key(7)
 
 
 def test_a_donated_state_does_not_take_the_key_along():
     key = jax.random.PRNGKey(7)
-    tx = zojax.spsa(1e-2, key)
+    tx = zojax.spsa(1e-2, key=key)
     for _ in range(2):
         state = tx.init(PARAMS)
         jax.jit(lambda s: s, donate_argnums=0)(state)
@@ -80,7 +80,7 @@ def test_legacy_keys_of_another_default_generator():
 @pytest.mark.parametrize("traced", [False, True])
 def test_other_arrays_are_refused(key, error, message, traced):
     def make(key):
-        zojax.mezo(1e-2, 1e-2, key)
+        zojax.mezo(1e-2, eps=1e-2, key=key)
         return 0
 
     with pytest.raises(error, match=f"^mezo: key must be {message}"):

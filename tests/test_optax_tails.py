@@ -27,9 +27,9 @@ TAILS = {
 }
 
 ESTIMATORS = {
-    "spsa": lambda: zojax.spsa(1e-2, 0, num_queries=4),
-    "sparse_spsa": lambda: zojax.sparse_spsa(1e-2, 0, num_queries=4),
-    "forward_gradient": lambda: zojax.forward_gradient(0, num_queries=4),
+    "spsa": lambda: zojax.spsa(1e-2, key=0, num_queries=4),
+    "sparse": lambda: zojax.spsa(1e-2, key=0, num_queries=4, direction=zojax.Sparse()),
+    "forward_gradient": lambda: zojax.forward_gradient(key=0, num_queries=4),
 }
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")  # optax divides integers by floats
@@ -53,7 +53,7 @@ def test_a_chain_with_spsa(make, selected):
     check(optax.chain(ESTIMATORS["spsa"](), make()), make, selected)
 
 
-@pytest.mark.parametrize("estimator", ["sparse_spsa", "forward_gradient"])
+@pytest.mark.parametrize("estimator", ["sparse", "forward_gradient"])
 def test_a_chain_with_other_estimators(estimator):
     check(optax.chain(ESTIMATORS[estimator](), TAILS["adam"]()), None, selected=False)
 

@@ -23,7 +23,7 @@ def start():
 
 def follow(tx, rule, **spsa_options):
     """Steps of ``tx`` beside ``rule(estimate, parameter, memory, step) -> update`` in float64."""
-    estimator = zojax.spsa(EPS, 5, **spsa_options)
+    estimator = zojax.spsa(EPS, key=5, **spsa_options)
     params, state = start(), tx.init(start())
     memory = {name: {} for name in params}
 
@@ -50,14 +50,14 @@ def follow(tx, rule, **spsa_options):
 
 
 def test_sign():
-    follow(zojax.zo_sgd_sign(RATE, EPS, 5), lambda g, x, memory, t: -RATE * np.sign(g))
+    follow(zojax.zo_sgd_sign(RATE, eps=EPS, key=5), lambda g, x, memory, t: -RATE * np.sign(g))
 
 
 def test_sign_of_the_slope_keeps_the_direction():
     """±z whatever the loss's scale: of random signs it is the sign of the estimate."""
     signs = zojax.Rademacher()
     follow(
-        zojax.zo_sgd_sign(RATE, EPS, 5, sign_of="slope", direction=signs),
+        zojax.mezo(RATE, eps=EPS, key=5, slope_rule="sign", direction=signs),
         lambda g, x, memory, t: -RATE * np.sign(g),
         direction=signs,
     )
@@ -66,7 +66,7 @@ def test_sign_of_the_slope_keeps_the_direction():
     def rule(g, x, memory, t):
         return memory["update"]
 
-    tx = zojax.zo_sgd_sign(1.0, EPS, 5, sign_of="slope", num_queries=4)
+    tx = zojax.mezo(1.0, eps=EPS, key=5, slope_rule="sign", num_queries=4)
     for scale in (1.0, 100.0):
         update, _ = tx.update(
             None, tx.init(start()), start(), value_fn=lambda p, s=scale: s * value_fn(p)
@@ -81,7 +81,7 @@ def test_momentum():
         memory["m"] = g + 0.9 * memory.get("m", 0.0)
         return -RATE * memory["m"]
 
-    follow(zojax.zo_sgd_momentum(RATE, EPS, 5), rule)
+    follow(zojax.zo_sgd_momentum(RATE, eps=EPS, key=5), rule)
 
 
 def test_momentum_by_schedule():
@@ -90,7 +90,7 @@ def test_momentum_by_schedule():
         return -RATE * memory["m"]
 
     schedule = optax.linear_schedule(0.5, 0.9, 20)
-    follow(zojax.zo_sgd_momentum(RATE, EPS, 5, momentum=schedule), rule)
+    follow(zojax.zo_sgd_momentum(RATE, eps=EPS, key=5, momentum=schedule), rule)
 
 
 def test_adam():
@@ -100,7 +100,9 @@ def test_adam():
         m, v = memory["m"] / (1 - 0.9 ** (t + 1)), memory["v"] / (1 - 0.999 ** (t + 1))
         return -RATE * (m / (np.sqrt(v) + 1e-8) + 0.1 * x)
 
-    follow(zojax.zo_adam(RATE, EPS, 5, weight_decay=0.1, num_queries=2), rule, num_queries=2)
+    follow(
+        zojax.zo_adam(RATE, eps=EPS, key=5, weight_decay=0.1, num_queries=2), rule, num_queries=2
+    )
 
 
 def adamm(g, memory):
@@ -111,7 +113,7 @@ def adamm(g, memory):
 
 
 def test_adamm():
-    follow(zojax.zo_adamm(RATE, EPS, 5), lambda g, x, memory, t: -RATE * adamm(g, memory))
+    follow(zojax.zo_adamm(RATE, eps=EPS, key=5), lambda g, x, memory, t: -RATE * adamm(g, memory))
 
 
 def test_adamm_within_bounds():
@@ -120,7 +122,7 @@ def test_adamm_within_bounds():
     def rule(g, x, memory, t):
         return np.clip(x - RATE * adamm(g, memory), low, high) - x
 
-    params = follow(zojax.zo_adamm(RATE, EPS, 5, lower=low, upper=high), rule)
+    params = follow(zojax.zo_adamm(RATE, eps=EPS, key=5, lower=low, upper=high), rule)
     values = np.concatenate([np.ravel(x) for x in params.values()])
     assert values.min() >= low - 1e-7
     assert values.max() <= high + 1e-7
@@ -152,7 +154,7 @@ def test_a_box_may_have_a_side_for_each_parameter():
 
 @pytest.mark.parametrize(("rate", "expected"), [(1e-3, {1.0}), (0.3, {0.0, 1.0}), (50.0, {0.0})])
 def test_conservative_never_increases_the_loss(rate, expected):
-    tx = zojax.zo_sgd_conservative(rate, EPS, 5)
+    tx = zojax.zo_sgd_conservative(rate, eps=EPS, key=5)
     params, state, signs = start(), tx.init(start()), set()
     loss = jax.jit(value_fn)
     step = jax.jit(lambda p, s: tx.update(None, s, p, value_fn=value_fn))
@@ -181,7 +183,7 @@ def test_conservative_takes_the_best_of_three():
 
 def test_conservative_counts_its_evaluations():
     calls = []
-    tx = zojax.zo_sgd_conservative(RATE, EPS, 5, num_queries=2, evaluation="in_place")
+    tx = zojax.zo_sgd_conservative(RATE, eps=EPS, key=5, num_queries=2, evaluation="in_place")
 
     def loss(p):
         calls.append(1)
@@ -207,7 +209,7 @@ def test_conservative_never_moves_to_where_the_loss_is_no_number():
 @pytest.mark.parametrize("optimizer", [zojax.zo_adam, zojax.zo_adamm])
 def test_bfloat16_parameters_have_moments_that_decay(optimizer, b1):
     """With moments or β₂ in bfloat16, 0.999 is 1 and v would keep its first value."""
-    tx = optimizer(RATE, EPS, 5, b1=b1)
+    tx = optimizer(RATE, eps=EPS, key=5, b1=b1)
     params = jax.tree.map(lambda x: x.astype(jnp.bfloat16), start())
     state = tx.init(params)
     step = jax.jit(lambda s, f: tx.update(None, s, params, value_fn=lambda p: f * value_fn(p))[1])
@@ -224,11 +226,26 @@ def test_bfloat16_parameters_have_moments_that_decay(optimizer, b1):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: zojax.zo_sgd_sign(1.0, 1e-3, 0, sign_of="z"), "zo_sgd_sign: sign_of must be one"),
-        (lambda: zojax.zo_sgd_momentum(1.0, 1e-3, 0, momentum=2.0), r"momentum must be within"),
-        (lambda: zojax.zo_adam(1.0, 1e-3, 0, b2=-0.1), r"zo_adam: b2 must be within \[0, 1\], got"),
-        (lambda: zojax.zo_adam(1.0, 1e-3, 0, adam_eps=-1.0), "zo_adam: adam_eps must be >= 0"),
-        (lambda: zojax.zo_adamm(1.0, 1e-3, 0, lower=2.0, upper=1.0), "lower must be <= upper"),
+        (
+            lambda: zojax.zo_sgd_sign(1.0, eps=1e-3, key=0, slope_rule="z"),
+            "zo_sgd_sign: slope_rule must be one",
+        ),
+        (
+            lambda: zojax.zo_sgd_momentum(1.0, eps=1e-3, key=0, momentum=2.0),
+            r"momentum must be within",
+        ),
+        (
+            lambda: zojax.zo_adam(1.0, eps=1e-3, key=0, b2=-0.1),
+            r"zo_adam: b2 must be within \[0, 1\], got",
+        ),
+        (
+            lambda: zojax.zo_adam(1.0, eps=1e-3, key=0, adam_eps=-1.0),
+            "zo_adam: adam_eps must be >= 0",
+        ),
+        (
+            lambda: zojax.zo_adamm(1.0, eps=1e-3, key=0, lower=2.0, upper=1.0),
+            "lower must be <= upper",
+        ),
         (lambda: zojax.conservative(evaluation="magic"), "conservative: evaluation must be one of"),
         (lambda: zojax.keep_in_box(0.0).update(1.0, None), "keep_in_box: params are needed"),
     ],
@@ -244,9 +261,9 @@ LARGE = 512
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: zojax.zo_adam(RATE, EPS, 5),
-        lambda: zojax.zo_adamm(RATE, EPS, 5),
-        lambda: zojax.zo_adam(RATE, EPS, 5, b1=optax.constant_schedule(0.9)),
+        lambda: zojax.zo_adam(RATE, eps=EPS, key=5),
+        lambda: zojax.zo_adamm(RATE, eps=EPS, key=5),
+        lambda: zojax.zo_adam(RATE, eps=EPS, key=5, b1=optax.constant_schedule(0.9)),
     ],
     ids=["zo_adam", "zo_adamm", "schedule"],
 )

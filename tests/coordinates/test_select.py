@@ -10,8 +10,8 @@ import pytest
 from flax import nnx
 
 import zojax
-from zojax.directions import Gaussian
 from zojax.coordinates import selected
+from zojax.directions import Gaussian
 
 TREE = {
     "body": [{"kernel": jnp.ones((4, 3)), "bias": jnp.zeros(3)} for _ in range(2)],
@@ -49,13 +49,13 @@ def test_ways_to_name_parameters(where, expected):
 
 
 OPTIMIZERS = {
-    "mezo": zojax.mezo(1e-1, 1e-2, 0),
-    "zo_adam": zojax.zo_adam(1e-2, 1e-2, 0),
-    "zo_adamu": zojax.zo_adamu(1e-2, 1e-2, 0, phases=(2, 6, 8), store_nu=True),
-    "blockwise": zojax.zo_sgd_blockwise(1e-1, 1e-2, 0),
-    "conservative": zojax.zo_sgd_conservative(1e-1, 1e-2, 0),
-    "sparse": optax.chain(zojax.sparse_spsa(1e-2, 0), optax.sgd(1e-2)),
-    "forward": zojax.forward_gradient_sgd(1e-2, 0),
+    "mezo": zojax.mezo(1e-1, eps=1e-2, key=0),
+    "zo_adam": zojax.zo_adam(1e-2, eps=1e-2, key=0),
+    "zo_adamu": zojax.zo_adamu(1e-2, eps=1e-2, key=0, phases=(2, 6, 8)),
+    "blockwise": zojax.zo_sgd_blockwise(1e-1, eps=1e-2, key=0),
+    "conservative": zojax.zo_sgd_conservative(1e-1, eps=1e-2, key=0),
+    "sparse": optax.chain(zojax.spsa(1e-2, key=0, direction=zojax.Sparse()), optax.sgd(1e-2)),
+    "forward": zojax.forward_gradient_sgd(1e-2, key=0),
 }
 
 
@@ -90,10 +90,10 @@ def test_first_order_optimizers_work_too():
 
 
 def test_the_noise_of_a_parameter_is_the_same_alone():
-    whole, _ = zojax.spsa(1.0, 3).update(
-        None, zojax.spsa(1.0, 3).init(TREE), TREE, value_fn=lambda p: p["body"][0]["bias"][0]
+    whole, _ = zojax.spsa(1.0, key=3).update(
+        None, zojax.spsa(1.0, key=3).init(TREE), TREE, value_fn=lambda p: p["body"][0]["bias"][0]
     )
-    tx = zojax.select(zojax.spsa(1.0, 3), "body/0/*")
+    tx = zojax.select(zojax.spsa(1.0, key=3), "body/0/*")
     alone, _ = tx.update(None, tx.init(TREE), TREE, value_fn=lambda p: p["body"][0]["bias"][0])
     np.testing.assert_array_equal(whole["body"][0]["kernel"], alone["body"][0]["kernel"])
 
@@ -113,7 +113,7 @@ class Counting(Gaussian):
 def test_nothing_is_drawn_for_what_stays():
     DRAWN.clear()
     params = {"large": jnp.ones((96, 77)), "small": jnp.ones((5, 3))}
-    tx = zojax.select(zojax.mezo(1e-2, 1e-2, 0, direction=Counting()), "small")
+    tx = zojax.select(zojax.mezo(1e-2, eps=1e-2, key=0, direction=Counting()), "small")
     state = tx.init(params)
     tx.update(None, state, params, value_fn=lambda p: jnp.sum(p["large"]) * jnp.sum(p["small"]))
     assert DRAWN
@@ -129,7 +129,7 @@ def test_a_compiled_step_writes_nothing_that_stays(dtype):
             p["small"].astype(jnp.float32) ** 2
         )
 
-    tx = zojax.select(zojax.mezo(1e-2, 1e-2, 0), "small")
+    tx = zojax.select(zojax.mezo(1e-2, eps=1e-2, key=0), "small")
 
     def step(params, state):
         updates, state = tx.update(None, state, params, value_fn=value_fn)
@@ -155,7 +155,7 @@ def test_value_fn_gets_the_whole_tree_and_no_bit_is_lost(evaluation):
         return loss(p)
 
     params = {**TREE, "head": {"kernel": jnp.full((3, 2), -0.0)}}
-    tx = zojax.select(zojax.mezo(1e-2, 1e-2, 0, evaluation=evaluation), "body/*")
+    tx = zojax.select(zojax.mezo(1e-2, eps=1e-2, key=0, evaluation=evaluation), "body/*")
     updates, _ = tx.update(None, tx.init(params), params, value_fn=value_fn)
     assert all(s == jax.tree.map(lambda x: (x.shape, x.dtype), params) for s in seen)
     after = optax.apply_updates(params, updates)
@@ -166,7 +166,7 @@ def test_nnx_states():
     module = nnx.Sequential(nnx.Linear(4, 8, rngs=nnx.Rngs(0)), nnx.Linear(8, 1, rngs=nnx.Rngs(1)))
     graph, params = nnx.split(module, nnx.Param)
     x = jnp.ones((3, 4))
-    tx = zojax.select(zojax.mezo(1e-2, 1e-2, 0), re.compile("layers/1/"))
+    tx = zojax.select(zojax.mezo(1e-2, eps=1e-2, key=0), re.compile("layers/1/"))
 
     @jax.jit
     def step(params, state):
@@ -199,12 +199,14 @@ def test_nnx_states():
 )
 def test_bad_selections_are_refused(where, error, message):
     with pytest.raises(error, match=message):
-        zojax.select(zojax.mezo(1e-2, 1e-2, 0), where).init(TREE)
+        zojax.select(zojax.mezo(1e-2, eps=1e-2, key=0), where).init(TREE)
 
 
 def test_a_function_that_reads_values_is_refused_at_init():
     """A traced step has none: it was taken by init, and refused by the first compiled update."""
-    tx = zojax.select(zojax.mezo(1e-2, 1e-2, 0), lambda path, leaf: bool(abs(leaf).max() > 0))
+    tx = zojax.select(
+        zojax.mezo(1e-2, eps=1e-2, key=0), lambda path, leaf: bool(abs(leaf).max() > 0)
+    )
     with pytest.raises(TypeError, match="ShapeDtypeStruct"):
         tx.init(TREE)
 
@@ -212,13 +214,13 @@ def test_a_function_that_reads_values_is_refused_at_init():
 def test_what_cannot_move_is_refused_at_init():
     params = {"steps": jnp.arange(3), "w": jnp.ones(3)}
     with pytest.raises(ValueError, match="mezo: params hold no floating-point leaf"):
-        zojax.select(zojax.mezo(1e-2, 1e-2, 0), "steps").init(params)
+        zojax.select(zojax.mezo(1e-2, eps=1e-2, key=0), "steps").init(params)
     with pytest.raises(TypeError, match=r"mezo: parameter \['c'\] has dtype complex64"):
-        zojax.select(zojax.mezo(1e-2, 1e-2, 0), "c").init({"c": jnp.ones(2, jnp.complex64)})
+        zojax.select(zojax.mezo(1e-2, eps=1e-2, key=0), "c").init({"c": jnp.ones(2, jnp.complex64)})
     # Links of zojax that are chained after a selection see all parameters.
     tail = zojax.conservative()
     with pytest.raises(TypeError, match=r"conservative: parameter \['c'\] has dtype complex64"):
-        optax.chain(zojax.select(zojax.spsa(1e-2, 0), "w"), tail).init(ODD)
+        optax.chain(zojax.select(zojax.spsa(1e-2, key=0), "w"), tail).init(ODD)
 
 
 ODD = {
@@ -237,7 +239,7 @@ def odd_loss(p):
 
 @pytest.mark.parametrize("name", ["mezo", "zo_adam", "zo_adamu", "forward", "conservative"])
 def test_what_stays_may_be_of_any_dtype(name):
-    optimizer = zojax.mezo(1e-2, 1e-2, 0) if name == "mezo" else OPTIMIZERS[name]
+    optimizer = zojax.mezo(1e-2, eps=1e-2, key=0) if name == "mezo" else OPTIMIZERS[name]
     tx, params = zojax.select(optimizer, "w"), ODD
 
     @jax.jit
@@ -262,7 +264,7 @@ def test_what_stays_may_be_of_any_dtype(name):
 
 def test_complex_parameters_that_stay_need_no_other_loop():
     params = {"c": ODD["c"], "w": ODD["w"]}
-    tx = zojax.select(zojax.mezo(1e-2, 1e-2, 0), "w")
+    tx = zojax.select(zojax.mezo(1e-2, eps=1e-2, key=0), "w")
 
     @jax.jit
     def step(params, state):
@@ -277,7 +279,7 @@ def test_complex_parameters_that_stay_need_no_other_loop():
 
 
 def test_a_selection_within_a_selection_keeps_keys():
-    tx = zojax.select(zojax.select(zojax.mezo(1e-2, 1e-2, 0), "w"), ["w", "key", "steps"])
+    tx = zojax.select(zojax.select(zojax.mezo(1e-2, eps=1e-2, key=0), "w"), ["w", "key", "steps"])
     updates, _ = tx.update(None, tx.init(ODD), ODD, value_fn=odd_loss)
     assert updates["key"] is None
     assert updates["keys"] is None
@@ -289,7 +291,7 @@ def test_a_selection_within_a_selection_keeps_keys():
 @pytest.mark.parametrize("rate", [-1e-2, -1e3])
 def test_a_conservative_step_after_a_selection(evaluation, rate):
     """What stays has a scalar for its update; the loss is that of the whole chain selected."""
-    links = [zojax.spsa(1e-2, 0), optax.scale(rate), zojax.conservative(evaluation=evaluation)]
+    links = [zojax.spsa(1e-2, key=0), optax.scale(rate), zojax.conservative(evaluation=evaluation)]
     outside = optax.chain(zojax.select(links[0], "body/*"), *links[1:])
     around = zojax.select(optax.chain(*links), "body/*")
     results = []
@@ -307,6 +309,6 @@ def test_a_conservative_step_after_a_selection(evaluation, rate):
 
 
 def test_params_are_needed():
-    tx = zojax.select(zojax.mezo(1e-2, 1e-2, 0), "head/*")
+    tx = zojax.select(zojax.mezo(1e-2, eps=1e-2, key=0), "head/*")
     with pytest.raises(ValueError, match="select: params are needed"):
         tx.update(None, tx.init(TREE), value_fn=loss)

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from draws import draws_at
 
 import zojax
 from zojax import planning
-from zojax.directions import Draws
 
 LIMIT = 4.5  # standard errors
 ROWS, COLUMNS, COUNT = 4, 6, 20_000
@@ -51,7 +51,7 @@ def test_rank(rank):
 @pytest.mark.parametrize("rank", [1, 3])
 def test_estimate_is_unbiased_and_of_the_size_documented(rank):
     gradient = jax.random.normal(jax.random.key(0), (ROWS, COLUMNS))
-    tx = zojax.spsa(1e-2, 0, direction=zojax.LowRank(rank))
+    tx = zojax.spsa(1e-2, key=0, direction=zojax.LowRank(rank))
     state = tx.init(gradient)
 
     def estimate(step):
@@ -72,9 +72,7 @@ def test_estimate_is_unbiased_and_of_the_size_documented(rank):
 
 @pytest.mark.parametrize("shape", [(6, 100), (100, 6), (5, 30, 40), (40, 4, 8)])
 def test_parts_are_parts_of_the_leaf(shape):
-    step = Draws.at_step(
-        zojax.LowRank(2), jax.random.key(0), jnp.int32(1), 1, {"w": jnp.zeros(shape)}
-    )
+    step = draws_at(zojax.LowRank(2), jax.random.key(0), jnp.int32(1), 1, {"w": jnp.zeros(shape)})
     [noise] = step.query(0)
     whole = noise.draw(shape)
     rows = jnp.array([[4, 0], [2, 2]])
@@ -95,7 +93,7 @@ def test_parts_are_parts_of_the_leaf(shape):
 def test_factors_are_thin():
     """A head split in heads, or a stack of layers, is a matrix with its thinnest factors."""
     for shape, size in {(40, 4, 8): 40 + 32, (4, 8, 40): 32 + 40, (3, 20, 90): 60 + 90}.items():
-        [noise] = Draws.at_step(
+        [noise] = draws_at(
             zojax.LowRank(), jax.random.key(0), jnp.int32(0), 1, {"w": jnp.zeros(shape)}
         ).query(0)
         assert sum(factor.size for factor in noise.factors(shape)) == size
@@ -110,14 +108,14 @@ def test_bad_settings_are_refused():
     with pytest.raises(ValueError, match="LowRank: base must draw each element alone"):
         zojax.LowRank(1, zojax.Sphere())
     with pytest.raises(ValueError, match="spsa: batched must be False"):
-        zojax.spsa(1e-3, 0, batched=True, evaluation="in_place")
+        zojax.spsa(1e-3, key=0, batched=True, evaluation="in_place")
 
 
 def test_a_long_vector_is_drawn_where_it_is_used():
     """Only small vectors have their noise in memory; others cost no more than in full noise."""
 
     def temporary(direction, size):
-        tx = zojax.mezo(1e-3, 1e-3, 0, direction=direction)
+        tx = zojax.mezo(1e-3, eps=1e-3, key=0, direction=direction)
 
         def step(params):
             def value_fn(p):
@@ -144,7 +142,7 @@ def test_a_vector_has_the_same_noise_however_it_is_kept(size):
     key = jax.random.key(0)
     direction = zojax.LowRank(2)
     params = {"v": jnp.zeros(size)}
-    draws = Draws.at_step(direction, key, jnp.int32(1), 1, params)
+    draws = draws_at(direction, key, jnp.int32(1), 1, params)
     [noise] = draws.query(0)
     z = direction.draw(jax.random.wrap_key_data(draws.words[0, 0]), (size,))
     np.testing.assert_array_equal(noise.draw((size,)), z)

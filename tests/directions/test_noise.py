@@ -4,11 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from draws import draws_at
 
 import zojax
-from zojax.directions import Draws
-from zojax.directions._counter import bits, row_keys
-from zojax.directions._keys import path_hashes
+from zojax.directions._counter import bits, path_hashes, row_keys
 
 DIRECTIONS = [zojax.Gaussian(), zojax.Rademacher(), zojax.Sampler(jax.random.normal)]
 NAMES = [type(direction).__name__ for direction in DIRECTIONS]
@@ -17,13 +16,13 @@ LIMIT = 4.5  # standard errors
 
 
 def draws(direction, tree, *, key=0, count=3, num_queries=1):
-    return Draws.at_step(direction, jax.random.key(key), jnp.int32(count), num_queries, tree)
+    return draws_at(direction, jax.random.key(key), jnp.int32(count), num_queries, tree)
 
 
 def drawn(direction, tree, **options):
     step = draws(direction, tree, **options)
     leaves = jax.tree.leaves(tree)
-    noises = step.query(step.words.shape[0] - 1)
+    noises = step.query(step.num_queries - 1)
     return [np.asarray(n.draw(x.shape), np.float64) for n, x in zip(noises, leaves, strict=True)]
 
 
@@ -161,7 +160,7 @@ def test_any_direction_can_be_written():
     import dataclasses
 
     @dataclasses.dataclass(frozen=True)
-    class Laplace(zojax.Direction):
+    class Laplace(zojax.SampledDirection):
         def draw(self, key, shape):
             return jax.random.laplace(key, shape) / np.float32(np.sqrt(2.0))
 

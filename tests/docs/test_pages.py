@@ -134,7 +134,7 @@ def test_concepts_names_the_spacing_of_bfloat16():
 ESTIMATE = zojax.spsa(1e-3, key=0)
 # What a step without a finite loss leaves as it was.
 RESTS = {
-    "named": (zojax.zo_adam(1e-2, 1e-3, key=0), True),
+    "named": (zojax.zo_adam(1e-2, eps=1e-3, key=0), True),
     "zojax.chain": (zojax.chain(ESTIMATE, optax.adam(1e-2)), True),
     "optax.chain": (optax.chain(ESTIMATE, optax.adam(1e-2)), False),
 }

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from draws import draws_at
 
 import zojax
-from zojax.directions import Draws
 
 
 def params():
@@ -34,7 +34,7 @@ def oracle_value(leaves):
 @pytest.mark.parametrize("evaluation", ["streamed", "copy", "in_place"])
 def test_follows_the_formula(in_turn, evaluation):
     eps, rate, steps = 0.05, 0.02, 3 if evaluation != "streamed" else 20
-    tx = zojax.zo_sgd_blockwise(rate, eps, 5, in_turn=in_turn, evaluation=evaluation)
+    tx = zojax.zo_sgd_blockwise(rate, eps=eps, key=5, in_turn=in_turn, evaluation=evaluation)
     theta, state = params(), tx.init(params())
 
     def update(theta, state):
@@ -42,7 +42,7 @@ def test_follows_the_formula(in_turn, evaluation):
 
     update = update if evaluation == "in_place" else jax.jit(update)
     for count in range(steps):
-        draws = Draws.at_step(zojax.Gaussian(), jax.random.key(5), jnp.int32(count), 1, theta)
+        draws = draws_at(zojax.Gaussian(), jax.random.key(5), jnp.int32(count), 1, theta)
         z = [np.asarray(noise.draw((4, 3)), np.float64) for noise in draws.query(0)]
         start = as_float64(theta)
         after = [x.copy() for x in start]
@@ -68,7 +68,7 @@ def test_blocks_of_one_shape_have_independent_noise():
     """The published code resets one seed for each block, so that they share z."""
     size = 20_000
     p = {"layers": [jnp.zeros(size) for _ in range(3)]}
-    tx = zojax.blockwise(1.0, 3)
+    tx = zojax.blockwise(1.0, key=3)
     found, _ = tx.update(
         None, tx.init(p), p, value_fn=lambda p: sum(jnp.sum(x[:4]) for x in p["layers"])
     )
@@ -78,7 +78,7 @@ def test_blocks_of_one_shape_have_independent_noise():
 
 def test_two_forward_passes_for_each_block():
     calls = []
-    tx = zojax.zo_sgd_blockwise(0.1, 0.1, 0, evaluation="in_place")
+    tx = zojax.zo_sgd_blockwise(0.1, eps=0.1, key=0, evaluation="in_place")
     p = params()
     tx.update(None, tx.init(p), p, value_fn=lambda p: calls.append(1) or value_fn(p))
     assert len(calls) == 2 * 4
@@ -95,7 +95,7 @@ def test_blocks_by_label():
     def top(path, leaf):
         return path.split("/")[0]
 
-    tx = zojax.blockwise(0.1, 3, blocks=top, evaluation="in_place")
+    tx = zojax.blockwise(0.1, key=3, blocks=top, evaluation="in_place")
     tx.update(None, tx.init(p), p, value_fn=loss)
     first, second, third = [True] + [False] * 3, [False, True, True, False], [False] * 3 + [True]
     assert probed == [first, first, second, second, third, third]
@@ -103,7 +103,7 @@ def test_blocks_by_label():
 
 def test_an_estimate_has_the_variance_of_its_block():
     p = {"layers": [jnp.array([1.0, -2.0]), jnp.array([0.5, 3.0, 1.0])]}
-    tx = zojax.blockwise(1e-2, 0)
+    tx = zojax.blockwise(1e-2, key=0)
     state = tx.init(p)
 
     def draw(count):
@@ -121,6 +121,6 @@ def test_an_estimate_has_the_variance_of_its_block():
 
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="blockwise: no parameter's path has a numbered layer"):
-        zojax.blockwise(1e-3, 0).init({"w": jnp.ones(3)})
+        zojax.blockwise(1e-3, key=0).init({"w": jnp.ones(3)})
     with pytest.raises(ValueError, match="blockwise: in_turn must be >= 0"):
-        zojax.blockwise(1e-3, 0, in_turn=-1.0)
+        zojax.blockwise(1e-3, key=0, in_turn=-1.0)

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from draws import draws_at
 from sets import slow_except
 
 import zojax
 from zojax import planning
-from zojax.directions import Draws
 
 LIMIT = 4.5  # standard errors
 
@@ -28,7 +28,7 @@ def problem(dtype=jnp.float32):
 
 
 def directions(params, count, queries):
-    draws = Draws.at_step(zojax.Gaussian(), jax.random.key(5), jnp.int32(count), queries, params)
+    draws = draws_at(zojax.Gaussian(), jax.random.key(5), jnp.int32(count), queries, params)
     for query in range(queries):
         leaves = [
             noise.draw(leaf.shape)
@@ -41,7 +41,7 @@ def directions(params, count, queries):
 @pytest.mark.parametrize("queries", [1, 3])
 def test_is_the_directional_derivative_along_its_own_direction(evaluation, queries):
     params, x = problem()
-    tx = zojax.forward_gradient(5, num_queries=queries, evaluation=evaluation)
+    tx = zojax.forward_gradient(key=5, num_queries=queries, evaluation=evaluation)
     state = tx.init(params)._replace(count=jnp.int32(7))
     found, state = tx.update(None, state, params, value_fn=lambda p: network(p, x))
     exact = jax.grad(network)(params, x)
@@ -72,7 +72,7 @@ def test_differentiates_through_loops_lookups_and_custom_rules():
         x = jax.checkpoint(lambda x: jax.nn.relu(x) + x)(x)
         return jax.nn.logsumexp(x)
 
-    tx = zojax.forward_gradient(5)
+    tx = zojax.forward_gradient(key=5)
     found, _ = jax.jit(lambda p: tx.update(None, tx.init(p), p, value_fn=loss))(params)
     exact, [z] = jax.grad(loss)(params), directions(params, 0, 1)
     slope = optax.tree_utils.tree_vdot(exact, z)
@@ -83,7 +83,7 @@ def test_differentiates_through_loops_lookups_and_custom_rules():
 
 def test_unbiased_and_of_the_size_it_says():
     hessian, x = jnp.array([1.0, 4.0, 9.0]), jnp.array([1.0, -2.0, 0.5])
-    tx = zojax.forward_gradient(0)
+    tx = zojax.forward_gradient(key=0)
     state = tx.init(x)
 
     def value_fn(v):
@@ -112,7 +112,7 @@ def test_keeps_no_activation_for_a_backward_pass():
         return jnp.sum(x * x)
 
     def forward_mode(p, x):
-        tx = zojax.forward_gradient_sgd(0.1, 0)
+        tx = zojax.forward_gradient_sgd(0.1, key=0)
         updates, _ = tx.update(None, tx.init(p), p, value_fn=lambda p: loss(p, x))
         return optax.apply_updates(p, updates)
 
@@ -131,9 +131,9 @@ def test_keeps_no_activation_for_a_backward_pass():
 
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="forward_gradient: evaluation must be one of"):
-        zojax.forward_gradient(0, evaluation="in_place")
+        zojax.forward_gradient(key=0, evaluation="in_place")
     with pytest.raises(ValueError, match="forward_gradient_sgd: num_queries must be >= 1, got 0"):
-        zojax.forward_gradient_sgd(1.0, 0, num_queries=0)
-    tx = zojax.forward_gradient(0)
+        zojax.forward_gradient_sgd(1.0, key=0, num_queries=0)
+    tx = zojax.forward_gradient(key=0)
     with pytest.raises(TypeError, match="forward_gradient: update needs value_fn"):
         tx.update(None, tx.init(jnp.ones(1)), jnp.ones(1))

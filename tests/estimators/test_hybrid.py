@@ -10,7 +10,7 @@ import pytest
 
 import zojax
 from zojax import planning
-from zojax.coordinates import part, whole
+from zojax.coordinates import merged, part
 
 LAYERS = 8
 
@@ -31,7 +31,7 @@ def loss(p):
 
 def test_each_part_moves_by_its_own_rule():
     p = params()
-    zo = zojax.mezo(0.1, 1e-2, 3)
+    zo = zojax.mezo(0.1, eps=1e-2, key=3)
     tx = zojax.hybrid(zo, optax.sgd(0.5, momentum=0.9), split=2)
     state = tx.init(p)
     # Neither stores anything of the other's part.
@@ -54,7 +54,7 @@ def test_each_part_moves_by_its_own_rule():
 @pytest.mark.parametrize("split", [1, 3, "embed", lambda path, leaf: "layers" in path])
 @pytest.mark.usefixtures("standard_promotion")  # optax divides integers by floats
 def test_lowers_the_loss(split):
-    tx = zojax.hybrid(zojax.zo_adam(1e-2, 1e-2, 3), optax.adam(1e-2), split)
+    tx = zojax.hybrid(zojax.zo_adam(1e-2, eps=1e-2, key=3), optax.adam(1e-2), split)
     p = params()
     state = tx.init(p)
 
@@ -73,7 +73,7 @@ def test_lowers_the_loss(split):
 
 def test_first_order_rules_may_look_at_the_loss():
     tx = zojax.hybrid(
-        zojax.mezo(1e-3, 1e-2, 3),
+        zojax.mezo(1e-3, eps=1e-2, key=3),
         optax.chain(optax.sgd(1.0), optax.scale_by_backtracking_linesearch(10)),
         split=2,
     )
@@ -112,15 +112,15 @@ def backward(workload, kept):
     def step(params, state, tokens):
         chosen = [kept(path) for path in zojax.coordinates._paths.slash_paths(params)]
         moving = part(params, chosen)
-        gradient = jax.grad(lambda m: workload.loss(whole(m, chosen, params), tokens))(moving)
+        gradient = jax.grad(lambda m: workload.loss(merged(m, chosen, params), tokens))(moving)
         moved = jax.tree.map(lambda p, g: p - 1e-3 * g, moving, gradient)
-        return whole(moved, chosen, params), state
+        return merged(moved, chosen, params), state
 
     return temporaries(workload, step)
 
 
 def of_hybrid(workload, split):
-    tx = zojax.hybrid(zojax.mezo(1e-6, 1e-3, 0), optax.sgd(1e-3), split)
+    tx = zojax.hybrid(zojax.mezo(1e-6, eps=1e-3, key=0), optax.sgd(1e-3), split)
 
     def step(params, state, tokens):
         updates, state = tx.update(None, state, params, value_fn=lambda p: workload.loss(p, tokens))
@@ -156,7 +156,7 @@ def test_no_activation_of_the_shallow_part_is_kept(workload):
 )
 def test_bad_splits_are_refused(split, error, message):
     with pytest.raises(error, match=message):
-        zojax.hybrid(zojax.mezo(1e-3, 1e-3, 0), optax.sgd(1e-3), split).init(params())
+        zojax.hybrid(zojax.mezo(1e-3, eps=1e-3, key=0), optax.sgd(1e-3), split).init(params())
 
 
 def encoder_and_decoder():
@@ -188,7 +188,7 @@ def depth(path, leaf):
 def test_an_encoder_and_a_decoder_must_be_told_apart():
     """Guessed, the whole encoder was a head, and back-propagation went through all of it."""
     p = encoder_and_decoder()
-    zo, fo = zojax.mezo(1e-2, 1e-2, 0), optax.sgd(0.5, momentum=0.9)
+    zo, fo = zojax.mezo(1e-2, eps=1e-2, key=0), optax.sgd(0.5, momentum=0.9)
     message = (
         r"hybrid: the layers must be one stack .* got \['decoder/layers/\* \(2\)', "
         r"'encoder/layers/\* \(2\)'\]. Give blocks, .* or name what zo tunes as split"
@@ -204,15 +204,15 @@ def test_an_encoder_and_a_decoder_must_be_told_apart():
     updates, _ = tx.update(None, state, p, value_fn=translation)
     gradient = jax.grad(translation)(p)
     np.testing.assert_allclose(updates["out"], -0.5 * gradient["out"], rtol=1e-5, atol=1e-7)
-    below, _ = zojax.mezo(1e-2, 1e-2, 0).update(
-        None, zojax.mezo(1e-2, 1e-2, 0).init(p), p, value_fn=translation
+    below, _ = zojax.mezo(1e-2, eps=1e-2, key=0).update(
+        None, zojax.mezo(1e-2, eps=1e-2, key=0).init(p), p, value_fn=translation
     )
     assert updates["encoder"]["layers"][0].shape == below["encoder"]["layers"][0].shape == (4, 4)
     assert not np.allclose(updates["decoder"]["layers"][0], -0.5 * gradient["decoder"]["layers"][0])
 
 
 def test_blocks_are_for_a_number_that_counts_them():
-    zo, fo = zojax.mezo(1e-2, 1e-2, 0), optax.sgd(0.5)
+    zo, fo = zojax.mezo(1e-2, eps=1e-2, key=0), optax.sgd(0.5)
     with pytest.raises(ValueError, match="hybrid: blocks must not be given where split names"):
         zojax.hybrid(zo, fo, "encoder/*", blocks=depth)
     with pytest.raises(ValueError, match="hybrid: split must be <= 6, the number of blocks, got 7"):
@@ -222,6 +222,6 @@ def test_blocks_are_for_a_number_that_counts_them():
 
 
 def test_value_fn_is_needed():
-    tx = zojax.hybrid(zojax.mezo(1e-3, 1e-3, 0), optax.sgd(1e-3), 1)
+    tx = zojax.hybrid(zojax.mezo(1e-3, eps=1e-3, key=0), optax.sgd(1e-3), 1)
     with pytest.raises(TypeError, match="hybrid: update needs value_fn"):
         tx.update(None, tx.init(params()), params())

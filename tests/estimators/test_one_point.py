@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from draws import draws_at
 
 import zojax
-from zojax.directions import Draws
 
 HESSIAN = jnp.array([1.0, 4.0, 9.0])
 X = jnp.array([1.0, -2.0, 0.5])
@@ -18,10 +18,10 @@ def quadratic(x):
 
 def test_follows_the_formula():
     eps, x = 0.25, X
-    tx = zojax.one_point(eps, 3)
+    tx = zojax.one_point(eps, key=3)
     state, last = tx.init(x), None
     for count in range(20):
-        draws = Draws.at_step(zojax.Gaussian(), jax.random.key(3), jnp.int32(count), 1, x)
+        draws = draws_at(zojax.Gaussian(), jax.random.key(3), jnp.int32(count), 1, x)
         z = np.asarray(draws.query(0)[0].draw(x.shape), np.float64)
         loss = 0.5 * np.sum(np.asarray(HESSIAN) * (np.asarray(x, np.float64) + eps * z) ** 2)
         gradient, state = tx.update(None, state, x, value_fn=quadratic)
@@ -34,8 +34,8 @@ def test_follows_the_formula():
 
 
 def test_unbiased_given_the_last_loss():
-    tx = zojax.one_point(0.1, 0)
-    state = tx.init(X)._replace(last=quadratic(X))
+    tx = zojax.one_point(0.1, key=0)
+    state = tx.init(X)._replace(feedback=quadratic(X))
 
     def draw(count):
         return tx.update(None, state._replace(count=count), X, value_fn=quadratic)[0]
@@ -47,7 +47,7 @@ def test_unbiased_given_the_last_loss():
 
 def test_evaluates_once_and_passes_over_a_loss_that_is_not_finite():
     calls = []
-    tx = zojax.one_point(0.1, 0, evaluation="in_place")
+    tx = zojax.one_point(0.1, key=0, evaluation="in_place")
 
     def value_fn(x):
         calls.append(1)
@@ -62,9 +62,9 @@ def test_evaluates_once_and_passes_over_a_loss_that_is_not_finite():
     # The first step has no feedback and the second a bad loss; the third has the first's.
     assert moved == [False, False, True, True]
     assert int(state.skipped) == 1
-    assert np.isfinite(state.last)
+    assert np.isfinite(state.feedback)
 
 
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match=r"one_point: eps must be > 0 and finite, got 0\."):
-        zojax.one_point(0.0, 0)
+        zojax.one_point(0.0, key=0)

@@ -32,7 +32,7 @@ def estimates(tx, count=20_000):
 )
 @pytest.mark.parametrize("num_queries", [1, 3])
 def test_unbiased(direction, num_queries):
-    draws = estimates(zojax.spsa(1e-2, 0, direction=direction, num_queries=num_queries))
+    draws = estimates(zojax.spsa(1e-2, key=0, direction=direction, num_queries=num_queries))
     z_score = (draws.mean(0) - jax.grad(quadratic)(X)) / (draws.std(0) / np.sqrt(len(draws)))
     np.testing.assert_array_less(np.abs(z_score), LIMIT)
 
@@ -41,7 +41,7 @@ def test_unbiased(direction, num_queries):
     ("direction", "factor"), [(zojax.Gaussian(), 3 + 2), (zojax.Rademacher(), 3)], ids=repr
 )
 def test_second_moment(direction, factor):
-    squares = np.sum(estimates(zojax.spsa(1e-2, 0, direction=direction)) ** 2, axis=1)
+    squares = np.sum(estimates(zojax.spsa(1e-2, key=0, direction=direction)) ** 2, axis=1)
     expected = factor * float(jnp.sum(jax.grad(quadratic)(X) ** 2))
     # Of random signs the sum of squares varies with the signs; of none is the error exactly 0.
     z_score = (squares.mean() - expected) / (squares.std() / np.sqrt(len(squares)))
@@ -49,16 +49,16 @@ def test_second_moment(direction, factor):
 
 
 def test_queries_lower_the_variance():
-    one = estimates(zojax.spsa(1e-2, 0), 4000).var(0).sum()
-    eight = estimates(zojax.spsa(1e-2, 0, num_queries=8), 4000).var(0).sum()
+    one = estimates(zojax.spsa(1e-2, key=0), 4000).var(0).sum()
+    eight = estimates(zojax.spsa(1e-2, key=0, num_queries=8), 4000).var(0).sum()
     np.testing.assert_allclose(one / eight, 8.0, rtol=0.15)
 
 
 def test_forward_difference_has_the_bias_of_the_curvature():
-    tx = zojax.spsa(0.5, 0, difference="forward")
+    tx = zojax.spsa(0.5, key=0, difference="forward")
     state = tx.init(X)
     gradient, state = tx.update(None, state, X, value_fn=quadratic)
-    z = zojax.spsa(1e-2, 0)
+    z = zojax.spsa(1e-2, key=0)
     exact, _ = z.update(None, z.init(X), X, value_fn=quadratic)
     direction = exact / jnp.linalg.norm(exact)  # ± the same z
     slope = gradient @ direction / (exact @ direction)
@@ -77,7 +77,7 @@ def test_the_direction_applied_is_the_direction_probed():
         return jnp.sign(p["m"][0, 0])
 
     params = {"m": jnp.zeros((64, 8)), "v": jnp.zeros(16)}
-    tx = zojax.spsa(1.0, 11)
+    tx = zojax.spsa(1.0, key=11)
     update = jax.jit(lambda p, s: tx.update(None, s, p, value_fn=value_fn))
     gradient, _ = update(params, tx.init(params))
     jax.effects_barrier()
@@ -110,7 +110,7 @@ def test_bad_arguments_are_refused(options, error, message):
 
 @pytest.mark.quick
 def test_bad_calls_are_refused():
-    tx = zojax.spsa(1e-3, 0)
+    tx = zojax.spsa(1e-3, key=0)
     state = tx.init(X)
     with pytest.raises(ValueError, match="params are needed"):
         tx.update(None, state, value_fn=quadratic)
@@ -123,11 +123,11 @@ def test_bad_calls_are_refused():
     with pytest.raises(TypeError, match=r"\['k'\] has dtype key"):
         tx.init({"k": jax.random.key(0), "x": X})
     with pytest.raises(ValueError, match="weight_decay must be >= 0"):
-        zojax.mezo(1.0, 1e-3, 0, weight_decay=-1.0)
+        zojax.mezo(1.0, eps=1e-3, key=0, weight_decay=-1.0)
 
 
 def test_the_key_outlives_a_donated_state():
-    tx = zojax.mezo(1e-2, 1e-2, jax.random.key(4))
+    tx = zojax.mezo(1e-2, eps=1e-2, key=jax.random.key(4))
     step = jax.jit(lambda s: tx.update(None, s, X, value_fn=quadratic)[1], donate_argnums=0)
     first = step(tx.init(X))
     second = step(tx.init(X))
@@ -146,7 +146,7 @@ def test_the_key_outlives_a_donated_state():
 )
 @pytest.mark.usefixtures("standard_promotion")  # optax divides integers by floats
 def test_composes_with_optax(tail):
-    tx = optax.chain(zojax.spsa(1e-2, 0, num_queries=4), optax.clip_by_global_norm(10.0), tail)
+    tx = optax.chain(zojax.spsa(1e-2, key=0, num_queries=4), optax.clip_by_global_norm(10.0), tail)
 
     @jax.jit
     def step(x, state):
@@ -163,7 +163,9 @@ def test_composes_with_optax(tail):
 @pytest.mark.usefixtures("standard_promotion")
 def test_composes_with_wrappers_and_schedules():
     schedule = optax.linear_schedule(1e-2, 1e-3, 10)
-    decayed = zojax.mezo(schedule, schedule, 0, weight_decay=0.1, mask={"a": True, "b": False})
+    decayed = zojax.mezo(
+        schedule, eps=schedule, key=0, weight_decay=0.1, mask={"a": True, "b": False}
+    )
     params = {"a": X, "b": X}
     state = decayed.init(params)
     updates, _ = decayed.update(None, state, params, value_fn=lambda p: jnp.sum(p["a"]) * 0.0)
@@ -178,7 +180,7 @@ def test_composes_with_wrappers_and_schedules():
     np.testing.assert_allclose(state.hyperparams["eps"], 1e-2)
 
     # It looks at the updates that come in, and the estimator's are finite whatever the loss is.
-    guarded = optax.chain(zojax.spsa(1e-2, 0), optax.apply_if_finite(optax.sgd(1e-2), 3))
+    guarded = optax.chain(zojax.spsa(1e-2, key=0), optax.apply_if_finite(optax.sgd(1e-2), 3))
     state = guarded.init(X)
     updates, state = guarded.update(None, state, X, value_fn=lambda x: jnp.sum(x) * jnp.nan)
     np.testing.assert_array_equal(updates, jnp.zeros(3))

@@ -79,7 +79,7 @@ def run_configuration() -> Target:
         output=Path("/runs/1"),
         data=DataConfig(train=Path("/a.csv"), test=Path("/b.csv"), label_words=("no", "so so")),
         tuned=AdapterConfig("lora", rank=4, alpha=2.0, targets=("q_proj", "fc1")),
-        hyper=HyperParameters(phases=(0.1, 0.5), eps=1e-3, num_queries=2, store_nu=True),
+        hyper=HyperParameters(phases=(0.1, 0.5), eps=1e-3, num_queries=2, signed_momentum=False),
     )
     with tempfile.TemporaryDirectory() as folder:
         RunFolder(Path(folder), config)

@@ -36,7 +36,7 @@ def test_runs_are_those_of_an_ordinary_loop():
     run = small("mezo").runs[0]
     value_fn = run.function.value
     keys = jax.random.split(jax.random.key(0), 8)
-    tx = zojax.mezo(run.learning_rate, gallery.EPS, keys[4])  # the first that is shown
+    tx = zojax.mezo(run.learning_rate, eps=gallery.EPS, key=keys[4])  # the first that is shown
     params = jnp.array(run.function.start)
     state = tx.init(params)
     for point, value in zip(run.points[0], run.values[0], strict=True):

@@ -76,7 +76,7 @@ def test_the_loss_is_the_mean_over_the_batch_whatever_fills_it_up(tiny_opt: Path
 
 def test_a_step_on_a_sharded_batch_reduces_its_losses_and_nothing_else(mesh: Mesh):
     params: dict[str, Any] = {"w": jnp.ones((8, 8)), "b": jnp.ones(8)}
-    tx = zojax.mezo(1e-2, 1e-3, 0, num_queries=3)
+    tx = zojax.mezo(1e-2, eps=1e-3, key=0, num_queries=3)
 
     def step(params: Any, state: Any, inputs: Any) -> Any:
         none: Any = None

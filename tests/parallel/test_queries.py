@@ -23,17 +23,18 @@ Tx = optax.GradientTransformationExtraArgs
 
 OPTIMIZERS: dict[str, Callable[[], Tx]] = {
     # 6 points, which 4 devices do not divide.
-    "mezo": lambda: zojax.mezo(1e-2, 1e-2, 0, num_queries=3),
-    "forward": lambda: zojax.mezo(1e-2, 1e-2, 0, num_queries=4, difference="forward"),
+    "mezo": lambda: zojax.mezo(1e-2, eps=1e-2, key=0, num_queries=3),
+    "forward": lambda: zojax.mezo(1e-2, eps=1e-2, key=0, num_queries=4, difference="forward"),
     "batched": lambda: zojax.mezo(
-        1e-2, 1e-2, 0, num_queries=4, direction=zojax.LowRank(2), batched=True
+        1e-2, eps=1e-2, key=0, num_queries=4, direction=zojax.LowRank(2), batched=True
     ),
-    "zo_adamu": lambda: zojax.zo_adamu(1e-2, 1e-2, 0, phases=(2, 6, 8)),
-    "conservative": lambda: zojax.zo_sgd_conservative(1e-2, 1e-2, 0, num_queries=2),
-    "blockwise": lambda: zojax.zo_sgd_blockwise(1e-2, 1e-2, 0, blocks=lambda path, _: path),
-    "forward_gradient": lambda: zojax.forward_gradient_sgd(1e-2, 0, num_queries=4),
-    "on_perturbation": lambda: optax.chain(
-        zojax.on_perturbation(optax.scale_by_adam(), 1e-2, 0), optax.scale(-1e-2)
+    "zo_adamu": lambda: zojax.zo_adamu(1e-2, eps=1e-2, key=0, phases=(2, 6, 8)),
+    "conservative": lambda: zojax.zo_sgd_conservative(1e-2, eps=1e-2, key=0, num_queries=2),
+    "blockwise": lambda: zojax.zo_sgd_blockwise(1e-2, eps=1e-2, key=0, blocks=lambda path, _: path),
+    "forward_gradient": lambda: zojax.forward_gradient_sgd(1e-2, key=0, num_queries=4),
+    "shaped": lambda: optax.chain(
+        zojax.spsa(1e-2, key=0, direction=zojax.Shaped(optax.scale_by_adam())),
+        optax.scale(-1e-2),
     ),
     "coordinatewise": lambda: optax.chain(zojax.coordinatewise(1e-2), optax.scale(-1e-2)),
 }
@@ -55,9 +56,11 @@ def loss(params: dict[str, jax.Array], inputs: jax.Array) -> jax.Array:
 
 
 def step_of(tx: Tx) -> Callable[..., Any]:
-    def step(params: Any, state: Any, inputs: Any) -> Any:
+    def step(params: Any, state: Any, inputs: Any, query_axis: str | None = None) -> Any:
         none: Any = None
-        updates, state = tx.update(none, state, params, value_fn=lambda p: loss(p, inputs))
+        updates, state = tx.update(
+            none, state, params, value_fn=lambda p: loss(p, inputs), query_axis=query_axis
+        )
         return optax.apply_updates(params, updates), state
 
     return step
@@ -106,7 +109,7 @@ def test_devices_that_share_queries_come_to_the_parameters_of_one(name: str):
 
 @pytest.mark.quick
 def test_scalars_alone_cross_the_wire():
-    tx = zojax.mezo(1e-2, 1e-2, 0, num_queries=5)
+    tx = zojax.mezo(1e-2, eps=1e-2, key=0, num_queries=5)
     mesh = mesh_of(("query", 4))
     params = parameters()
     args = parallel.replicate((params, batch()), mesh)
@@ -120,7 +123,7 @@ def test_scalars_alone_cross_the_wire():
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
 def test_queries_examples_and_parameters_are_shared_at_once(kind: AxisType):
     mesh = mesh_of(("query", 2), ("data", 2), ("model", 2), kind=kind)
-    tx = zojax.mezo(1e-2, 1e-2, 0, num_queries=2)
+    tx = zojax.mezo(1e-2, eps=1e-2, key=0, num_queries=2)
     params = parameters()
     expected, value = run(step_of(tx), params, tx.init(params), jnp.asarray(batch()), steps=1)
     with jax.set_mesh(mesh):
@@ -141,7 +144,7 @@ def test_queries_examples_and_parameters_are_shared_at_once(kind: AxisType):
 
 def test_more_devices_than_points_take_part_in_the_update():
     mesh = mesh_of(("query", 8))
-    tx = zojax.mezo(1e-2, 1e-2, 0)
+    tx = zojax.mezo(1e-2, eps=1e-2, key=0)
     params = parameters()
     args = params, tx.init(params), jnp.asarray(batch())
     expected, _ = run(step_of(tx), *args)
@@ -155,7 +158,9 @@ def test_refusals():
     mesh = mesh_of(("data", 2))
     with pytest.raises(ValueError, match=r"axis must be one of the mesh's, \('data',\), got 'q'"):
         parallel.query_parallel(lambda: None, mesh, "q")
-    tx = zojax.mezo(1e-2, 1e-2, 0, evaluation="in_place")
+    with pytest.raises(TypeError, match="step must take a keyword query_axis"):
+        parallel.query_parallel(lambda: None, mesh)
+    tx = zojax.mezo(1e-2, eps=1e-2, key=0, evaluation="in_place")
     params = parameters()
     step = parallel.query_parallel(step_of(tx), mesh, "data")
     with pytest.raises(ValueError, match='evaluation="in_place" calls value_fn as plain Python'):

@@ -50,7 +50,7 @@ def test_a_step_of_mezo_needs_the_memory_of_inference(target):
 
 
 def test_zo_adamu_adds_one_buffer_for_its_momentum(target):
-    tx = zojax.zo_adamu(learning_rate=1e-4, eps=1e-3, key=jax.random.key(0), store_nu=False)
+    tx = zojax.zo_adamu(learning_rate=1e-4, eps=1e-3, key=jax.random.key(0))
     more, allowed = excess(target, tx, buffers=1)
     assert more <= allowed
 
@@ -88,12 +88,18 @@ def on_a100(name: str, optimizer: optax.GradientTransformationExtraArgs, buffers
     ("target", "optimizer", "buffers"),
     [
         # The step while it is tried; two moments and the direction; a momentum of half the width.
-        on_a100("conservative", zojax.zo_sgd_conservative(1e-4, 1e-3, 0), 1),
-        on_a100("on_perturbation", zojax.on_perturbation(optax.scale_by_adam(), 1e-3, 0), 3),
-        on_a100("bfloat16 momentum", zojax.zo_adamu(1e-4, 1e-3, 0, mu_dtype=jnp.bfloat16), 0.5),
+        on_a100("conservative", zojax.zo_sgd_conservative(1e-4, eps=1e-3, key=0), 1),
+        on_a100(
+            "shaped", zojax.spsa(1e-3, key=0, direction=zojax.Shaped(optax.scale_by_adam())), 3
+        ),
+        on_a100(
+            "bfloat16 momentum",
+            zojax.zo_adamu(1e-4, eps=1e-3, key=0, centre_dtype=jnp.bfloat16),
+            0.5,
+        ),
         pytest.param(
             "cpu",
-            zojax.zo_adamu(1e-4, 1e-3, 0, mu_dtype=jnp.bfloat16),
+            zojax.zo_adamu(1e-4, eps=1e-3, key=0, centre_dtype=jnp.bfloat16),
             0.5,
             id="bfloat16 momentum on cpu",
         ),

@@ -31,7 +31,7 @@ def test_a_tensor_parallel_step_communicates_what_its_forward_passes_do(platform
     else:
         mesh, work = planning.mesh(model=8), request.getfixturevalue("work")
     forward = planning.cost(planning.compile_forward(mesh, work)).collectives
-    tx = zojax.mezo(1e-6, 1e-3, 0)
+    tx = zojax.mezo(1e-6, eps=1e-3, key=0)
     step = planning.cost(planning.compile_step(mesh, work, tx)).collectives
     itemsize = jax.tree.leaves(work.params)[0].dtype.itemsize
     # Sums after attention and after the feed-forward of each layer, one of the embedding's rows,
@@ -56,7 +56,7 @@ def test_a_tensor_parallel_step_communicates_what_its_forward_passes_do(platform
 def test_a_fully_sharded_step_gathers_weights_and_no_noise(work):
     mesh = planning.mesh(fsdp=8)
     forward = planning.cost(planning.compile_forward(mesh, work)).collectives
-    tx = zojax.mezo(1e-6, 1e-3, 0)
+    tx = zojax.mezo(1e-6, eps=1e-3, key=0)
     step = planning.cost(planning.compile_step(mesh, work, tx)).collectives
     assert forward["all-gather"].bytes > 0
     # The compiler joins neighbouring gathers, other ones in each program: their bytes count.

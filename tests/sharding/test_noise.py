@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from draws import draws_at, gradient
 from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 from optimizers import DIRECTIONS
@@ -14,8 +15,6 @@ from sets import slow_except
 
 import zojax
 from zojax import sharding
-from zojax.directions import Draws
-from zojax.estimators._spsa import gradient
 
 KEY, COUNT = jax.random.key(3), jnp.int32(7)
 SHAPES = {"rows": (64, 40), "columns": (40, 64), "both": (128, 64), "stack": (8, 16, 24),
@@ -26,7 +25,7 @@ CUTS = {"rows": P("a"), "columns": P(None, "a"), "both": P("b", "a"), "stack": P
 
 def z_of(direction, params):
     def z(params):
-        draws = Draws.at_step(direction, KEY, COUNT, 1, params)
+        draws = draws_at(direction, KEY, COUNT, 1, params)
         # Added to zeros that are cut, as it is added to parameters.
         return optax.apply_updates(params, gradient(draws, jnp.ones(1, jnp.float32), params))
 

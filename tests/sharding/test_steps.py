@@ -16,8 +16,8 @@ from zojax.planning import _hlo
 
 EPS, RATE, STEPS = 1e-2, 1e-2, 2
 OPTIMIZERS = {
-    "mezo": lambda: zojax.mezo(RATE, EPS, 0),
-    "zo_adamu": lambda: zojax.zo_adamu(RATE, EPS, 0, phases=(1, 5, 9)),
+    "mezo": lambda: zojax.mezo(RATE, eps=EPS, key=0),
+    "zo_adamu": lambda: zojax.zo_adamu(RATE, eps=EPS, key=0, phases=(1, 5, 9)),
 }
 ODD = [
     ("*embed_tokens/*", P("model", "fsdp")),

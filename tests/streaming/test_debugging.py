@@ -14,10 +14,10 @@ NAMES = [
     "zo_adamu",
     "zo_sgd_blockwise",
     "zo_sgd_conservative",
-    "sparse_spsa",
+    "spsa, sparse",
     "forward_gradient_sgd",
     "one_point",
-    "on_perturbation",
+    "spsa, shaped",
 ]
 
 

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from draws import draws_at
 from products import PRODUCTS, product_at
 from sets import slow_except
 
 import zojax
-from zojax.directions import Draws
 
 LOW_RANK = zojax.LowRank(2)
 BOTH = {"experts": ((3, 24, 70), lambda x, w: jnp.einsum("nd,nde->ne", x, w))}
@@ -34,7 +34,7 @@ def slope_in_bfloat16(direction, result):
     """The slope found and the exact one, at θ = 1 and ε = 1e-4: θ + εz has the bits of θ."""
     w, x = jnp.ones((512, 512), jnp.bfloat16), jnp.ones((1, 512), jnp.bfloat16) / 512
     weights = jnp.linspace(-1.0, 1.0, 512)
-    tx = zojax.spsa(1e-4, 0, direction=direction)
+    tx = zojax.spsa(1e-4, key=0, direction=direction)
     state = tx.init(w)
 
     def value_fn(w):
@@ -42,7 +42,7 @@ def slope_in_bfloat16(direction, result):
         return jnp.sum((y.astype(jnp.float32)[0] - 1.0) * weights)
 
     updates, _ = tx.update(None, state, w, value_fn=value_fn)
-    [noise] = Draws.at_step(direction, state.key, state.count, 1, w).query(0)
+    [noise] = draws_at(direction, state.key, state.count, 1, w).query(0)
     z = noise.draw(w.shape)
     found = jnp.vdot(updates.astype(jnp.float32), z) / jnp.vdot(z, z)
     return found, jnp.vdot(jax.grad(value_fn)(w).astype(jnp.float32), z)
@@ -80,7 +80,7 @@ def temporary_bytes(tx, shape):
 @pytest.mark.parametrize("batched", [False, True])
 def test_no_perturbed_weight_is_formed(batched):
     shape = (1024, 1536)
-    tx = zojax.spsa(1e-3, 0, direction=LOW_RANK, num_queries=4, batched=batched)
+    tx = zojax.spsa(1e-3, key=0, direction=LOW_RANK, num_queries=4, batched=batched)
     assert temporary_bytes(tx, shape) < 4 * 1024 * 1536 / 2
-    whole = zojax.spsa(1e-3, 0, num_queries=4, batched=batched)
+    whole = zojax.spsa(1e-3, key=0, num_queries=4, batched=batched)
     assert temporary_bytes(whole, shape) > 4 * 1024 * 1536

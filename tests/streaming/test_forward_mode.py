@@ -86,7 +86,7 @@ def params():
 
 def estimated(loss, evaluation, direction):
     """The gradient's estimate: the slope along z, times z."""
-    tx = zojax.forward_gradient(0, direction=direction, evaluation=evaluation)
+    tx = zojax.forward_gradient(key=0, direction=direction, evaluation=evaluation)
 
     @jax.jit
     def estimate(params):
@@ -118,7 +118,7 @@ def test_differences_of_losses_stream_through_functions_with_derivatives_of_thei
 
     lookup.defjvp(lambda primals, tangents: (lookup(*primals), jnp.sum(tangents[0])))
     table = jnp.zeros((100_000, 64))
-    tx = zojax.spsa(1e-3, 0)
+    tx = zojax.spsa(1e-3, key=0)
 
     def value(table):
         return tx.update(None, tx.init(table), table, value_fn=lookup)[1].value

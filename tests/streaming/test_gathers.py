@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from draws import draws_at, loss_at
 
 import zojax
-from zojax.directions import Draws, MomentumNoise, SparseDraws
-from zojax.streaming import loss_at
+from zojax.directions._momentum_noise import MomentumNoise
 
 ROWS = np.array([[-40, -7, -6, -5], [-1, 0, 4, 1], [5, 6, 7, 2**30]])  # of a table of 5
 SHAPE = (5, 4)
@@ -27,23 +27,22 @@ CASTS = [[], ["bfloat16"], ["float16", "float32"], ["int32"]]
 
 
 def elementwise(table):
-    return Draws.at_step(zojax.Gaussian(), jax.random.key(1), jnp.int32(5), 1, table).query(0)
+    return draws_at(zojax.Gaussian(), jax.random.key(1), jnp.int32(5), 1, table).query(0)
 
 
 def low_rank(table):
-    return Draws.at_step(zojax.LowRank(2), jax.random.key(1), jnp.int32(5), 1, table).query(0)
+    return draws_at(zojax.LowRank(2), jax.random.key(1), jnp.int32(5), 1, table).query(0)
 
 
 def momentum(table):
     centred = jnp.linspace(-2.0, 2.0, table.size).reshape(table.shape)
     one = jnp.float32(0.5)
-    return [MomentumNoise(noise, centred, one, one) for noise in elementwise(table)]
+    return [MomentumNoise(noise, centred, one, one, one) for noise in elementwise(table)]
 
 
 def sparse(table):
-    keep = (jnp.float32(0.5),)
-    key, count = jax.random.key(1), jnp.int32(5)
-    return SparseDraws.masked(keep, zojax.Gaussian(), key, count, 1, table).query(0)
+    direction = zojax.Sparse(0.5, "equal")
+    return draws_at(direction, jax.random.key(1), jnp.int32(5), 1, table).query(0)
 
 
 def gathered(evaluation, table, noises):
@@ -59,7 +58,7 @@ def gathered(evaluation, table, noises):
             jax.debug.callback(seen.append, found)
         return jnp.zeros(())
 
-    loss = loss_at("test", value_fn, table, evaluation)
+    loss = loss_at(value_fn, table, evaluation)
     jax.jit(lambda table: loss(noises(table), 0.5))(table)
     jax.effects_barrier()
     return {name: np.asarray(x, np.float64) for found in seen for name, x in found.items()}

@@ -7,13 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from draws import draws_at, loss_at
 from jax import lax
 from jax.sharding import PartitionSpec
 from sets import slow_except
 
 import zojax
-from zojax.directions import Draws
-from zojax.streaming import loss_at
 
 X = np.linspace(-1.0, 1.0, 12, dtype=np.float32).reshape(3, 4)
 TOKENS = np.array([[0, 3, 2], [4, 4, 1]])
@@ -172,8 +171,8 @@ FUNCTIONS = [f for name, f in list(globals().items()) if name.startswith(("throu
 
 
 def losses(value_fn, params, evaluation, direction):
-    loss = loss_at("test", value_fn, params, evaluation)
-    draws = Draws.at_step(direction, jax.random.key(1), jnp.int32(5), 1, params)
+    loss = loss_at(value_fn, params, evaluation)
+    draws = draws_at(direction, jax.random.key(1), jnp.int32(5), 1, params)
     return jnp.stack([loss(draws.query(0), scale)[0] for scale in (0.25, -0.25)])
 
 
@@ -228,8 +227,8 @@ def test_all_evaluations_see_the_same_bits_of_z(evaluation, direction):
         return jnp.zeros(())
 
     zeros = jax.tree.map(jnp.zeros_like, params())
-    loss = loss_at("test", value_fn, zeros, evaluation)
-    draws = Draws.at_step(direction, jax.random.key(1), jnp.int32(5), 1, zeros)
+    loss = loss_at(value_fn, zeros, evaluation)
+    draws = draws_at(direction, jax.random.key(1), jnp.int32(5), 1, zeros)
     loss(draws.query(0), 1.0)
     jax.effects_barrier()
     keys = jax.random.wrap_key_data(draws.words[0])
@@ -242,7 +241,7 @@ def test_all_evaluations_see_the_same_bits_of_z(evaluation, direction):
 
 def test_a_gather_draws_its_rows_alone():
     params = {"table": jnp.zeros((100_000, 64))}
-    tx = zojax.spsa(1e-3, 0)
+    tx = zojax.spsa(1e-3, key=0)
     state = tx.init(params)
 
     def value(params, state):
@@ -259,7 +258,7 @@ def test_a_gather_draws_its_rows_alone():
 @pytest.mark.quick
 def test_value_fn_is_traced_once_and_never_retraced():
     calls = []
-    tx = zojax.mezo(1e-2, 1e-2, 0)
+    tx = zojax.mezo(1e-2, eps=1e-2, key=0)
 
     def value_fn(p):
         calls.append(1)
@@ -279,7 +278,7 @@ def test_value_fn_is_traced_once_and_never_retraced():
 
 @pytest.mark.quick
 def test_in_place_takes_any_python_function():
-    tx = zojax.spsa(1e-2, 0, evaluation="in_place", num_queries=2)
+    tx = zojax.spsa(1e-2, key=0, evaluation="in_place", num_queries=2)
     p = params()
 
     def objective(p):
@@ -291,14 +290,14 @@ def test_in_place_takes_any_python_function():
 
 
 def test_in_place_refuses_to_be_traced():
-    tx = zojax.spsa(1e-2, 0, evaluation="in_place")
+    tx = zojax.spsa(1e-2, key=0, evaluation="in_place")
     with pytest.raises(ValueError, match='use evaluation="streamed"'):
         jax.jit(lambda p: tx.update(None, tx.init(p), p, value_fn=through_jit)[0])(params())
 
 
 def assert_one_pass_is_one_by_one(function, **options):
     def updated(batched):
-        tx = zojax.spsa(0.25, 0, num_queries=2, batched=batched, **options)
+        tx = zojax.spsa(0.25, key=0, num_queries=2, batched=batched, **options)
         return jax.jit(lambda p: tx.update(None, tx.init(p), p, value_fn=function))(params())
 
     one_pass, one_by_one = updated(True), updated(False)

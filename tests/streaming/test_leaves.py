@@ -5,11 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from draws import draws_at, loss_at
 from optimizers import OPTIMIZERS
 
 import zojax
-from zojax.directions import Draws
-from zojax.streaming import loss_at
 
 NAMES = [
     "mezo",
@@ -17,11 +16,11 @@ NAMES = [
     "zo_adamu",
     "zo_sgd_blockwise",
     "zo_sgd_conservative",
-    "sparse_spsa",
+    "spsa, sparse",
     "forward_gradient_sgd",
     "one_point",
     "coordinatewise",
-    "on_perturbation",
+    "spsa, shaped",
 ]
 
 
@@ -86,7 +85,7 @@ def test_a_number_is_no_weaker_at_the_first_step_than_at_the_second(evaluation):
         return jnp.sum(y.astype(jnp.float32))
 
     params = {"scale": 1.5}
-    tx = zojax.mezo(1e-2, 1e-2, 0, evaluation=evaluation)
+    tx = zojax.mezo(1e-2, eps=1e-2, key=0, evaluation=evaluation)
     for _ in range(2):
         updates, _ = tx.update(None, tx.init(params), params, value_fn=value_fn)
         params = optax.apply_updates(params, updates)
@@ -107,9 +106,9 @@ def test_keys_and_complex_numbers_stay(evaluation):
         y = jnp.sum(jnp.where(kept, p["w"], 0.0), axis=0).astype(jnp.complex64)
         return jnp.sum(jnp.abs(y * p["complex"])) + jax.random.uniform(p["legacy key"])
 
-    draws = Draws.at_step(zojax.Gaussian(), jax.random.key(0), jnp.int32(0), 1, params)
+    draws = draws_at(zojax.Gaussian(), jax.random.key(0), jnp.int32(0), 1, params)
     assert [noise is not None for noise in draws.query(0)] == [False, False, False, True]
-    loss = loss_at("test", value_fn, params, evaluation)
+    loss = loss_at(value_fn, params, evaluation)
     found = [loss(draws.query(0), scale)[0] for scale in (0.0, 0.1, -0.1)]
     [z] = [noise.draw((50, 2)) for noise in draws.query(0) if noise is not None]
     expected = [value_fn({**params, "w": params["w"] + s * z}) for s in (0.0, 0.1, -0.1)]

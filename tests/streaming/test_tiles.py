@@ -7,7 +7,7 @@ import pytest
 from products import PRODUCTS, product_at
 
 import zojax
-from zojax.streaming import _tiles as tiles
+from zojax.streaming import _perturbed as tiles
 
 
 @pytest.fixture
@@ -22,11 +22,10 @@ def small_tiles(monkeypatch):
 def test_the_parts_make_the_whole_product(name, dtype, monkeypatch):
     shape, product = PRODUCTS[name]
     w = jax.random.normal(jax.random.key(0), shape).astype(dtype)
-    parts = []
+    parts, perturb = [], tiles.perturb
     monkeypatch.setattr(
         tiles, "perturb", lambda *args: parts.append(args[0].shape) or perturb(*args)
     )
-    perturb = zojax.streaming._perturbed.perturb
     streamed = product_at("streamed", product, w)
     assert parts
     assert all(np.prod(part) * w.dtype.itemsize <= 2048 for part in parts)
@@ -39,7 +38,7 @@ def test_the_parts_make_the_whole_product(name, dtype, monkeypatch):
 
 @pytest.mark.quick
 @pytest.mark.usefixtures("small_tiles")
-def test_a_weight_is_perturbed_whole_where_it_has_no_parts():
+def test_a_weight_is_perturbed_at_once_where_it_has_no_parts():
     w = jax.random.normal(jax.random.key(0), (24, 70))
     sampler = zojax.Sampler(jax.random.normal)
     for product in (lambda x, w: x @ w, lambda x, w: x.sum() * (w.reshape(-1) @ w.reshape(-1))):
@@ -53,7 +52,7 @@ def test_a_large_head_leaves_no_perturbed_copy():
     w = jnp.zeros((30_000, 512))  # 61 MB
 
     def step_bytes(evaluation):
-        tx = zojax.spsa(1e-3, 0, direction=zojax.Rademacher(), evaluation=evaluation)
+        tx = zojax.spsa(1e-3, key=0, direction=zojax.Rademacher(), evaluation=evaluation)
 
         def value(params, x):
             return tx.update(
@@ -71,7 +70,7 @@ def test_a_weight_over_several_devices_is_not_cut():
     mesh = jax.make_mesh((8,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x", None))
     w = jax.device_put(jnp.zeros((30_000, 512)), sharding)
-    tx = zojax.spsa(1e-3, 0)
+    tx = zojax.spsa(1e-3, key=0)
 
     def value(params, x):
         return tx.update(None, tx.init(params), params, value_fn=lambda p: jnp.sum(x @ p["w"].T))[

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import pytest
 
 import zojax
-from zojax.streaming import _unjitted
+from zojax.streaming import _losses
 
 
 @pytest.fixture(autouse=True)
 def fresh_process(monkeypatch):
-    monkeypatch.setattr(_unjitted, "_updates", itertools.count(1))
+    monkeypatch.setattr(_losses, "_updates", itertools.count(1))
 
 
 def update(tx, params):
@@ -27,10 +27,10 @@ def said(caplog):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: zojax.mezo(1e-2, 1e-2, 0),
-        lambda: zojax.mezo(1e-2, 1e-2, 0, evaluation="copy"),
-        lambda: zojax.forward_gradient(0),
-        lambda: zojax.one_point(1e-2, 0),
+        lambda: zojax.mezo(1e-2, eps=1e-2, key=0),
+        lambda: zojax.mezo(1e-2, eps=1e-2, key=0, evaluation="copy"),
+        lambda: zojax.forward_gradient(key=0),
+        lambda: zojax.one_point(1e-2, key=0),
     ],
     ids=["mezo", "mezo, copy", "forward_gradient", "one_point"],
 )
@@ -47,7 +47,7 @@ def test_the_second_update_says_so_and_how_to_mend_it(make, caplog):
 
 def test_nothing_is_said_of_updates_that_compile_nothing(caplog):
     params = jnp.ones((3, 3))
-    tx = zojax.mezo(1e-2, 1e-2, 0)
+    tx = zojax.mezo(1e-2, eps=1e-2, key=0)
     for _ in range(3):
         jax.jit(lambda p: update(tx, p))(params)
         # A step whose parameters are constants of it is within jit as well.
@@ -61,5 +61,5 @@ def test_nothing_is_said_of_updates_that_compile_nothing(caplog):
         {"evaluation": "copy", "batched": True, "direction": zojax.LowRank()},
     ):
         for _ in range(3):
-            update(zojax.mezo(1e-2, 1e-2, 0, **options), params)
+            update(zojax.mezo(1e-2, eps=1e-2, key=0, **options), params)
     assert said(caplog) == []

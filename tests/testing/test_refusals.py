@@ -13,7 +13,7 @@ import zojax
 from zojax import testing
 
 
-def altered(update=None, init=None, estimator=lambda: zojax.spsa(1e-2, 0)):
+def altered(update=None, init=None, estimator=lambda: zojax.spsa(1e-2, key=0)):
     """A factory of an optimizer that differs from SGD on ``estimator`` where it is told to."""
 
     def make() -> optax.GradientTransformationExtraArgs:
@@ -84,7 +84,7 @@ def adds_updates(call, updates, state, params, **_):
 
 
 def momentum():
-    return optax.chain(zojax.spsa(1e-2, 0), optax.trace(0.9))
+    return optax.chain(zojax.spsa(1e-2, key=0), optax.trace(0.9))
 
 
 def unsharded(call, *_, **__):
@@ -175,7 +175,7 @@ def compiles_each_time(call, updates, state, params, **_):
 
 
 def test_compiling_at_each_step_outside_of_jit_is_refused():
-    in_place = altered(estimator=lambda: zojax.spsa(1e-2, 0, evaluation="in_place"))
+    in_place = altered(estimator=lambda: zojax.spsa(1e-2, key=0, evaluation="in_place"))
     testing.check_in_place(in_place)
     with pytest.raises(testing.BrokenPromiseError, match=r"it must compile nothing .* Compiling"):
         testing.check_in_place(altered(compiles_each_time))
@@ -186,16 +186,17 @@ def test_compiling_at_each_step_outside_of_jit_is_refused():
 def test_a_drift_is_refused(jit):
     with pytest.raises(testing.BrokenPromiseError, match="leave the parameters their bits"):
         testing.check_no_drift(
-            lambda: zojax.mezo(1e-9, 1e-3, 0, evaluation="in_place" if not jit else "copy"), jit=jit
+            lambda: zojax.mezo(1e-9, eps=1e-3, key=0, evaluation="in_place" if not jit else "copy"),
+            jit=jit,
         )
 
 
 def doubled_spsa():
-    return optax.chain(zojax.spsa(1e-2, 0, num_queries=4), optax.scale(1.1))
+    return optax.chain(zojax.spsa(1e-2, key=0, num_queries=4), optax.scale(1.1))
 
 
 def widened_spsa():
-    return optax.chain(zojax.spsa(1e-2, 0), optax.stateless(lambda u, _: widened(u)))
+    return optax.chain(zojax.spsa(1e-2, key=0), optax.stateless(lambda u, _: widened(u)))
 
 
 def widened(tree):
@@ -216,7 +217,7 @@ def test_a_broken_estimator_is_refused(promise):
 
 def test_an_estimator_must_keep_the_promises_of_an_optimizer():
     def make():
-        tx = zojax.spsa(1e-2, 0)
+        tx = zojax.spsa(1e-2, key=0)
 
         def update(updates, state, params=None, *, value_fn, **_):
             estimate, new = tx.update(updates, state, params, value_fn=value_fn)
@@ -229,24 +230,24 @@ def test_an_estimator_must_keep_the_promises_of_an_optimizer():
 
 
 @dataclasses.dataclass(frozen=True)
-class HalfPrecision(zojax.Direction):
+class HalfPrecision(zojax.SampledDirection):
     def draw(self, key, shape):
         return jax.random.normal(key, shape, jnp.float16)
 
 
-class NoDataclass(zojax.Direction):
+class NoDataclass(zojax.SampledDirection):
     def draw(self, key, shape):
         return jax.random.normal(key, shape)
 
 
 @dataclasses.dataclass(frozen=True)
-class FromNumpy(zojax.Direction):
+class FromNumpy(zojax.SampledDirection):
     def draw(self, key, shape):
         return jnp.asarray(np.random.default_rng().normal(size=shape), jnp.float32)
 
 
 @dataclasses.dataclass(frozen=True)
-class Constant(zojax.Direction):
+class Constant(zojax.SampledDirection):
     def draw(self, key, shape):
         return jnp.ones(shape)
 
@@ -259,7 +260,7 @@ class Normalised(zojax.ElementwiseDirection):
 
 
 @dataclasses.dataclass(frozen=True)
-class Scaled(zojax.Direction):
+class Scaled(zojax.SampledDirection):
     mean: float = 0.0
     scale: float = 1.0
     correlated: bool = False

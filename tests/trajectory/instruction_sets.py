@@ -17,18 +17,18 @@ import optax
 from optimizers import OPTIMIZERS
 
 import zojax
-from zojax._last import estimator_states
 from zojax._meter import Measure, Measured
+from zojax.estimators import estimator_states
 from zojax.trajectory import Recorder, Replayer
 
 STEPS = 6
 PROBED = {
-    "gaussian": lambda **o: zojax.spsa(1.0, 3, **o),
-    "rademacher": lambda **o: zojax.spsa(1.0, 3, direction=zojax.Rademacher(), **o),
-    "sphere": lambda **o: zojax.spsa(1.0, 3, direction=zojax.Sphere(), **o),
-    "low rank": lambda **o: zojax.spsa(1.0, 3, direction=zojax.LowRank(2), **o),
-    "sparse": lambda **o: zojax.sparse_spsa(1.0, 3, ratios="equal", **o),
-    "blockwise": lambda **o: zojax.blockwise(1.0, 3, blocks=lambda path, leaf: 0, **o),
+    "gaussian": lambda **o: zojax.spsa(1.0, key=3, **o),
+    "rademacher": lambda **o: zojax.spsa(1.0, key=3, direction=zojax.Rademacher(), **o),
+    "sphere": lambda **o: zojax.spsa(1.0, key=3, direction=zojax.Sphere(), **o),
+    "low rank": lambda **o: zojax.spsa(1.0, key=3, direction=zojax.LowRank(2), **o),
+    "sparse": lambda **o: zojax.spsa(1.0, key=3, direction=zojax.Sparse(ratios="equal"), **o),
+    "blockwise": lambda **o: zojax.blockwise(1.0, key=3, blocks=lambda path, leaf: 0, **o),
 }
 
 

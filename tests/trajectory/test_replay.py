@@ -34,9 +34,9 @@ NEVER_REPLAYED = {"hybrid", "coordinatewise"}
 NAMES = (
     "mezo, 3 queries",
     "select, zo_adamu",
-    "on_perturbation",
+    "spsa, shaped",
     "one_point",
-    "sparse_spsa",
+    "spsa, sparse",
     "zo_sgd_blockwise",
     "forward_gradient_sgd",
     "zo_sgd_momentum",
@@ -177,7 +177,7 @@ def run(
 ) -> tuple[Any, Any, list[Any], Path]:
     """An optimizer, its base parameters, those after every step, and the log."""
     path = tmp_path_factory.mktemp("run") / "run.log"
-    tx = zojax.mezo(1e-2, 1e-2, 5)
+    tx = zojax.mezo(1e-2, eps=1e-2, key=5)
     base = parameters("float32")
     key, impl = key_parts(jax.random.key(5))
     header = Header("mezo", {}, key, impl, fingerprint(base), 5, (Field("slopes", 1),))
@@ -207,7 +207,7 @@ def test_until_picks_the_step(run: Any):
 def test_the_key_is_in_the_log(run: Any):
     _, base, steps, path = run
     log = read_log(path)
-    same_bits(replay(zojax.mezo(1e-2, 1e-2, log.header.prng_key()), base, log), steps[-1])
+    same_bits(replay(zojax.mezo(1e-2, eps=1e-2, key=log.header.prng_key()), base, log), steps[-1])
 
 
 def test_another_base_model_is_refused(run: Any):
@@ -219,7 +219,7 @@ def test_another_base_model_is_refused(run: Any):
 
 
 def test_a_step_outside_of_jit_is_replayed_outside_of_jit():
-    tx = zojax.zo_sgd_momentum(1e-3, 1e-2, 0, evaluation="in_place")
+    tx = zojax.zo_sgd_momentum(1e-3, eps=1e-2, key=0, evaluation="in_place")
     base = parameters("float32")
     params, state = jax.tree.map(jnp.copy, base), tx.init(base)
     rows = []

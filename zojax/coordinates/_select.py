@@ -1,5 +1,7 @@
 """An optimizer for some of the parameters."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax
@@ -51,7 +53,7 @@ def select(tx: optax.GradientTransformation, where: Where) -> optax.GradientTran
 
     Examples:
       >>> import jax, jax.numpy as jnp, optax, zojax
-      >>> tx = zojax.select(zojax.zo_adam(1e-2, 1e-3, key=0), "head/*")
+      >>> tx = zojax.select(zojax.zo_adam(1e-2, eps=1e-3, key=0), "head/*")
       >>> params = {"body": {"w": jnp.ones(3)}, "head": {"w": jnp.ones(3)}}
       >>> state = tx.init(params)
       >>> updates, state = tx.update(
@@ -63,7 +65,7 @@ def select(tx: optax.GradientTransformation, where: Where) -> optax.GradientTran
 
       A model that carries a key with its weights:
 
-      >>> tx = zojax.select(zojax.mezo(1e-2, 1e-3, key=0), "w")
+      >>> tx = zojax.select(zojax.mezo(1e-2, eps=1e-3, key=0), "w")
       >>> params = {"dropout": jax.random.key(1), "w": jnp.ones(3)}
       >>> def value_fn(p):
       ...     return p["w"].sum(where=jax.random.bernoulli(p["dropout"], 0.5, 3))

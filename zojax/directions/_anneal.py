@@ -1,5 +1,7 @@
 """The three phases of ZO-AdaMU's smoothing parameters."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias

@@ -1,5 +1,7 @@
 """Zeroth order for the shallow part of a model, back-propagation for the deep part."""
 
+from __future__ import annotations
+
 from numbers import Number
 from typing import Any, NamedTuple
 

@@ -34,7 +34,7 @@ class Optimizer:
 
 
 def _zo_adamu(learning_rate: Array, key: Array, steps: int) -> optax.GradientTransformation:
-    return zojax.zo_adamu(learning_rate, EPS, key, num_steps=steps)
+    return zojax.zo_adamu(learning_rate, eps=EPS, key=key, num_steps=steps)
 
 
 def _first_order(name: str, make: Callable[[Array], optax.GradientTransformation]) -> Optimizer:
@@ -50,23 +50,23 @@ OPTIMIZERS: Mapping[str, Optimizer] = MappingProxyType(
             _first_order("rmsprop", optax.rmsprop),
             _first_order("lion", optax.lion),
             _first_order("sgd", optax.sgd),
-            Optimizer("mezo", lambda rate, key, _: zojax.mezo(rate, EPS, key)),
+            Optimizer("mezo", lambda rate, key, _: zojax.mezo(rate, eps=EPS, key=key)),
             Optimizer("zo_adamu", _zo_adamu),
-            Optimizer("zo_adam", lambda rate, key, _: zojax.zo_adam(rate, EPS, key)),
-            Optimizer("zo_adamm", lambda rate, key, _: zojax.zo_adamm(rate, EPS, key)),
+            Optimizer("zo_adam", lambda rate, key, _: zojax.zo_adam(rate, eps=EPS, key=key)),
+            Optimizer("zo_adamm", lambda rate, key, _: zojax.zo_adamm(rate, eps=EPS, key=key)),
             Optimizer(
-                "zo_sgd_momentum", lambda rate, key, _: zojax.zo_sgd_momentum(rate, EPS, key)
+                "zo_sgd_momentum", lambda rate, key, _: zojax.zo_sgd_momentum(rate, eps=EPS, key=key)
             ),
-            Optimizer("zo_sgd_sign", lambda rate, key, _: zojax.zo_sgd_sign(rate, EPS, key)),
+            Optimizer("zo_sgd_sign", lambda rate, key, _: zojax.zo_sgd_sign(rate, eps=EPS, key=key)),
             Optimizer(
                 "zo_sgd_conservative",
-                lambda rate, key, _: zojax.zo_sgd_conservative(rate, EPS, key),
+                lambda rate, key, _: zojax.zo_sgd_conservative(rate, eps=EPS, key=key),
                 evaluations=5,
             ),
             # A Jacobian-vector product counts as a gradient does.
             Optimizer(
                 "forward_gradient_sgd",
-                lambda rate, key, _: zojax.forward_gradient_sgd(rate, key),
+                lambda rate, key, _: zojax.forward_gradient_sgd(rate, key=key),
             ),
         )
     }

@@ -1,5 +1,7 @@
 """Chains that keep zojax's promises from the estimator to the update, and their last links."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable, Generator
 from contextlib import contextmanager

@@ -1,5 +1,7 @@
 """Bounds on the parameters."""
 
+from __future__ import annotations
+
 from numbers import Real
 from typing import Any
 

@@ -1,5 +1,7 @@
 """A step is taken, taken back or left, as the batch's loss says."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax

@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from zojax._types import Array
-from zojax.directions import Direction, Draws, ElementwiseDirection
+from zojax.directions import ElementwiseDirection, SampledDirection
 from zojax.testing._promises import Suite, require, require_equal, require_unbiased, run
 
 _DRAWS = 20_000
 _SHAPES = ((), (3,), (4, 3), (2, 3, 4))
 
 
-def check_direction(direction: Direction, promises: Iterable[str] | None = None) -> None:
+def check_direction(direction: SampledDirection, promises: Iterable[str] | None = None) -> None:
     """Check that a direction keeps the promises that those of zojax keep.
 
     Args:
@@ -35,7 +35,7 @@ def check_direction(direction: Direction, promises: Iterable[str] | None = None)
     run("check_direction", _SUITE, direction, promises)
 
 
-def _draws_shapes(direction: Direction) -> None:
+def _draws_shapes(direction: SampledDirection) -> None:
     for shape in _SHAPES:
         z = direction.draw(jax.random.key(0), shape)
         require(
@@ -44,14 +44,14 @@ def _draws_shapes(direction: Direction) -> None:
         )
 
 
-def _equals_copies(direction: Direction) -> None:
+def _equals_copies(direction: SampledDirection) -> None:
     other = copy.deepcopy(direction)
     # By these, jit knows what it has compiled.
     same = direction == other and hash(direction) == hash(other)
     require(same, "A copy of it is not equal to it: make it a frozen dataclass.")
 
 
-def _depends_on_the_key(direction: Direction) -> None:
+def _depends_on_the_key(direction: SampledDirection) -> None:
     for shape in _SHAPES:
         # Compiled, a number that came from elsewhere would be a constant.
         with jax.disable_jit():
@@ -62,7 +62,7 @@ def _depends_on_the_key(direction: Direction) -> None:
         require(not same, f"Two keys draw the same numbers for {[8, *shape]}.")
 
 
-def _makes_each_element_alone(direction: Direction) -> None:
+def _makes_each_element_alone(direction: SampledDirection) -> None:
     if not isinstance(direction, ElementwiseDirection):
         return
     bits = jax.random.bits(jax.random.key(0), (6, 5))
@@ -72,7 +72,7 @@ def _makes_each_element_alone(direction: Direction) -> None:
     require(near, "from_bits of an array is not from_bits of each of its elements.")
 
 
-def _has_unit_moments(direction: Direction) -> None:
+def _has_unit_moments(direction: SampledDirection) -> None:
     params = {"matrix": jnp.zeros((4, 3)), "vector": jnp.zeros(3), "scalar": jnp.zeros(())}
     leaves = jax.tree_util.tree_leaves_with_path(params)
     names = [
@@ -80,7 +80,7 @@ def _has_unit_moments(direction: Direction) -> None:
     ]
 
     def draw(count: Array) -> Array:
-        noises = Draws.at_step(direction, jax.random.key(0), count, 1, params).query(0)
+        noises = direction.at_step((), jax.random.key(0), count, 1, params)[0].query(0)
         parts = [
             jnp.ravel(noise.draw(leaf.shape))
             for noise, (_, leaf) in zip(noises, leaves, strict=True)

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from zojax._last import last_loss
+from zojax.estimators import last_loss
 from zojax.testing._problem import loss, parameters, step_with
 from zojax.testing._promises import (
     Suite,

@@ -22,7 +22,7 @@ def test_a_step_of_lora_holds_nothing_of_the_base_size(load):
         return model.logits_at(params, IDS, IDS, IDS[:, :1], IDS[0, :1]).mean()
 
     def temporaries(where: str, evaluation: str) -> int:
-        tx = zojax.select(zojax.mezo(1e-3, 1e-2, key=0, evaluation=evaluation), where)
+        tx = zojax.select(zojax.mezo(1e-3, eps=1e-2, key=0, evaluation=evaluation), where)
 
         def step(params, state):
             updates, state = tx.update(None, state, params, value_fn=loss)

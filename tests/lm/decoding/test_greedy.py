@@ -135,7 +135,7 @@ def test_a_perturbed_model_writes_as_its_perturbed_parameters_do(
 
     values = {}
     for evaluation in ("streamed", "copy"):
-        tx = zojax.spsa(0.3, 0, direction=zojax.Rademacher(), evaluation=evaluation)
+        tx = zojax.spsa(0.3, key=0, direction=zojax.Rademacher(), evaluation=evaluation)
 
         @quick
         def slope(params: Any, tx: Any = tx) -> Any:

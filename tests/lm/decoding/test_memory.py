@@ -30,7 +30,7 @@ def test_a_step_holds_few_weights_at_a_time(load: Any):
         return jitted.lower(*args).compile().memory_analysis().temp_size_in_bytes
 
     def step(evaluation: str) -> int:
-        tx = zojax.mezo(1e-3, 1e-2, 0, direction=zojax.Rademacher(), evaluation=evaluation)
+        tx = zojax.mezo(1e-3, eps=1e-2, key=0, direction=zojax.Rademacher(), evaluation=evaluation)
 
         def step(params: Any, state: Any) -> Any:
             updates, state = tx.update(None, state, params, value_fn=value)

@@ -92,7 +92,7 @@ def test_a_step_calls_back_wherever_it_evaluates(load: Any, quick: Any):
     def slopes(**options: Any) -> Any:
         in_place = options["evaluation"] == "in_place"
         compiled = quick(objective) if in_place else objective
-        tx = zojax.spsa(0.3, 0, direction=zojax.Rademacher(), **options)
+        tx = zojax.spsa(0.3, key=0, direction=zojax.Rademacher(), **options)
 
         def update(params: Any) -> Any:
             updates, state = tx.update(

@@ -20,7 +20,7 @@ IDS = np.where(MASK > 0, np.random.default_rng(0).integers(3, 300, MASK.shape), 
 
 
 def two_steps(model: LanguageModel, evaluation: str) -> tuple[Any, list[float]]:
-    tx = zojax.mezo(1e-3, 1e-2, jax.random.key(0), evaluation=evaluation)
+    tx = zojax.mezo(1e-3, eps=1e-2, key=jax.random.key(0), evaluation=evaluation)
     tokens, labels = np.array([5, 9, 200], np.int32), np.array([0, 2], np.int32)
 
     def loss(params: Any) -> jax.Array:

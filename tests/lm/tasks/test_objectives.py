@@ -261,7 +261,7 @@ def test_losses_are_float32_in_bfloat16(tiny_opt: Path):
 
 def test_losses_are_evaluated_at_perturbed_weights(causal: LanguageModel):
     """Streamed: each operation that meets a weight knows what to do with a lazy one."""
-    tx = zojax.mezo(1e-3, 1e-3, jax.random.key(0))
+    tx = zojax.mezo(1e-3, eps=1e-3, key=jax.random.key(0))
     for task, examples in ((WORDS, EXAMPLES), (OPTIONS, CHOICES), (ANSWERS, WRITTEN)):
         tokens = tokenize(task, causal.tokenizer, 48)
         batch = PromptSet.of(examples, tokens).batch(np.arange(2), LENGTH, 2)

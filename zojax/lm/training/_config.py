@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from zojax.directions import DirectionName
 from zojax.lm.processes import Parallel
+from zojax.slope_rules import SlopeRuleName
 
 OptimizerName = Literal[
     "zo_adamu",
@@ -105,27 +107,27 @@ class HyperParameters:
     evaluation: Literal["streamed", "copy", "in_place"] | None = None
     """How the loss is evaluated at perturbed parameters (zeroth-order)."""
     num_queries: int | None = None
-    """Directions of a step (zeroth-order, but neither zo_adamu nor zo_sgd_blockwise)."""
-    direction: Literal["gaussian", "rademacher", "sphere", "low_rank"] | None = None
-    """How directions are drawn (zeroth-order)."""
-    difference: Literal["central", "forward"] | None = None
-    """2 forward passes a direction, or 1 and one shared (those with num_queries)."""
+    """Directions of a step (zeroth-order, but not zo_sgd_blockwise)."""
+    direction: DirectionName | None = None
+    """How directions are drawn (zeroth-order); random signs, rademacher, are the fastest."""
+    difference: Literal["central", "forward", "centred"] | None = None
+    """2 forward passes a direction; 1 and one shared; or 1, against their mean (those with
+    num_queries)."""
+    slope_rule: SlopeRuleName | None = None
+    """What scales the slopes of a step (those with num_queries): their sign, a cut at 100, a
+    running size, or their spread over the queries."""
     anneal: Literal["figure", "equation"] | None = None
     """How the weights of the noise's parts anneal (zo_adamu)."""
     phases: tuple[float, float] | None = None
     """Where annealing starts and ends, as fractions of the steps (zo_adamu)."""
     signed_momentum: bool | None = None
     """Whether the momentum takes the slope's sign (zo_adamu)."""
-    store_nu: bool | None = None
-    """Store the second moment instead of drawing it again (zo_adamu)."""
     momentum: float | None = None
     """Heavy-ball momentum (sgd, zo_sgd_momentum)."""
     b1: float | None = None
     """Decay of the first moment (adam, zo_adam, zo_adamm)."""
     b2: float | None = None
     """Decay of the second moment (adam, zo_adam, zo_adamm)."""
-    sign_of: Literal["gradient", "slope"] | None = None
-    """Whose sign a step takes (zo_sgd_sign)."""
     in_turn: bool | None = None
     """Let each block see the earlier blocks' steps (zo_sgd_blockwise)."""
 

@@ -21,22 +21,20 @@ from zojax.lm.training._config import (
 )
 from zojax.trajectory import Field
 
-_DIRECTIONS = {
-    "gaussian": zojax.Gaussian,
-    "rademacher": zojax.Rademacher,
-    "sphere": zojax.Sphere,
-    "low_rank": zojax.LowRank,
-}
-
 _FIRST_ORDER = {"schedule": "constant", "weight_decay": 0.0}
 _ONE_DIRECTION = {
     "eps": 1e-3,
-    # Random signs are drawn several times faster than normal numbers, which shows on a CPU.
-    "direction": "rademacher",
+    "direction": "gaussian",
     "evaluation": "streamed",
     "schedule": "constant",
 }
-_SPSA = {**_ONE_DIRECTION, "num_queries": 1, "difference": "central", "weight_decay": 0.0}
+_SPSA = {
+    **_ONE_DIRECTION,
+    "num_queries": 1,
+    "difference": "central",
+    "slope_rule": None,
+    "weight_decay": 0.0,
+}
 
 # The settings that each optimizer takes, with their defaults; the learning rates are what
 # benchmarks/nine_optimizers.py found best for opt-mini.
@@ -46,15 +44,18 @@ DEFAULTS: Mapping[OptimizerName, Mapping[str, Any]] = {
         "anneal": "figure",
         "phases": (0.05, 0.8),
         "signed_momentum": True,
-        "store_nu": False,
+        **_SPSA,
+    },
+    "mezo": {"learning_rate": 3e-5, **_SPSA},
+    "zo_sgd_sign": {"learning_rate": 1e-3, **_SPSA},
+    "zo_sgd_momentum": {"learning_rate": 3e-6, "momentum": 0.9, **_SPSA},
+    "zo_sgd_conservative": {"learning_rate": 1e-4, **_SPSA},
+    "zo_sgd_blockwise": {
+        "learning_rate": 1e-4,
+        "in_turn": True,
         "weight_decay": 0.0,
         **_ONE_DIRECTION,
     },
-    "mezo": {"learning_rate": 3e-5, **_SPSA},
-    "zo_sgd_sign": {"learning_rate": 1e-3, "sign_of": "gradient", **_SPSA},
-    "zo_sgd_momentum": {"learning_rate": 3e-6, "momentum": 0.9, **_SPSA},
-    "zo_sgd_conservative": {"learning_rate": 1e-4, **_SPSA},
-    "zo_sgd_blockwise": {"learning_rate": 1e-4, "in_turn": True, **_ONE_DIRECTION},
     "zo_adam": {"learning_rate": 1e-4, "b1": 0.9, "b2": 0.999, **_SPSA},
     "zo_adamm": {"learning_rate": 1e-4, "b1": 0.9, "b2": 0.999, **_SPSA},
     "forward_gradient_sgd": {
@@ -139,7 +140,6 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
         return Optimizer(tx, False, forward_passes, False, ())
     fields = _fields(config.optimizer, settings, params)
     settings["key"] = jax.random.key(config.seed) if key is None else key
-    settings["direction"] = _DIRECTIONS[settings["direction"]]()
     if "phases" in settings:
         settings["phases"] = _phases(settings["phases"], config.steps)
     in_place = settings["evaluation"] == "in_place"
@@ -171,9 +171,9 @@ def _forward_passes(optimizer: OptimizerName, settings: Mapping[str, Any], param
     if optimizer == "zo_sgd_blockwise":
         return 2 * len(find_blocks("finetune", params, "layers"))
     # A directional derivative carries its tangents through the pass: as much work as two.
-    two_sided = optimizer == "forward_gradient_sgd" or settings.get("difference") != "forward"
+    points = {"central": 2 * queries, "forward": queries + 1, "centred": queries}
     tried = 3 if optimizer == "zo_sgd_conservative" else 0
-    return (2 * queries if two_sided else queries + 1) + tried
+    return points[settings.get("difference", "central")] + tried
 
 
 def _fields(

@@ -29,7 +29,8 @@ class Outcome(NamedTuple):
     scalars: Array  # float32 [k]: all that the update needed besides keys; NaN if it was not usable
 
 
-Step: TypeAlias = Callable[[Params, Any, Batch], tuple[Params, Any, Outcome]]
+Step: TypeAlias = Callable[..., tuple[Params, Any, Outcome]]
+"""``step(params, state, batch, query_axis=None) -> (params, state, outcome)``"""
 
 
 class CompiledByShape:
@@ -107,7 +108,9 @@ def make_step(optimizer: Optimizer, loss: Loss, slopes: LogDtype = "float32") ->
       slopes: What slopes are rounded to.
     """
 
-    def zeroth_order(params: Params, state: Any, batch: Batch) -> tuple[Params, Any, Outcome]:
+    def zeroth_order(
+        params: Params, state: Any, batch: Batch, query_axis: str | None = None
+    ) -> tuple[Params, Any, Outcome]:
         recorder = Recorder(slopes)
         updates, state = optimizer.tx.update(
             None,  # pyright: ignore[reportArgumentType] - an estimator needs no gradient
@@ -115,6 +118,7 @@ def make_step(optimizer: Optimizer, loss: Loss, slopes: LogDtype = "float32") ->
             params,
             value_fn=lambda p: loss(p, batch),
             meter=recorder,
+            query_axis=query_axis,
         )
         params = optax.apply_updates(params, updates)  # pyright: ignore[reportAssignmentType]
         return params, state, Outcome(zojax.last_loss(state), recorder.scalars)

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from draws import draws_at
 
 import zojax
-from zojax.directions import Draws
 
 EPS, RATE, STEPS = 1e-1, 1e-2, 20
 B1, B2, TINY = 0.9, 0.999, 1e-8
@@ -66,13 +66,13 @@ def test_follows_the_formulas(name, signed):
     """NumPy in float64, fed the same draws."""
     rule, oracle = RULES[name]
     tx = optax.chain(
-        zojax.on_perturbation(rule, EPS, 5, signed_momentum=signed), optax.scale(-RATE)
+        zojax.spsa(EPS, key=5, direction=zojax.Shaped(rule, signed)), optax.scale(-RATE)
     )
     params, state = start(), tx.init(start())
     memory = {n: {} for n in params}
     step = jax.jit(lambda p, s: tx.update(None, s, p, value_fn=value_fn))
     for count in range(STEPS):
-        draws = Draws.at_step(zojax.Gaussian(), jax.random.key(5), jnp.int32(count), 1, params)
+        draws = draws_at(zojax.Gaussian(), jax.random.key(5), jnp.int32(count), 1, params)
         theta = {n: np.asarray(x, np.float64) for n, x in params.items()}
         d = {}
         for n, noise in zip("bw", draws.query(0), strict=True):
@@ -93,7 +93,9 @@ def test_follows_the_formulas(name, signed):
 
 @pytest.mark.parametrize("evaluation", ["streamed", "copy", "in_place"])
 def test_probes_what_it_applies(evaluation):
-    tx = zojax.on_perturbation(optax.scale_by_adam(), 1.0, 5, evaluation=evaluation)
+    tx = zojax.spsa(
+        1.0, key=5, direction=zojax.Shaped(optax.scale_by_adam()), evaluation=evaluation
+    )
     zeros = jax.tree.map(jnp.zeros_like, start())
     seen = []
 
@@ -115,8 +117,10 @@ def test_probes_what_it_applies(evaluation):
 def test_the_same_rule_on_either_side_lowers_the_loss(name):
     rule, _ = RULES[name]
     sides = {
-        "delta": optax.chain(zojax.on_perturbation(rule, EPS, 1), optax.scale(-3e-3)),
-        "gradient": optax.chain(zojax.spsa(EPS, 1), rule, optax.scale(-3e-3)),
+        "delta": optax.chain(
+            zojax.spsa(EPS, key=1, direction=zojax.Shaped(rule)), optax.scale(-3e-3)
+        ),
+        "gradient": optax.chain(zojax.spsa(EPS, key=1), rule, optax.scale(-3e-3)),
     }
     with jax.numpy_dtype_promotion("standard"):
         for side, tx in sides.items():
@@ -129,5 +133,10 @@ def test_the_same_rule_on_either_side_lowers_the_loss(name):
 
 
 def test_bad_arguments_are_refused():
-    with pytest.raises(ValueError, match="on_perturbation: eps must be > 0"):
-        zojax.on_perturbation(optax.scale_by_adam(), -1.0, 0)
+    with pytest.raises(TypeError, match=r"Shaped: rule must be .* Call it"):
+        zojax.Shaped(optax.scale_by_adam)
+    with pytest.raises(ValueError, match="Shaped: base must not depend on earlier steps"):
+        zojax.Shaped(optax.scale_by_adam(), base=zojax.MomentumCentred())
+    tx = zojax.spsa(1e-2, key=0, num_queries=2, direction=zojax.Shaped(optax.scale_by_adam()))
+    with pytest.raises(ValueError, match="Shaped: num_queries must be 1, got 2"):
+        tx.init(start())

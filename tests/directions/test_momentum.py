@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from draws import draws_at
 
 import zojax
-from zojax.directions import Draws
 
 PHASES = (3, 9, 12)
 SHAPE = (6, 5)
@@ -45,12 +45,12 @@ def run(tx, steps):
 def test_follows_the_formulas(signed, anneal):
     """A float64 NumPy version, fed the same draws, slope by slope."""
     rate, eps = 1e-2, 1e-2
-    tx = zojax.zo_adamu(rate, eps, 5, phases=PHASES, anneal=anneal, signed_momentum=signed)
+    tx = zojax.zo_adamu(rate, eps=eps, key=5, phases=PHASES, anneal=anneal, signed_momentum=signed)
     schedules = zojax.adamu_schedules(PHASES, anneal)
     mu = jax.tree.map(lambda x: np.zeros(x.shape), params())
     theta = jax.tree.map(lambda x: np.asarray(x, np.float64), params())
     for count, (after, state) in enumerate(run(tx, 12)):
-        draws = Draws.at_step(zojax.Gaussian(), jax.random.key(5), jnp.int32(count), 2, params())
+        draws = draws_at(zojax.Gaussian(), jax.random.key(5), jnp.int32(count), 2, params())
         noise = [
             {
                 n: np.asarray(x.draw(theta[n].shape), np.float64)
@@ -89,7 +89,7 @@ def test_probes_both_sides_of_the_direction_that_it_applies():
         return jnp.where(count < 4, 0.5, 1.0)
 
     zeros = jax.tree.map(jnp.zeros_like, params())
-    tx = zojax.adamu(1.0, 5, phases=PHASES, alpha=alpha, beta1=0.3, beta2=0.2, store_nu=True)
+    tx = zojax.adamu(1.0, key=5, phases=PHASES, alpha=alpha, beta1=0.3, beta2=0.2, store_nu=True)
     update = jax.jit(lambda s: tx.update(None, s, zeros, value_fn=sign_of_one_element))
     state = tx.init(zeros)
     for _ in range(4):
@@ -107,15 +107,15 @@ def test_probes_both_sides_of_the_direction_that_it_applies():
 
 
 def test_storing_the_variance_changes_no_bit():
-    kept = run(zojax.zo_adamu(1e-2, 1e-2, 5, phases=PHASES, store_nu=True), 12)
-    recomputed = run(zojax.zo_adamu(1e-2, 1e-2, 5, phases=PHASES), 12)
+    kept = run(zojax.zo_adamu(1e-2, eps=1e-2, key=5, phases=PHASES, store_nu=True), 12)
+    recomputed = run(zojax.zo_adamu(1e-2, eps=1e-2, key=5, phases=PHASES), 12)
     jax.tree.map(np.testing.assert_array_equal, kept[-1][0], recomputed[-1][0])
     assert recomputed[-1][1][0].nu is None
     assert float(np.abs(kept[-1][1][0].nu["w"]).sum()) > 0
 
 
 def test_first_phase_steps_by_signs():
-    tx = zojax.adamu(1e-2, 5, phases=PHASES)
+    tx = zojax.adamu(1e-2, key=5, phases=PHASES)
     gradient, state = tx.update(None, tx.init(params()), params(), value_fn=value_fn)
     np.testing.assert_allclose(np.abs(gradient["w"]), np.abs(state.slope), rtol=1e-3)
 
@@ -157,7 +157,7 @@ def test_the_papers_phases_in_proportion_to_a_length():
         steps = jnp.array([0, 51, 300, 800, 1000])
         np.testing.assert_allclose(ours(steps), theirs(20 * steps), atol=1e-3)
         assert float(ours(800)) == float(ours(1000)) < float(ours(799))
-    tx = zojax.zo_adamu(1e-2, 1e-2, 5, num_steps=10)
+    tx = zojax.zo_adamu(1e-2, eps=1e-2, key=5, num_steps=10)
     alphas = [float(state[0].alpha) for _, state in run(tx, 11)]
     assert alphas[0] == 1.0
     assert alphas[-1] == 0.5
@@ -179,7 +179,7 @@ def test_a_length_may_be_short(num_steps, anneal):
 def test_a_length_and_phases_exclude_each_other():
     message = r"^zo_adamu: phases must not be given .* num_steps.* got \(1, 2, 3\) and 10"
     with pytest.raises(ValueError, match=message):
-        zojax.zo_adamu(1e-3, 1e-3, 0, phases=(1, 2, 3), num_steps=10)
+        zojax.zo_adamu(1e-3, eps=1e-3, key=0, phases=(1, 2, 3), num_steps=10)
 
 
 def in_floats(phases, rate):
@@ -202,7 +202,7 @@ def test_phases_that_the_equation_cannot_anneal_are_refused(phases):
     with pytest.raises(ValueError, match=message):
         zojax.adamu_schedules(phases, "equation")
     with pytest.raises(ValueError, match=r"^zo_adamu: phases must satisfy"):
-        zojax.zo_adamu(1e-3, 1e-3, 0, phases=phases, anneal="equation")
+        zojax.zo_adamu(1e-3, eps=1e-3, key=0, phases=phases, anneal="equation")
     zojax.adamu_schedules(phases, "figure")
 
 
@@ -226,8 +226,8 @@ def test_phases_that_the_equation_can_anneal_give_finite_weights(phases):
 @pytest.mark.quick
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="0 <= T1 < T2 <= T3"):
-        zojax.zo_adamu(1e-3, 1e-3, 0, phases=(5, 4, 9))
+        zojax.zo_adamu(1e-3, eps=1e-3, key=0, phases=(5, 4, 9))
     with pytest.raises(ValueError, match=r"adamu: alpha must be within \[0, 1\], got 2\.0"):
-        zojax.zo_adamu(1e-3, 1e-3, 0, alpha=2.0)
+        zojax.zo_adamu(1e-3, eps=1e-3, key=0, alpha=2.0)
     with pytest.raises(ValueError, match="anneal must be one of"):
         zojax.adamu_schedules(anneal="text")

@@ -29,7 +29,7 @@ def total(p):
 )
 @pytest.mark.parametrize("ratios", ["equal", "magnitude"])
 def test_drops_the_share_that_is_asked(sparsity, ratios):
-    tx = zojax.sparse_spsa(1.0, 3, sparsity=sparsity, ratios=ratios)
+    tx = zojax.spsa(1.0, key=3, direction=zojax.Sparse(sparsity=sparsity, ratios=ratios))
     state, sizes = tx.init(params()), {k: v.size for k, v in params().items()}
     zeros = jax.tree.map(jnp.zeros_like, params())
     update = jax.jit(lambda s: tx.update(None, s, zeros, value_fn=total)[0])
@@ -38,7 +38,7 @@ def test_drops_the_share_that_is_asked(sparsity, ratios):
     for count in range(steps):
         for name, leaf in update(state._replace(count=jnp.int32(count))).items():
             dropped[name] += int(jnp.sum(leaf == 0))
-    drop = dict(zip(sizes, 1.0 - np.asarray(state.keep, np.float64), strict=True))
+    drop = dict(zip(sizes, 1.0 - np.asarray(state.direction.keep, np.float64), strict=True))
     for name, size in sizes.items():
         deviation = np.sqrt(drop[name] * (1 - drop[name]) * steps * size)
         assert abs(dropped[name] - drop[name] * steps * size) <= LIMIT * deviation
@@ -50,8 +50,8 @@ def test_drops_the_share_that_is_asked(sparsity, ratios):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_ratios_are_those_of_the_global_quantile(sparsity, dtype):
     p = jax.tree.map(lambda x: x.astype(dtype), params())
-    tx = zojax.sparse_spsa(1.0, 3, sparsity=sparsity)
-    keep = jax.jit(tx.init)(p).keep
+    tx = zojax.spsa(1.0, key=3, direction=zojax.Sparse(sparsity=sparsity))
+    keep = jax.jit(tx.init)(p).direction.keep
     magnitudes = {k: np.abs(np.asarray(v, np.float64)).ravel() for k, v in p.items()}
     everything = np.sort(np.concatenate(list(magnitudes.values())))
     bound = everything[min(int(sparsity * everything.size), everything.size - 1)]
@@ -69,7 +69,7 @@ def test_the_mask_probed_is_the_mask_applied():
         return jnp.sum(p["large"][0])
 
     zeros = jax.tree.map(jnp.zeros_like, params())
-    tx = zojax.sparse_spsa(1.0, 3, sparsity=0.5, ratios="equal")
+    tx = zojax.spsa(1.0, key=3, direction=zojax.Sparse(sparsity=0.5, ratios="equal"))
     found, _ = jax.jit(lambda s: tx.update(None, s, zeros, value_fn=value_fn))(tx.init(params()))
     jax.effects_barrier()
     plus, minus = seen
@@ -81,8 +81,8 @@ def test_the_mask_probed_is_the_mask_applied():
 
 
 def test_masks_are_drawn_afresh_and_apart_from_z():
-    tx = zojax.sparse_spsa(1.0, 3, sparsity=0.5, ratios="equal")
-    dense = zojax.spsa(1.0, 3)
+    tx = zojax.spsa(1.0, key=3, direction=zojax.Sparse(sparsity=0.5, ratios="equal"))
+    dense = zojax.spsa(1.0, key=3)
     zeros = jax.tree.map(jnp.zeros_like, params())
     state, plain = tx.init(params()), dense.init(params())
     masks, directions = [], []
@@ -110,7 +110,7 @@ def test_masks_are_drawn_afresh_and_apart_from_z():
 
 def test_mean_is_the_kept_share_of_the_gradient():
     hessian, x = jnp.array([1.0, 4.0, 9.0]), jnp.array([1.0, -2.0, 0.5])
-    tx = zojax.sparse_spsa(1e-2, 0, sparsity=0.25, ratios="equal")
+    tx = zojax.spsa(1e-2, key=0, direction=zojax.Sparse(sparsity=0.25, ratios="equal"))
     state = tx.init(x)
 
     def value_fn(v):
@@ -136,7 +136,13 @@ def test_every_evaluation_sees_the_same_masks(queries):
 
     found = []
     for evaluation in ("streamed", "copy", "in_place"):
-        tx = zojax.sparse_spsa(0.5, 3, sparsity=0.5, num_queries=queries, evaluation=evaluation)
+        tx = zojax.spsa(
+            0.5,
+            key=3,
+            num_queries=queries,
+            evaluation=evaluation,
+            direction=zojax.Sparse(sparsity=0.5),
+        )
         tx = optax.chain(tx, optax.scale(-0.1))
         found.append(tx.update(None, tx.init(p), p, value_fn=loss)[0])
     for other in found[1:]:
@@ -145,7 +151,7 @@ def test_every_evaluation_sees_the_same_masks(queries):
 
 @pytest.mark.quick
 def test_bad_arguments_are_refused():
-    with pytest.raises(ValueError, match=r"sparse_spsa: sparsity must be within \[0, 1\], got 20"):
-        zojax.sparse_spsa(1e-3, 0, sparsity=20)
-    with pytest.raises(ValueError, match="sparse_spsa: ratios must be one of"):
-        zojax.sparse_spsa(1e-3, 0, ratios="random")
+    with pytest.raises(ValueError, match=r"Sparse: sparsity must be within \[0, 1\], got 20"):
+        zojax.spsa(1e-3, key=0, direction=zojax.Sparse(sparsity=20))
+    with pytest.raises(ValueError, match="Sparse: ratios must be one of"):
+        zojax.spsa(1e-3, key=0, direction=zojax.Sparse(ratios="random"))
