@@ -20,8 +20,7 @@ import _study
 import jax
 
 from zojax.lm.models import load
-from zojax.lm.training import DataConfig, FinetuneConfig, HyperParameters
-from zojax.lm.training._optimizer import make_optimizer, resolve
+from zojax.lm.training import DataConfig, FinetuneConfig, HyperParameters, make_optimizer, resolve
 
 GRID = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
 # The middle of each grid is of the size that the optimizer's steps ask for: momentum of 0.9 makes

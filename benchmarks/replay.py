@@ -17,9 +17,14 @@ from typing import Any
 import _record
 import jax
 
-from zojax.lm.training import DataConfig, FinetuneConfig, finetune, load_config
-from zojax.lm.training._optimizer import make_optimizer
-from zojax.lm.training._tuned import load_to_tune
+from zojax.lm.training import (
+    DataConfig,
+    FinetuneConfig,
+    finetune,
+    load_config,
+    load_to_tune,
+    make_optimizer,
+)
 from zojax.trajectory import Replayer, read_log
 
 OPTIMIZERS = (

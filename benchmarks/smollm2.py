@@ -29,10 +29,15 @@ import jax
 import numpy as np
 
 import zojax
-from zojax.lm.training import AdapterConfig, DataConfig, FinetuneConfig, HyperParameters
-from zojax.lm.training._data import load_data
-from zojax.lm.training._evaluation import Measured
-from zojax.lm.training._tuned import load_to_tune
+from zojax.lm.training import (
+    AdapterConfig,
+    DataConfig,
+    FinetuneConfig,
+    HyperParameters,
+    Measured,
+    load_data,
+    load_to_tune,
+)
 
 # Optimizer, adapter, forward passes of a step, learning rates.
 METHODS = {

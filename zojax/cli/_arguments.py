@@ -8,8 +8,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 import tyro
 
 from zojax import gallery
-from zojax.lm.training import DataConfig, FinetuneConfig
-from zojax.lm.training._optimizer import DEFAULTS, WITH_ADAPTER, WITH_ADAPTER_OPTIMIZERS
+from zojax.lm.training import (
+    DEFAULTS,
+    WITH_ADAPTER,
+    WITH_ADAPTER_OPTIMIZERS,
+    DataConfig,
+    FinetuneConfig,
+)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ from typing import Any
 
 from zojax.lm.models import LanguageModel, load
 from zojax.lm.tasks import Batch, Objective
-from zojax.lm.training import FinetuneConfig, Observer, Scores
-from zojax.lm.training._evaluation import CompiledTotals, evaluate
-from zojax.lm.training._evaluation import Measured as ToMeasure
+from zojax.lm.training import CompiledTotals, FinetuneConfig, Observer, Scores, evaluate
+from zojax.lm.training import Measured as ToMeasure
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,15 @@ from typing import Any, Literal
 
 from zojax.lm import baselines
 from zojax.lm.comparison._study import Cell
-from zojax.lm.training import FinetuneConfig, NonFiniteLossError, finetune
-from zojax.lm.training._optimizer import make_optimizer, resolve
-from zojax.lm.training._options import configure
-from zojax.lm.training._tuned import load_to_tune
+from zojax.lm.training import (
+    FinetuneConfig,
+    NonFiniteLossError,
+    configure,
+    finetune,
+    load_to_tune,
+    make_optimizer,
+    resolve,
+)
 
 Stage = Literal["tune", "report"]
 Record = dict[str, Any]

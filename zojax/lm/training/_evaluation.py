@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from zojax.lm.decoding import texts
-from zojax.lm.models._language_model import Params
+from zojax.lm.models import Params
 from zojax.lm.processes import Spread
 from zojax.lm.tasks import Batch, Decoding, Generation, Objective, exact_match, f1
 from zojax.lm.training._step import CompiledByShape
@@ -18,9 +18,7 @@ from zojax.lm.training._step import CompiledByShape
 class Scores(NamedTuple):
     """How good a set of parameters is on some examples."""
 
-    accuracy: (
-        float  # fraction predicted right; where a task writes, as Generation says
-    )
+    accuracy: float  # fraction predicted right; where a task writes, as Generation says
     loss: float  # mean cross entropy, nats
     examples: int  # how many were measured
     f1: float | None = None  # mean F1 of the written answers; None for a task that chooses

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from zojax import _check
 from zojax.lm.processes import Spread
 from zojax.lm.training._best import Best, to_host
 from zojax.lm.training._checkpoints import require_orbax
@@ -108,7 +107,8 @@ def finetune(
         or has another base model.
     """
     begin = time.perf_counter()
-    _check.one_of("finetune", "report", report, ("all", "best", "last"))
+    if report not in ("all", "best", "last"):
+        raise ValueError(f"finetune: report must be one of all, best, last, got {report!r}.")
     observer = observer or Observer()
     require_matplotlib()
     require_orbax()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from zojax.lm.models._language_model import Params
+from zojax.lm.models import Params
 from zojax.lm.tasks import Batch
 from zojax.lm.training._evaluation import Scores
 from zojax.lm.training._step import Outcome, Step

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from zojax.lm.models._language_model import Params
+from zojax.lm.models import Params
 from zojax.lm.processes import Spread
 from zojax.lm.training._best import Best
 from zojax.lm.training._checkpoints import Checkpoints

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
-from zojax.lm.models._language_model import Params
+from zojax.lm.models import Params
 from zojax.lm.processes import Spread
 from zojax.lm.tasks import training_batches
 from zojax.lm.training._best import Best
