@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import zojax
 from zojax import planning
 from zojax.directions import Draws
+from zojax.lm import models
 from zojax.streaming import loss_at, losses_at
 
 MODEL, BATCH, LENGTH, QUERIES = "opt-125m", 2, 64, 8
@@ -28,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
-    work = planning.workload(MODEL, batch=BATCH, length=LENGTH)
+    work = models.workload(MODEL, batch=BATCH, length=LENGTH)
     leaves, tree = jax.tree.flatten(work.params)
     params = jax.tree.unflatten(
         tree,
