@@ -130,7 +130,7 @@ class GalleryArguments:
     optimizers: tuple[str, ...] = gallery.PAPERS
     """Which optimizers, in the order they are drawn."""
     steps: int = 1000
-    """The budget, in steps of two evaluations; a gradient counts as two."""
+    """The budget, in steps of two forward passes; a gradient is worth three."""
     seeds: int = 25
     """Runs to tune each learning rate on, and as many others to show."""
     seed: int = 0

@@ -92,7 +92,7 @@ def linear_probe(config: FinetuneConfig, observer: Observer | None = None) -> Me
         dev=scores,
         test=of_test.measured(fit, test),
         seconds=time.perf_counter() - begin,
-        forward_passes=len(rows),
+        rows_read=len(rows),
         chosen={"C": strength},
     )
     observer.measured("linear-probe", found.test)
