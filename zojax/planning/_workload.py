@@ -45,7 +45,7 @@ class Workload(NamedTuple):
         return max(sizes, key=sizes.__getitem__)
 
 
-def made(where: str, work: Workload | Callable[[], Workload]) -> Workload:
+def made(where: str, work: Any) -> Workload:
     """The workload, or what a function makes of one.
 
     Raises:

@@ -7,9 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from zojax.lm.training import FinetuneConfig, HyperParameters
-from zojax.lm.training._optimizer import DEFAULTS, make_optimizer, resolve
-from zojax.lm.training._step import make_step
+from zojax.lm.training import (
+    DEFAULTS,
+    FinetuneConfig,
+    HyperParameters,
+    make_optimizer,
+    make_step,
+    resolve,
+)
 
 # optax's own rules promote integer counts with floats.
 pytestmark = pytest.mark.usefixtures("standard_promotion")

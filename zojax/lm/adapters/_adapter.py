@@ -127,13 +127,11 @@ def _refuse_to_write(*_: Any) -> NoReturn:
 def _typed_key(where: str, key: Any) -> Array:
     if isinstance(key, int) and not isinstance(key, bool):
         return jax.random.key(key)
-    typed = isinstance(key, Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    if not typed or key.shape != ():
-        raise TypeError(
-            f"{where}: key must be a typed key or an int seed, got {key!r}. Write "
-            f"jax.random.key(0)."
-        )
-    return key
+    if isinstance(key, Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and not key.shape:
+        return key
+    raise TypeError(
+        f"{where}: key must be a typed key or an int seed, got {key!r}. Write jax.random.key(0)."
+    )
 
 
 def flat(params: Params) -> dict[LeafPath, Array]:
