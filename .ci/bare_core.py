@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -18,12 +20,13 @@ import numpy as np
 import optax
 
 import zojax
-from zojax import trajectory
 
-CORE = (
-    "directions", "estimators", "parallel", "planning", "rules", "selection", "sharding",
-    "streaming", "testing", "trajectory",
-)  # fmt: skip
+# All that is public in zojax but the language-model application and the command.
+CORE = sorted(
+    {module.name for module in pkgutil.iter_modules(zojax.__path__) if module.name[0] != "_"}
+    - {"cli", "lm"}
+)
+LAZY = ("parallel", "passes", "planning", "sharding", "testing", "trajectory")
 EXTRAS = ("flax", "matplotlib", "msgspec", "orbax", "safetensors", "torch", "transformers", "tyro")
 GIVEN = {"learning_rate": 1e-2, "eps": 1e-2, "key": 0}
 # Layers by number, for optimizers that take one at a time.
@@ -31,8 +34,9 @@ PARAMS = {"layers": {"0": {"w": np.ones((4, 3), np.float32)}, "1": {"w": np.ones
 
 
 def named_optimizers() -> dict[str, Callable[..., Any]]:
-    """Every public function of zojax that takes a learning rate."""
-    public = {name: value for name, value in vars(zojax).items() if inspect.isfunction(value)}
+    """Every public function of zojax.optimizers that takes a learning rate."""
+    functions = vars(zojax.optimizers).items()
+    public = {name: value for name, value in functions if inspect.isfunction(value)}
     return {
         name: function
         for name, function in public.items()
@@ -68,6 +72,7 @@ def replay_a_log(steps: int = 3) -> None:
     """Write a log of some steps of mezo, read it, and make the parameters of it again."""
     tx = zojax.mezo(**GIVEN)
     params = jax.tree.map(jnp.asarray, PARAMS)
+    trajectory = zojax.trajectory
     name = trajectory.fingerprint(params)
 
     @jax.jit
@@ -92,6 +97,12 @@ def main() -> None:
     foreign = [package for package in EXTRAS if find_spec(package) is not None]
     if foreign:
         raise AssertionError(f"this environment is not bare: it has {', '.join(foreign)}")
+    if missing := {"estimators", "optimizers", "rules", *LAZY} - {*CORE}:
+        raise AssertionError(f"not a part of zojax: {', '.join(sorted(missing))}")
+    if early := [package for package in LAZY if f"zojax.{package}" in sys.modules]:
+        raise AssertionError(f"imported before they are used: {', '.join(early)}")
+    for package in LAZY:
+        getattr(zojax, package)  # as `import zojax` alone gives it
     for package in CORE:
         importlib.import_module(f"zojax.{package}")
     print(f"imported: zojax, {', '.join(CORE)}")

@@ -26,12 +26,22 @@ import jax.numpy as jnp
 
 import zojax
 from zojax.lm.tasks import training_batches
-from zojax.lm.training import AdapterConfig, DataConfig, FinetuneConfig, HyperParameters, Scores
-from zojax.lm.training._data import load_data
-from zojax.lm.training._evaluation import CompiledTotals, evaluate
-from zojax.lm.training._optimizer import make_optimizer, resolve
-from zojax.lm.training._step import CompiledByShape, make_step
-from zojax.lm.training._tuned import Tuned, load_to_tune
+from zojax.lm.training import (
+    AdapterConfig,
+    CompiledByShape,
+    CompiledTotals,
+    DataConfig,
+    FinetuneConfig,
+    HyperParameters,
+    Scores,
+    Tuned,
+    evaluate,
+    load_data,
+    load_to_tune,
+    make_optimizer,
+    make_step,
+    resolve,
+)
 
 # Of each adapter: eps, and the learning rates that MeZO tries.
 GRIDS = {

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 import zojax
 from zojax import planning
+from zojax.lm import models
 from zojax.streaming import Objective
 
 MODEL, BATCH, LENGTH, QUERIES = "opt-125m", 2, 64, 8
@@ -27,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
-    work = planning.workload(MODEL, batch=BATCH, length=LENGTH)
+    work = models.workload(MODEL, batch=BATCH, length=LENGTH)
     leaves, tree = jax.tree.flatten(work.params)
     params = jax.tree.unflatten(
         tree,

@@ -30,8 +30,9 @@ def main() -> None:
         "gallery",
         "Value above the minimum at the end, on the test functions of the ZO-AdaMU paper",
         found.rows(),
-        f"{2 * found.steps} evaluations; median and quartiles of {found.seeds} seeds (from seed "
-        f"{found.seed}), other ones than those with which the learning rate was chosen from "
+        f"{2 * found.steps} forward passes, a gradient worth three; median and quartiles of "
+        f"{found.seeds} seeds (from seed {found.seed}), other ones than those with which the "
+        f"learning rate was chosen from "
         f"{len(rates)} between {rates.min():g} and {rates.max():g}. Below 1e-8 is rounding. "
         f"All runs and the drawing took {seconds:.0f} s.",
     )

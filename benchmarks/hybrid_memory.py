@@ -21,6 +21,7 @@ import optax
 
 import zojax
 from zojax import planning
+from zojax.lm import models
 
 DEVICE = "a100-80gb"
 MODEL, DTYPE, BATCH, LENGTH = "opt-1.3b", jnp.bfloat16, 16, 512
@@ -28,7 +29,7 @@ SPLITS = (8, 16)
 
 
 def main() -> None:
-    work = planning.workload(MODEL, batch=BATCH, length=LENGTH, dtype=DTYPE)
+    work = models.workload(MODEL, batch=BATCH, length=LENGTH, dtype=DTYPE)
     forward = planning.memory(planning.compile_forward(DEVICE, work)).device
     first_order = optax.sgd(1e-3)
     full = _device(work, _backward(first_order))

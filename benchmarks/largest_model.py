@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from typing import Any
 
 # Nothing runs on an accelerator here, and a machine may have none.
@@ -19,6 +20,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import _record
 
 from zojax import planning
+from zojax.lm import models
 
 # Malladi et al., 2023, arXiv:2305.17333, Figure 4: largest OPT by fine-tuning with Adam, and by
 # inference, which is MeZO's. Its Appendix E.7: one sequence a device, MultiRC (400 tokens on
@@ -37,14 +39,17 @@ OPTIMIZERS = [
 ]
 # Of the other devices `zojax plan --largest --device ...` tells.
 DEVICE = "a100-80gb"
+MODELS = models.OPT_MODELS
+TOKENS = {"batch": 1, "length": 400}
 
 
 def main() -> None:
     rows: list[dict[str, Any]] = []
     for devices, paper in PAPER.items():
         for optimizer, dtype in OPTIMIZERS:
-            found = planning.largest(optimizer, DEVICE, devices=devices, dtype=dtype, tell=_tell)
-            row = _row(found, paper.get(optimizer), rows)
+            works = [partial(models.workload, name, **TOKENS, dtype=dtype) for name in MODELS]
+            found = planning.largest(works, optimizer, DEVICE, devices=devices, tell=_tell)
+            row = _row(found, dtype, paper.get(optimizer), rows)
             print(row, flush=True)
             rows.append(row)
             _write(rows)
@@ -55,12 +60,12 @@ def _tell(text: str) -> None:
 
 
 def _row(
-    found: planning.Largest, paper: str | None, before: list[dict[str, Any]]
+    found: planning.Largest, dtype: str, paper: str | None, before: list[dict[str, Any]]
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
         "hardware": f"{found.devices} × {found.device}",
         "optimizer": found.optimizer,
-        "dtype": found.dtype,
+        "dtype": dtype,
         "largest OPT": _size(found.model),
         "the paper's": _size(paper),
         "needs, GB a device": _needs(found.plan),

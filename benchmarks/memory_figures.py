@@ -19,6 +19,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import _record
 
 from zojax import planning
+from zojax.lm import models
 
 METHODS = ("inference", "mezo", "zo_adamu", "forward_gradient", "sgd", "adam")
 MODELS = ("opt-125m", "opt-1.3b", "opt-2.7b", "opt-6.7b", "opt-13b")
@@ -105,8 +106,9 @@ def _row(
     }
 
 
-def _plan(model: str, method: str, **settings: Any) -> planning.Plan:
-    plan = planning.plan(model, method, "a100-80gb", **settings)
+def _plan(model: str, method: str, dtype: str = "bfloat16", **settings: Any) -> planning.Plan:
+    work = models.workload(model, dtype=dtype, **settings)
+    plan = planning.plan(work, method, "a100-80gb")
     gigabytes = plan.total_bytes / 1e9
     print(f"{model} {method} {settings}: {gigabytes:.3f} GB", file=sys.stderr, flush=True)
     return plan

@@ -18,6 +18,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import _record
 
 from zojax import planning
+from zojax.lm import models
 
 NAME = "mesh_study"
 DEVICE = "a100-80gb"
@@ -105,18 +106,16 @@ def row(
         "devices": named(axes),
         "optimizer": optimizer,
     }
-    work = planning.workload(model, batch=batch, length=length, dtype="bfloat16")
+    work = models.workload(model, batch=batch, length=length, dtype="bfloat16")
     copies = {"mezo": 1, "zo_adamu": 2}[optimizer]
     least = copies * work.nbytes / axes.get("model", 1)
     if least > planning.TABLE[DEVICE].memory:
         return {**key, **dict.fromkeys(FOUND), "memory, GB": f"> {least / 1e9:.0f}", "fits": "no"}
     plan = planning.plan(
-        model,
+        work,
         optimizer,
         DEVICE,
         mesh=axes or None,
-        batch=batch,
-        length=length,
         shallow=True,
     )
     step, forward = plan.step, plan.forward

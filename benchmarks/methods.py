@@ -28,6 +28,7 @@ import optax
 
 import zojax
 from zojax import planning
+from zojax.lm import models
 
 DEVICE, MODEL, BATCH, LENGTH = "a100-80gb", "opt-125m", 4, 64
 NAME = "methods"
@@ -170,7 +171,7 @@ def main() -> None:
     only = parser.parse_args().only
     # The file is said to be made by the whole command: rows that are not measured now are its too.
     del sys.argv[1:]
-    work = planning.workload(MODEL, batch=BATCH, length=LENGTH)
+    work = models.workload(MODEL, batch=BATCH, length=LENGTH)
     forward = planning.memory(planning.compile_forward(DEVICE, work)).device
     recorded = _record.RESULTS / f"{NAME}.json"
     kept = json.loads(recorded.read_text(encoding="utf-8"))["rows"] if recorded.is_file() else []

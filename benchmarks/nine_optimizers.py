@@ -20,8 +20,7 @@ import _study
 import jax
 
 from zojax.lm.models import load
-from zojax.lm.training import DataConfig, FinetuneConfig, HyperParameters
-from zojax.lm.training._optimizer import make_optimizer, resolve
+from zojax.lm.training import DataConfig, FinetuneConfig, HyperParameters, passes_of_a_step, resolve
 
 GRID = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
 # The middle of each grid is of the size that the optimizer's steps ask for: momentum of 0.9 makes
@@ -68,8 +67,8 @@ def main() -> None:
         "Rotten Tomatoes with opt-mini: accuracy on 1,000 test sentences, in percent",
         _rows(runs),
         f"Mean ± standard error over {args.seeds} seeds at {args.forward_passes} forward passes of "
-        f"16 examples; a directional derivative counts as two. The first-order peers take "
-        f"{steps['adam']} steps, each with a backward pass besides. Each learning rate is the best "
+        f"16 examples; a gradient and a directional derivative are worth three, so that their "
+        f"optimizers take {steps['adam']} steps. Each learning rate is the best "
         f"of {len(GRID)}, a factor of about 3 apart, by accuracy on 1,000 dev sentences, from a "
         f"seed of its own. Directions are random signs.",
     )
@@ -81,10 +80,9 @@ def _rate(name: str, rate: float) -> float:
 
 
 def _steps(name: str, forward_passes: int) -> int:
-    """How many steps the budget buys; first-order peers take as many as MeZO."""
+    """How many steps the budget buys."""
     params = load("opt-mini").params
-    counted = "mezo" if name in FIRST_ORDER else name
-    return forward_passes // make_optimizer(_config(counted), params).forward_passes
+    return forward_passes // passes_of_a_step(_config(name), params).cost
 
 
 def _config(name: str, **settings: Any) -> FinetuneConfig:

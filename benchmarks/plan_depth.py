@@ -15,6 +15,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import _record
 
 from zojax import planning
+from zojax.lm import models
 
 WORKLOADS: list[tuple[str, str, int, int, int]] = [
     ("opt-125m", "zo_adamu", 1, 16, 256),
@@ -26,9 +27,9 @@ WORKLOADS: list[tuple[str, str, int, int, int]] = [
 def main() -> None:
     rows: list[dict[str, Any]] = []
     for model, optimizer, devices, batch, length in WORKLOADS:
-        settings = {"devices": devices, "batch": batch, "length": length}
-        line = planning.plan(model, optimizer, **settings)
-        whole = planning.plan(model, optimizer, **settings, full=True)
+        work = models.workload(model, batch=batch, length=length, dtype="bfloat16")
+        line = planning.plan(work, optimizer, devices=devices)
+        whole = planning.plan(work, optimizer, devices=devices, full=True)
         row = {
             "step": f"{model}, {optimizer}, {batch}×{length}, {devices} × a100-80gb",
             "memory, GB": round(whole.total_bytes / 1e9, 3),

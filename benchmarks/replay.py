@@ -17,10 +17,15 @@ from typing import Any
 import _record
 import jax
 
-from zojax.lm.training import DataConfig, FinetuneConfig, finetune, load_config
-from zojax.lm.training._optimizer import make_optimizer
-from zojax.lm.training._tuned import load_to_tune
-from zojax.trajectory import Replayer, read_log
+from zojax.lm.training import (
+    DataConfig,
+    FinetuneConfig,
+    finetune,
+    load_config,
+    load_to_tune,
+    make_optimizer,
+)
+from zojax.trajectory import Log, LogWriter, Replayer, read_log
 
 OPTIMIZERS = (
     "mezo", "zo_sgd_sign", "zo_sgd_momentum", "zo_sgd_conservative", "zo_sgd_blockwise",
@@ -106,10 +111,12 @@ def measured(
         }
 
 
-def _header_bytes(log: Any) -> int:
-    from zojax.trajectory._header import pack
-
-    return len(pack(log.header))
+def _header_bytes(log: Log) -> int:
+    """The size of a log of no steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "empty.log"
+        LogWriter(path, log.header).close()
+        return path.stat().st_size
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import _record
 
 from zojax import planning
+from zojax.lm import models
 
 MODEL, LENGTH = "opt-1.3b", 256
 # Mesh, sequences, optimizer, and whether the step is compiled with all 24 layers.
@@ -32,9 +33,8 @@ PROGRAMS: list[tuple[dict[str, int], int, str, bool]] = [
 def main() -> None:
     rows: list[dict[str, Any]] = []
     for axes, batch, optimizer, whole in PROGRAMS:
-        plan = planning.plan(
-            MODEL, optimizer, mesh=axes, batch=batch, length=LENGTH, full=whole, shallow=not whole
-        )
+        work = models.workload(MODEL, batch=batch, length=LENGTH, dtype="bfloat16")
+        plan = planning.plan(work, optimizer, mesh=axes, full=whole, shallow=not whole)
         passes, step = plan.forward.collectives, plan.step.collectives
         for kind in sorted({**passes, **step}):
             before = passes.get(kind, planning.Collective(0, 0))

@@ -29,16 +29,23 @@ import jax
 import numpy as np
 
 import zojax
-from zojax.lm.training import AdapterConfig, DataConfig, FinetuneConfig, HyperParameters
-from zojax.lm.training._data import load_data
-from zojax.lm.training._evaluation import Measured
-from zojax.lm.training._tuned import load_to_tune
+from zojax.lm.training import (
+    AdapterConfig,
+    DataConfig,
+    FinetuneConfig,
+    HyperParameters,
+    Measured,
+    load_data,
+    load_to_tune,
+    passes_of_a_step,
+    resolve,
+)
 
-# Optimizer, adapter, forward passes of a step, learning rates.
+# Optimizer, adapter, learning rates.
 METHODS = {
-    "MeZO": ("mezo", "none", 2, (3e-5, 1e-4, 3e-4)),
-    "ZO-AdaMU": ("zo_adamu", "none", 2, (3e-5, 1e-4, 3e-4)),
-    "Adam, LoRA": ("adam", "lora", 3, (3e-4, 1e-3, 3e-3)),
+    "MeZO": ("mezo", "none", (3e-5, 1e-4, 3e-4)),
+    "ZO-AdaMU": ("zo_adamu", "none", (3e-5, 1e-4, 3e-4)),
+    "Adam, LoRA": ("adam", "lora", (3e-4, 1e-3, 3e-3)),
 }
 RUNS = _record.RESULTS / "smollm2_runs.jsonl"
 
@@ -74,7 +81,7 @@ def main() -> None:
         [
             {
                 "run": f"{run['method']}, {run['learning_rate']:.0e}",
-                "forward passes": step * METHODS[run["method"]][2],
+                "forward passes": step * _of_a_step(run["method"]),
                 "dev, percent": round(100 * dev, 1),
             }
             for run in runs
@@ -86,8 +93,8 @@ def main() -> None:
 
 
 def _run(name: str, passes: int, rate: float, evaluations: int, test_size: int) -> dict[str, Any]:
-    optimizer, adapter, of_a_step, _ = METHODS[name]
-    steps = passes // of_a_step
+    optimizer, adapter, _ = METHODS[name]
+    steps = passes // _of_a_step(name)
     config = FinetuneConfig(
         model="smollm2-135m",
         optimizer=optimizer,
@@ -99,6 +106,11 @@ def _run(name: str, passes: int, rate: float, evaluations: int, test_size: int) 
     )
     key = {"method": name, "steps": steps, "learning_rate": rate, "test_size": test_size}
     return _study.run(RUNS, key, config)
+
+
+def _of_a_step(name: str) -> int:
+    optimizer, *_ = METHODS[name]
+    return passes_of_a_step(resolve(FinetuneConfig(optimizer=optimizer)), {}).cost
 
 
 def _data(test_size: int) -> DataConfig:

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 
 import zojax
 from zojax import planning
+from zojax.lm import models
 
 NAME = "step_memory"
 WORKLOADS: list[tuple[str, str, Any, int, int]] = [
@@ -55,7 +56,7 @@ def main() -> None:
     for device, model, dtype, batch, length in WORKLOADS:
         if device not in chosen:
             continue
-        work = planning.workload(model, batch=batch, length=length, dtype=dtype)
+        work = models.workload(model, batch=batch, length=length, dtype=dtype)
         # Short compilations are timed several times, and the first has more to load.
         times = 5 if model == "opt-125m" else 1
         _compiled(1, planning.compile_forward, device, work)

@@ -23,7 +23,7 @@ import torch
 import transformers
 
 import zojax
-from zojax import planning
+from zojax.lm import models
 
 MODEL, BATCH, LENGTH = "opt-125m", 16, 64
 RATE, EPS = 1e-6, 1e-3
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def _zojax_runs() -> dict[str, Callable[[], None]]:
-    work = planning.workload(MODEL, batch=BATCH, length=LENGTH)
+    work = models.workload(MODEL, batch=BATCH, length=LENGTH)
     params = jax.tree.map(lambda leaf: 0.02 * jnp.ones(leaf.shape, leaf.dtype), work.params)
     leaves, tree = jax.tree.flatten(params)
     params = jax.tree.unflatten(

@@ -36,7 +36,7 @@ def clipped(rate: jax.Array, key: jax.Array, steps: int) -> optax.GradientTransf
     )
 
 
-CLIPPED = gallery.Optimizer("clipped", clipped, evaluations=4)
+CLIPPED = gallery.Optimizer("clipped", clipped, passes=zojax.passes.of_slopes(num_queries=2))
 
 
 def main() -> None:

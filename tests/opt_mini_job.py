@@ -12,11 +12,17 @@ import jax
 import numpy as np
 
 from zojax.lm.processes import Spread, join
-from zojax.lm.training import DataConfig, FinetuneConfig, HyperParameters
-from zojax.lm.training._data import load_data
-from zojax.lm.training._optimizer import make_optimizer, resolve
-from zojax.lm.training._step import CompiledByShape, make_step
-from zojax.lm.training._tuned import load_to_tune
+from zojax.lm.training import (
+    CompiledByShape,
+    DataConfig,
+    FinetuneConfig,
+    HyperParameters,
+    load_data,
+    load_to_tune,
+    make_optimizer,
+    make_step,
+    resolve,
+)
 
 # 4 losses a step; 6 examples, which 4 processes do not divide, and at this rate a wrong loss shows.
 CONFIG = FinetuneConfig(

@@ -9,26 +9,47 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-# Packages of the extras; a meta-path finder in front of all others refuses to find them.
+# Finders that find nothing but Python's own modules, zojax's three dependencies, and what those
+# cannot do without.
 BLOCKED = """
 import sys
+from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 
-EXTRAS = {
-    "flax", "gguf", "huggingface_hub", "matplotlib", "msgspec", "orbax", "pandas", "pyarrow",
-    "rich", "safetensors", "sklearn", "tokenizers", "torch", "transformers", "tyro",
+NEEDED = {
+    "zojax", "jax", "jaxlib", "optax", "numpy",
+    "absl", "ml_dtypes", "opt_einsum", "scipy", "typing_extensions",
 }
 
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in EXTRAS:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+class Needed:
+    find_distributions = PathFinder.find_distributions  # versions
 
-sys.meta_path.insert(0, Refuse())
+    def find_spec(name, path=None, target=None):
+        package = name.split(".")[0]
+        own = package in sys.stdlib_module_names or package[0] == "_"
+        return PathFinder.find_spec(name, path, target) if own or package in NEEDED else None
+
+sys.meta_path[:] = [BuiltinImporter, FrozenImporter, Needed]
+"""
+
+LAZY = """
+import sys
+import zojax
+
+late = [name for name in LATE if f"zojax.{name}" in sys.modules]
+assert not late, f"imported with zojax: {late}"
+for name in LATE:
+    assert name in dir(zojax)
+    assert getattr(zojax, name) is sys.modules[f"zojax.{name}"]
+assert zojax.trajectory.replay and zojax.sharding.shard and zojax.parallel.query_parallel
+assert zojax.testing.check_optimizer and zojax.passes.of_step("mezo").cost == 2
+try:
+    zojax.transformers
+except AttributeError:
+    print("imported when they are used")
 """
 
 LOG_AND_REPLAY = """
 import jax, jax.numpy as jnp, numpy as np, optax, zojax
-import zojax.parallel, zojax.sharding, zojax.testing
 from zojax.trajectory import (
     Field, Header, LogWriter, Recorder, fingerprint, key_parts, read_log, replay
 )
@@ -58,17 +79,21 @@ print(fingerprint(params))
 """
 
 EVERY_OPTIMIZER = """
+import inspect
 import jax, jax.numpy as jnp, optax, zojax
 
-ONE_STEP = {
-    "forward_gradient_sgd": lambda: zojax.forward_gradient_sgd(1e-3, key=0),
-    "zo_adamm": lambda: zojax.zo_adamm(1e-3, eps=1e-3, key=0),
-    "zo_sgd_blockwise": lambda: zojax.zo_sgd_blockwise(1e-3, eps=1e-3, key=0, blocks="layers"),
-    "hybrid": lambda: zojax.hybrid(zojax.mezo(1e-3, eps=1e-3, key=0), optax.sgd(1e-3), 1),
+GIVEN = {"learning_rate": 1e-3, "eps": 1e-3, "key": 0}
+
+def make(factory):
+    taken = inspect.signature(factory).parameters
+    return factory(**{name: value for name, value in GIVEN.items() if name in taken})
+
+optimizers = {
+    name: lambda factory=factory: make(factory)
+    for name, factory in vars(zojax.optimizers).items()
+    if inspect.isfunction(factory) and "learning_rate" in inspect.signature(factory).parameters
 }
-names = [name for name in dir(zojax) if name.startswith("zo_")]
-named = {name: lambda name=name: getattr(zojax, name)(1e-3, eps=1e-3, key=0) for name in names}
-optimizers = {**named, "mezo": lambda: zojax.mezo(1e-3, eps=1e-3, key=0), **ONE_STEP}
+optimizers["hybrid"] = lambda: zojax.hybrid(make(zojax.mezo), optax.sgd(1e-3), 1)
 params = {"layers": {str(i): {"kernel": jnp.ones((4, 4))} for i in range(2)}}
 
 def loss(p):
@@ -77,8 +102,8 @@ def loss(p):
         x = jnp.tanh(x @ layer["kernel"])
     return jnp.mean(x)
 
-for name, make in optimizers.items():
-    tx = make()
+for name, made in optimizers.items():
+    tx = made()
     updates, _ = jax.jit(lambda s, tx=tx: tx.update(None, s, params, value_fn=loss))(
         tx.init(params)
     )
@@ -109,4 +134,20 @@ def test_a_log_is_written_and_replayed_without_any_extra(tmp_path: Path):
 
 
 def test_every_named_optimizer_takes_a_step_without_any_extra(tmp_path: Path):
-    assert int(run_alone(EVERY_OPTIMIZER, tmp_path)) >= 10
+    assert int(run_alone(EVERY_OPTIMIZER, tmp_path)) >= 11
+
+
+LATE = ("gallery", "parallel", "passes", "planning", "sharding", "testing", "trajectory")
+
+
+def test_what_stands_on_the_core_is_imported_when_it_is_used(tmp_path: Path):
+    assert run_alone(f"LATE = {LATE}\n{LAZY}", tmp_path) == "imported when they are used"
+
+
+def test_an_extra_is_not_found_here(tmp_path: Path):
+    script = """
+from importlib.util import find_spec
+
+print(*(name for name in ("flax", "pytest", "numpy") if find_spec(name) is None))
+"""
+    assert run_alone(script, tmp_path).split() == ["flax", "pytest"]

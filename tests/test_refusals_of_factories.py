@@ -191,7 +191,7 @@ def test_what_could_be_swapped_is_keyword_only():
         if {"eps", "key", "learning_rate"} & {p.name for p in parameters}:
             assert positional in (["learning_rate"], ["eps"], []), name
     with pytest.raises(TypeError, match=r"^mezo\(\) takes 1 positional argument but 3"):
-        zojax.mezo(1e-3, 1e-6, 0)
+        zojax.mezo(1e-3, eps=1e-6, key=0)
 
 
 def test_signatures_can_be_read():

@@ -47,6 +47,7 @@ from zojax.streaming import compiler_options as compiler_options
 
 # The core is imported with zojax, these when they are first used.
 __getattr__, __dir__ = _lazy.submodules(
-    __name__, ("gallery", "lm", "parallel", "planning", "sharding", "testing", "trajectory")
+    __name__,
+    ("gallery", "lm", "parallel", "passes", "planning", "sharding", "testing", "trajectory"),
 )
 __version__ = _version("zojax")

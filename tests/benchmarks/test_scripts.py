@@ -78,7 +78,7 @@ SMOKES = {
     ),
     "smollm2": Smoke(
         "--passes=10",
-        {"METHODS": "{'MeZO': ('mezo', 'none', 2, (1e-4,))}"},
+        {"METHODS": "{'MeZO': ('mezo', 'none', (1e-4,))}"},
         ("smollm2", "smollm2_dev"),
     ),
     "step_time": Smoke(

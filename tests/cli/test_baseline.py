@@ -58,7 +58,7 @@ def test_table_and_json_agree(
         assert re.search(rf"^{name} +{accuracy:.1%} +{loss:.4f} +{examples}$", table, re.M)
     for name in chosen:
         assert f"{name} {found['chosen'][name]:g}" in table
-    assert f"{found['forward_passes']} rows read" in table
+    assert f"{found['rows_read']} rows read" in table
 
 
 def test_every_option_arrives(

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,6 +125,7 @@ def test_plan_prints_and_writes_what_it_is_asked_to(
     assert "compiling the step of mezo, 1 layers ..." in printed.err
     content = json.loads(figures.read_text())
     assert (content["optimizer"], content["batch"], content["fits"]) == ("mezo", 2, True)
+    assert (content["length"], content["batch_shapes"]) == (16, [[2, 16]])
     assert chart.read_bytes().startswith(b"\x89PNG")
 
     # Before any work, and nothing is written over.
@@ -141,9 +143,15 @@ def test_plan_finds_the_largest_model(
 ):
     from zojax import planning
 
-    def largest(optimizer: str, device: str, **given: object) -> planning.Largest:
-        assert (given["devices"], given["batch"], given["length"]) == (2, 1, 400)
-        return planning.Largest(device, 2, optimizer, "bfloat16", "opt-30b", None, None, None)
+    def largest(works: list[Any], optimizer: str, device: str, **given: object) -> planning.Largest:
+        smallest = works[0]()
+        assert (smallest.name, smallest.batch.shape, smallest.dtype) == (
+            "opt-125m",
+            (1, 400),
+            "bfloat16",
+        )
+        assert given["devices"] == 2
+        return planning.Largest(device, 2, optimizer, "opt-30b", None, None, None)
 
     monkeypatch.setattr(planning, "largest", largest)
     path = tmp_path / "largest.json"

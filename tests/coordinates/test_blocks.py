@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from zojax import planning
-from zojax.coordinates import find_blocks
-from zojax.coordinates._paths import slash_paths
+from zojax.coordinates import find_blocks, slash_paths
 
 pytestmark = pytest.mark.quick
 

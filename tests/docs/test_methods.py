@@ -15,7 +15,7 @@ from sets import slow_except
 
 import zojax
 import zojax.estimators
-from zojax import planning
+from zojax.lm import models
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 ROWS = json.loads((BENCHMARKS / "results" / "methods.json").read_text(encoding="utf-8"))["rows"]
@@ -32,7 +32,7 @@ def benchmark() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def params() -> Any:
-    return planning.workload("opt-125m", batch=4, length=64).params
+    return models.workload("opt-125m", batch=4, length=64).params
 
 
 @pytest.mark.quick

@@ -110,7 +110,7 @@ def backward(workload, kept):
     """SGD by back-propagation on the leaves that are kept."""
 
     def step(params, state, tokens):
-        chosen = [kept(path) for path in zojax.coordinates._paths.slash_paths(params)]
+        chosen = [kept(path) for path in zojax.coordinates.slash_paths(params)]
         moving = part(params, chosen)
         gradient = jax.grad(lambda m: workload.loss(merged(m, chosen, params), tokens))(moving)
         moved = jax.tree.map(lambda p, g: p - 1e-3 * g, moving, gradient)

@@ -21,16 +21,15 @@ from fuzzing.judge import Target
 from fuzzing.mutations import as_json, as_json_lines, as_toml
 from zojax.lm.adapters import LoRA, load_adapter, save_adapter
 from zojax.lm.comparison import Records, load_study
-from zojax.lm.tasks import Sizes, Task, task_from_toml
-from zojax.lm.tasks._task import Hub
+from zojax.lm.tasks import Hub, Sizes, Task, task_from_toml
 from zojax.lm.training import (
     AdapterConfig,
     DataConfig,
     FinetuneConfig,
     HyperParameters,
+    configure,
     load_config,
 )
-from zojax.lm.training._options import configure
 from zojax.lm.training._run_folder import RunFolder
 
 _TASK = {

@@ -36,7 +36,7 @@ def test_the_command_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFix
 
     results = json.loads((folder / "results.json").read_text())
     assert results["command"] == " ".join(["zojax", *command])
-    assert (results["steps"], results["evaluations"], results["seeds"]) == (10, 20, 2)
+    assert (results["steps"], results["forward_passes"], results["seeds"]) == (10, 20, 2)
     assert {"zojax", "jax", "optax"} < results["versions"].keys()
     pairs = [(row["function"], row["optimizer"]) for row in results["rows"]]
     assert pairs == [(f, o) for f in ("absolute", "beale") for o in ("adam", "mezo")]

@@ -79,7 +79,7 @@ def test_the_score_is_what_three_in_four_reach_of_the_seeds_not_shown():
         return optax.GradientTransformation(lambda _: optax.EmptyState(), update)
 
     chance = gallery.Optimizer("chance", lucky, first_order=True)
-    run = small(chance, steps=2, seeds=4, learning_rates=[1.0]).runs[0]
+    run = small(chance, steps=3, seeds=4, learning_rates=[1.0]).runs[0]
     draws = np.array([jax.random.uniform(k) for k in jax.random.split(jax.random.key(0), 8)])
     ends = np.array(run.function.start) + 2 * draws[:, None] * np.array([1.0, 0.0])
     values = np.array([run.function.value(jnp.array(end)) for end in ends])
@@ -93,7 +93,7 @@ def test_who_evaluates_more_takes_fewer_steps():
     found = small("mezo", "zo_sgd_conservative")
     mezo, conservative = found.runs
     assert (mezo.values.shape, conservative.values.shape) == ((4, 21), (4, 9))
-    assert mezo.evaluations[-1] == conservative.evaluations[-1] == 40
+    assert mezo.forward_passes[-1] == conservative.forward_passes[-1] == 40
 
 
 @pytest.mark.parametrize("name", gallery.OPTIMIZERS)
@@ -106,13 +106,13 @@ def test_a_named_optimizer_evaluates_as_often_as_it_says(name: str):
         return jnp.sum(p**2)
 
     if optimizer.first_order or name == "forward_gradient_sgd":
-        assert optimizer.evaluations == 2  # a gradient, or a Jacobian-vector product
+        assert optimizer.cost == 3  # a gradient, or a Jacobian-vector product
         return
     tx = optax.with_extra_args_support(optimizer.make(jnp.float32(0.1), jax.random.key(0), 10))
     params = jnp.ones(2)
     jax.block_until_ready(tx.update(None, tx.init(params), params, value_fn=value))
     jax.effects_barrier()
-    assert len(counted) == optimizer.evaluations
+    assert len(counted) == optimizer.cost
 
 
 @pytest.mark.parametrize("name", gallery.OPTIMIZERS)
@@ -138,7 +138,8 @@ def test_divergence_is_no_result():
         (["beale"], ["mzo"], {}, "optimizers must be among adam, .*, got 'mzo'"),
         (["beale"], ["mezo", "mezo"], {}, "optimizers must be different names, at least one"),
         ([], ["mezo"], {}, "functions must be different names, at least one"),
-        (["beale"], ["mezo"], {"steps": 1}, "steps must be >= 2, got 1"),
+        (["beale"], ["mezo"], {"steps": 1}, "steps must be >= 2, two steps of mezo, got 1"),
+        (["beale"], ["mezo", "sgd"], {"steps": 2}, "steps must be >= 3, two steps of sgd, got 2"),
         (["beale"], ["mezo"], {"seeds": 0}, "seeds must be >= 1, got 0"),
         (["beale"], ["mezo"], {"learning_rates": []}, "learning_rates must not be empty"),
         (["beale"], ["mezo"], {"learning_rates": [0.0]}, "learning_rates must be > 0"),

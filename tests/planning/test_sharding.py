@@ -7,13 +7,14 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from zojax import planning
+from zojax.lm import models
 from zojax.planning import _sharding, _step
 
 
 @pytest.mark.plan
 def test_every_device_holds_its_share_of_parameters_and_moments(config):
     target = planning.topology(count=4)
-    work = planning.workload(config, batch=2, length=16)
+    work = models.workload(config, batch=2, length=16)
     params, state = _step.abstract_state(target, work, optax.adam(1e-3))
     mine = _sharding.bytes_on_each(params)
     vectors = sum(4 * leaf.size for leaf in jax.tree.leaves(params) if leaf.ndim < 2)
@@ -28,7 +29,7 @@ def test_every_device_holds_its_share_of_parameters_and_moments(config):
 @pytest.mark.usefixtures("standard_promotion")
 def test_a_sharded_step_works_in_place(config):
     target = planning.topology(count=4)
-    work = planning.workload(config, batch=2, length=16, dtype=jnp.float32, layers=1)
+    work = models.workload(config, batch=2, length=16, dtype=jnp.float32, layers=1)
     compiled = planning.compile_first_order(target, work, optax.adam(1e-3))
     params, state = _step.abstract_state(target, work, optax.adam(1e-3))
     found = planning.memory(compiled)
@@ -39,8 +40,8 @@ def test_a_sharded_step_works_in_place(config):
 @pytest.mark.plan
 def test_a_mesh_of_several_axes_cuts_parameters_and_batch(config):
     target = planning.mesh(fsdp=2, model=4)
-    work = planning.workload(config, batch=4, length=16)
-    params, tokens = _sharding.place(work.params, work.tokens, target)
+    work = models.workload(config, batch=4, length=16)
+    params, tokens = _sharding.place(work.params, work.batch, target)
     kernel = params["model"]["decoder"]["layers"]["0"]["fc2"]["kernel"]
     assert kernel.sharding.spec == P("model")  # of 16,384 elements: too few to cut further
     assert tokens.sharding.spec == P(("fsdp",))
@@ -50,7 +51,7 @@ def test_a_mesh_of_several_axes_cuts_parameters_and_batch(config):
 
 @pytest.mark.plan
 def test_a_mesh_must_fit_the_batch_and_have_known_axes(config):
-    work = planning.workload(config, batch=3, length=16)
+    work = models.workload(config, batch=3, length=16)
     with pytest.raises(ValueError, match="batch must be a multiple of 2, the devices"):
         planning.compile_forward(planning.mesh(data=2), work)
     with pytest.raises(ValueError, match="mesh must have axes of data, fsdp, model, got 'rows'"):

@@ -12,6 +12,7 @@ import pytest
 
 import zojax
 from zojax import planning
+from zojax.lm import models
 
 # What a step may need beyond its forward pass, as a fraction of that.
 SLACK = 0.02
@@ -23,9 +24,9 @@ pytestmark = pytest.mark.usefixtures("standard_promotion")
 def forward(target: str) -> tuple[planning.Workload, planning.Memory]:
     """A model, and the memory of its forward pass on ``target``."""
     if target == "cpu":
-        workload = planning.workload("opt-125m", batch=4, length=64)
+        workload = models.workload("opt-125m", batch=4, length=64)
     else:
-        workload = planning.workload("opt-1.3b", batch=8, length=256, dtype=jnp.bfloat16)
+        workload = models.workload("opt-1.3b", batch=8, length=256, dtype=jnp.bfloat16)
     return workload, planning.memory(planning.compile_forward(target, workload))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from opt_config import write_config
 
-from zojax import planning
+from zojax.lm import models
 
 
 class Problem(NamedTuple):
@@ -29,7 +29,7 @@ def problem(tmp_path_factory: pytest.TempPathFactory) -> Problem:
         num_attention_heads=8,
         vocab_size=520,
     )
-    work = planning.workload(config, batch=8, length=12)
+    work = models.workload(config, batch=8, length=12)
     rng = np.random.default_rng(0)
     params = jax.tree.map(
         lambda leaf: rng.normal(0.0, 0.1, leaf.shape).astype(np.float32), work.params

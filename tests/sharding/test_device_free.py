@@ -10,13 +10,14 @@ from jax.sharding import Mesh
 
 import zojax
 from zojax import planning
+from zojax.lm import models
 
 # Layers are alike: what two of them show holds for all.
 LAYERS = 2
 
 
 def workload(dtype):
-    return planning.workload("opt-1.3b", batch=8, length=64, dtype=dtype, layers=LAYERS)
+    return models.workload("opt-1.3b", batch=8, length=64, dtype=dtype, layers=LAYERS)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from sharded import mesh_of_eight
 
-from zojax import planning, sharding
+from zojax import sharding
+from zojax.lm import models
 
 TREE = {"up": {"kernel": jax.ShapeDtypeStruct((16, 64), jnp.float32)}, "bias": jnp.ones(64)}
 
@@ -57,7 +58,7 @@ CUT["mistral-7b"] = CUT["llama-2-7b"]
 
 @pytest.mark.parametrize("model", CUT)
 def test_tensor_parallelism_cuts_the_matrices_of_a_family(model):
-    params = planning.workload(model, batch=1, length=8, layers=1).params
+    params = models.workload(model, batch=1, length=8, layers=1).params
     found = specs_of(sharding.tensor_parallel(params, mesh_of_eight("model")))
     assert {path: spec for path, spec in found.items() if spec != P()} == CUT[model]
 

@@ -8,8 +8,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 import tyro
 
 from zojax import gallery
-from zojax.lm.training import DataConfig, FinetuneConfig
-from zojax.lm.training._optimizer import DEFAULTS, WITH_ADAPTER, WITH_ADAPTER_OPTIMIZERS
+from zojax.lm.training import (
+    DEFAULTS,
+    WITH_ADAPTER,
+    WITH_ADAPTER_OPTIMIZERS,
+    DataConfig,
+    FinetuneConfig,
+)
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ class GalleryArguments:
     optimizers: tuple[str, ...] = gallery.PAPERS
     """Which optimizers, in the order they are drawn."""
     steps: int = 1000
-    """The budget, in steps of two evaluations; a gradient counts as two."""
+    """The budget, in steps of two forward passes; a gradient is worth three."""
     seeds: int = 25
     """Runs to tune each learning rate on, and as many others to show."""
     seed: int = 0

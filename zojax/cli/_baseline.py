@@ -50,7 +50,7 @@ def _table(method: str, found: Measured) -> str:
     if found.chosen:
         chosen = ", ".join(f"{name} {value:g}" for name, value in found.chosen.items())
         lines.append(f"{'chosen':<14}{chosen}")
-    cost = f"{found.forward_passes} rows read, {found.seconds:.1f} s"
+    cost = f"{found.rows_read} rows read, {found.seconds:.1f} s"
     return "\n".join([*lines, f"{'cost':<14}{cost}"])
 
 

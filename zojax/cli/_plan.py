@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ def run_plan(arguments: PlanArguments) -> None:
 
     Raises:
       FileExistsError: A file to be written is there.
-      ImportError, ValueError: As for :func:`zojax.planning.plan`.
+      ImportError, ValueError: As for :func:`zojax.planning.plan` and
+        :func:`zojax.lm.models.workload`.
     """
     use_cpu()  # planning runs nothing on a device: no plugin has to look for one
     for option in ("json", "chart"):
@@ -28,24 +30,26 @@ def run_plan(arguments: PlanArguments) -> None:
     if arguments.largest:
         _largest(arguments)
         return
-    from zojax.planning import plan
+    from zojax.lm.models import workload
+    from zojax.planning import chart, plan, report
 
+    tokens = {
+        "batch": _BATCH if arguments.batch is None else arguments.batch,
+        "length": _LENGTH if arguments.length is None else arguments.length,
+    }
     found = plan(
-        arguments.model,
+        partial(workload, arguments.model, **tokens, dtype=arguments.dtype),
         arguments.optimizer,
         arguments.device,
         devices=arguments.devices,
         mesh=None if arguments.mesh is None else _axes(arguments.mesh),
-        batch=_BATCH if arguments.batch is None else arguments.batch,
-        length=_LENGTH if arguments.length is None else arguments.length,
-        dtype=arguments.dtype,
         full=arguments.full,
         tell=_tell,
     )
-    print(found)
-    _write_json(arguments.json, found.to_dict())
+    print(report(found))
+    _write_json(arguments.json, {**found.to_dict(), **tokens})
     if arguments.chart is not None:
-        found.chart(arguments.chart)
+        chart(found, arguments.chart)
         print(f"chart: {arguments.chart}")
 
 
@@ -64,26 +68,24 @@ def _axes(text: str) -> dict[str, int]:
 
 
 def _largest(arguments: PlanArguments) -> None:
+    from zojax.lm.models import OPT_MODELS, workload
     from zojax.planning import largest
 
     if arguments.chart is not None:
         raise ValueError("plan: chart must not be given with largest, which has no chart.")
     if arguments.mesh is not None:
         raise ValueError("plan: mesh must not be given with largest. Give devices.")
+    tokens = {
+        "batch": _PAPER_BATCH if arguments.batch is None else arguments.batch,
+        "length": _PAPER_LENGTH if arguments.length is None else arguments.length,
+    }
+    models = [partial(workload, name, **tokens, dtype=arguments.dtype) for name in OPT_MODELS]
     cards = f"{arguments.devices} × {arguments.device}"
     lines: list[str] = []
     rows: list[dict[str, Any]] = []
     for optimizer in _COMPARED:
-        found = largest(
-            optimizer,
-            arguments.device,
-            devices=arguments.devices,
-            batch=_PAPER_BATCH if arguments.batch is None else arguments.batch,
-            length=_PAPER_LENGTH if arguments.length is None else arguments.length,
-            dtype=arguments.dtype,
-            tell=_tell,
-        )
-        rows.append(found.to_dict())
+        found = largest(models, optimizer, arguments.device, devices=arguments.devices, tell=_tell)
+        rows.append({**found.to_dict(), "dtype": arguments.dtype})
         lines.append(f"  {optimizer:<10}{found.model or 'none':<12}{_margin(found.plan)}")
     print("\n".join([f"largest OPT on {cards}, {arguments.dtype}", *lines]))
     _write_json(arguments.json, rows)

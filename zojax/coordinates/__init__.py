@@ -6,6 +6,7 @@ from zojax.coordinates._blocks import check_blocks as check_blocks
 from zojax.coordinates._blocks import find_blocks as find_blocks
 from zojax.coordinates._parts import merged as merged
 from zojax.coordinates._parts import part as part
+from zojax.coordinates._paths import slash_paths as slash_paths
 from zojax.coordinates._select import select as select
 from zojax.coordinates._where import Where as Where
 from zojax.coordinates._where import selected as selected

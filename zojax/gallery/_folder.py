@@ -84,7 +84,7 @@ def write_results(gallery: Gallery, folder: Path, command: str) -> Path:
     content: dict[str, Any] = {
         "rows": gallery.rows(),
         "steps": gallery.steps,
-        "evaluations": 2 * gallery.steps,
+        "forward_passes": 2 * gallery.steps,
         "seeds": gallery.seeds,
         "seed": gallery.seed,
         "learning rates": f"{len(rates)} from {rates.min():g} to {rates.max():g}",

@@ -10,6 +10,7 @@ import optax
 
 import zojax
 from zojax._types import Array
+from zojax.passes import GRADIENT, Passes, of_slopes, of_step
 
 EPS = 1e-3
 """The perturbation scale of all zeroth-order optimizers here: the paper's for whole models."""
@@ -24,13 +25,19 @@ class Optimizer:
       make: ``make(learning_rate, key, steps)``; ``learning_rate`` is a traced float32 [], ``key`` a
         traced typed key [], ``steps`` the length of the run.
       first_order: It is handed the gradient; others ask ``value_fn`` alone.
-      evaluations: What a step takes of the budget. A gradient counts as 2 evaluations.
+      passes: Which passes a step takes, of :mod:`zojax.passes`; None for a gradient where
+        ``first_order``, else for one central difference.
     """
 
     name: str
     make: Callable[[Array, Array, int], optax.GradientTransformation]
     first_order: bool = False
-    evaluations: int = 2
+    passes: Passes | None = None
+
+    @property
+    def cost(self) -> int:
+        """What a step takes of the budget, in forward passes."""
+        return (self.passes or (GRADIENT if self.first_order else of_slopes())).cost
 
 
 def _zo_adamu(learning_rate: Array, key: Array, steps: int) -> optax.GradientTransformation:
@@ -55,18 +62,21 @@ OPTIMIZERS: Mapping[str, Optimizer] = MappingProxyType(
             Optimizer("zo_adam", lambda rate, key, _: zojax.zo_adam(rate, eps=EPS, key=key)),
             Optimizer("zo_adamm", lambda rate, key, _: zojax.zo_adamm(rate, eps=EPS, key=key)),
             Optimizer(
-                "zo_sgd_momentum", lambda rate, key, _: zojax.zo_sgd_momentum(rate, eps=EPS, key=key)
+                "zo_sgd_momentum",
+                lambda rate, key, _: zojax.zo_sgd_momentum(rate, eps=EPS, key=key),
             ),
-            Optimizer("zo_sgd_sign", lambda rate, key, _: zojax.zo_sgd_sign(rate, eps=EPS, key=key)),
+            Optimizer(
+                "zo_sgd_sign", lambda rate, key, _: zojax.zo_sgd_sign(rate, eps=EPS, key=key)
+            ),
             Optimizer(
                 "zo_sgd_conservative",
                 lambda rate, key, _: zojax.zo_sgd_conservative(rate, eps=EPS, key=key),
-                evaluations=5,
+                passes=of_step("zo_sgd_conservative"),
             ),
-            # A Jacobian-vector product counts as a gradient does.
             Optimizer(
                 "forward_gradient_sgd",
                 lambda rate, key, _: zojax.forward_gradient_sgd(rate, key=key),
+                passes=of_step("forward_gradient_sgd"),
             ),
         )
     }

@@ -44,11 +44,11 @@ def draw_trajectories(gallery: Gallery, path: Path) -> None:
 
 
 def draw_curves(gallery: Gallery, path: Path) -> None:
-    """Draw the median value over the evaluations, and the quartiles as a band."""
+    """Draw the median value over forward passes, and the quartiles as a band."""
     figure, panels = _panels(gallery)
     for function, axes in panels.items():
         axes.set_yscale("log")
-        axes.set_xlabel("evaluations")
+        axes.set_xlabel("forward passes")
         axes.set_ylabel("value above the minimum")
         axes.grid(alpha=0.3)
         for number, run in enumerate(gallery.of(function)):
@@ -56,9 +56,9 @@ def draw_curves(gallery: Gallery, path: Path) -> None:
                 np.maximum(run.quantile(fraction), _LEAST) for fraction in (0.25, 0.5, 0.75)
             )
             label = style(number, run.optimizer.name)
-            axes.plot(run.evaluations, median, **label)
+            axes.plot(run.forward_passes, median, **label)
             band = {"color": label["color"], "alpha": 0.2, "linewidth": 0}
-            axes.fill_between(run.evaluations, lower, upper, **band)
+            axes.fill_between(run.forward_passes, lower, upper, **band)
     legend(figure, panels)
     save(figure, path)
 

@@ -46,9 +46,9 @@ class Run:
         return float(self.learning_rates[np.argmin(self.scores)])
 
     @property
-    def evaluations(self) -> np.ndarray:
+    def forward_passes(self) -> np.ndarray:
         """Int [steps + 1]: what had been taken of the budget at each point."""
-        return np.arange(self.values.shape[1]) * self.optimizer.evaluations
+        return np.arange(self.values.shape[1]) * self.optimizer.cost
 
     @property
     def median_seed(self) -> int:
@@ -66,7 +66,7 @@ class Gallery:
     """What :func:`run` returns."""
 
     runs: tuple[Run, ...]  # by function, then by optimizer
-    steps: int  # of two evaluations
+    steps: int  # of two forward passes
     seeds: int
     seed: int
     seconds: float  # wall time, compilation included
@@ -107,9 +107,9 @@ def run(
 ) -> Gallery:
     """Minimise every function with every optimizer, from the same start and budget.
 
-    The budget of a run is ``2 * steps`` evaluations. A gradient counts as two, so that a
-    first-order optimizer takes as many steps as one with a two-point estimate; one that evaluates
-    more takes fewer.
+    The budget of a run is ``2 * steps`` forward passes: as many steps of an optimizer with a
+    two-point estimate. A gradient is worth three, so that a first-order optimizer takes two steps
+    for three of those (:mod:`zojax.passes`).
 
     Each learning rate of the grid is tried with ``seeds`` seeds. The tuned one is that whose final
     values have the smallest upper quartile: what three runs in four reach. (By the median, rates
@@ -120,7 +120,7 @@ def run(
     Args:
       functions: Names of :data:`FUNCTIONS`, or your own :class:`Function`.
       optimizers: Names of :data:`OPTIMIZERS`, or your own :class:`Optimizer`.
-      steps: Steps of two evaluations, at least 2.
+      steps: Steps of two forward passes; enough of them for two steps of each optimizer.
       seeds: Runs to tune on, and again to show.
       seed: All random numbers follow from it.
       learning_rates: The grid, positive.
@@ -143,8 +143,11 @@ def run(
         raise ValueError("gallery: learning_rates must not be empty.")
     for rate in rates:
         _check.positive("gallery", "learning_rates", rate)
-    if steps < 2:  # one step shows no curve
-        raise ValueError(f"gallery: steps must be >= 2, got {steps}.")
+    dearest = max(makers, key=lambda optimizer: optimizer.cost)
+    if steps < dearest.cost:  # one step shows no curve
+        raise ValueError(
+            f"gallery: steps must be >= {dearest.cost}, two steps of {dearest.name}, got {steps}."
+        )
     _check.count("gallery", "seeds", seeds)
     start = time.perf_counter()
     runs: list[Run] = []
@@ -166,7 +169,7 @@ def _tuned(
 ) -> Run:
     grid = jnp.asarray(rates, jnp.float32)
     keys = jax.random.split(jax.random.key(seed), 2 * seeds)
-    descend = _descent(function, optimizer, 2 * steps // optimizer.evaluations)
+    descend = _descent(function, optimizer, 2 * steps // optimizer.cost)
     points, values = jax.jit(jax.vmap(jax.vmap(descend, (None, 0)), (0, None)))(grid, keys)
     points, values = np.asarray(points), np.asarray(values)
     values = np.where(np.isfinite(values), values, np.inf)

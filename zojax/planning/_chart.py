@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zojax.planning._plan import Plan
-from zojax.planning._report import cards, verdict
+from zojax.planning._figures import Plan
+from zojax.planning._report import cards, title, verdict
 
 _GB = 1e9
 
 
-def chart(plan: Plan, path: Path) -> None:
-    """Draw ``plan`` into the image file ``path``.
+def chart(plan: Plan, path: str | Path) -> None:
+    """Draw the memory and the roofline times.
+
+    Args:
+      plan: What :func:`zojax.planning.plan` found.
+      path: An image file, overwritten where it is; the ending says which kind.
 
     Raises:
       ImportError: matplotlib is not installed.
@@ -19,7 +23,7 @@ def chart(plan: Plan, path: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError('plan: matplotlib is missing: pip install "zojax[demo]".') from error
+        raise ImportError('chart: matplotlib is missing: pip install "zojax[demo]".') from error
     figure = Figure(figsize=(7, 4), layout="constrained")
     memory, times = figure.subplots(2, 1, height_ratios=[2, 2])
     temporary = plan.forward.memory.device - plan.parameter_bytes
@@ -40,8 +44,6 @@ def chart(plan: Plan, path: Path) -> None:
     times.barh(programs, [plan.forward.seconds * 1e3, plan.step.seconds * 1e3], color="tab:gray")
     times.set_xlabel("roofline time (a lower bound), ms")
     times.invert_yaxis()
-    where = cards(plan)
-    title = f"{plan.model}, {plan.optimizer}, {plan.dtype}, {plan.batch}×{plan.length}, {where}"
-    figure.suptitle(f"{title}: {verdict(plan)}", fontsize="medium")
+    figure.suptitle(f"{title(plan)}, {cards(plan)}: {verdict(plan)}", fontsize="medium")
     figure.legend(loc="outside lower center", ncols=4, fontsize="small")
     figure.savefig(path, dpi=150)

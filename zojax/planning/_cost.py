@@ -5,21 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
-# JAX gives a compiled program's cost only where its backend's plugin does, which CUDA's does not.
-# The analysis itself is part of jaxlib and takes a program's text.
-from jaxlib import _jax  # pyright: ignore[reportAttributeAccessIssue]
-
 from zojax.planning._collectives import Collective, collectives
 from zojax.planning._hlo import Instruction, Program, parse, shapes
-
-try:
-    from jaxlib import _hlo  # pyright: ignore[reportAttributeAccessIssue]
-except ImportError:  # before jaxlib 0.10.2 the two were one module
-    _hlo = _jax
+from zojax.planning._jaxlib import analysed
 
 _LIBRARY_PRODUCT = 'custom_call_target="__cublas'
 _CONTRACTED = re.compile(r'"lhs_contracting_dimensions":\[([^\]]*)\]')
@@ -47,6 +39,9 @@ def cost(compiled: jax.stages.Compiled) -> Cost:
       compiled: ``jax.jit(f).lower(...).compile()`` or the result of
         :func:`zojax.planning.compile_for`.
 
+    Raises:
+      ImportError: This version of jax has no analysis that takes a program's text.
+
     Examples:
       >>> import jax, jax.numpy as jnp
       >>> x = jnp.ones((64, 64))
@@ -55,17 +50,17 @@ def cost(compiled: jax.stages.Compiled) -> Cost:
       True
     """
     program = parse(_METADATA.sub("", compiled.as_text() or ""))
-    flops, moved = _analysed(program, program.entry)
+    flops, moved = _once(program, program.entry)
     loops = program.loops()
-    once: dict[str, tuple[float, float]] = {}
+    bodies: dict[str, tuple[float, float]] = {}
     for loop in loops:
-        if loop.body not in once:
-            once[loop.body] = _analysed(program, loop.body)
+        if loop.body not in bodies:
+            bodies[loop.body] = _once(program, loop.body)
         # A loop within a loop is in the analysis of the outer body once, as this one is in its
         # caller's: only the turns beyond the first are missing.
         more = loop.times * ((loop.trips or 1) - 1)
-        flops += more * once[loop.body][0]
-        moved += more * once[loop.body][1]
+        flops += more * bodies[loop.body][0]
+        moved += more * bodies[loop.body][1]
     found, sent = collectives(program)
     return Cost(
         flops=flops + _library_products(program),
@@ -76,11 +71,9 @@ def cost(compiled: jax.stages.Compiled) -> Cost:
     )
 
 
-def _analysed(program: Program, entry: str) -> tuple[float, float]:
+def _once(program: Program, entry: str) -> tuple[float, float]:
     """Operations and bytes of a computation, every loop's body taken once."""
-    module: Any = _hlo.hlo_module_from_text(program.text(entry))
-    # Any backend's client will do: the analysis is of the text.
-    found = _jax.hlo_module_cost_analysis(jax.local_devices(backend="cpu")[0].client, module)
+    found = analysed(program.text(entry))
     return max(found.get("flops", 0.0), 0.0), max(found.get("bytes accessed", 0.0), 0.0)
 
 

@@ -81,6 +81,14 @@ class Compiled(NamedTuple):
     seconds: float  # of the compilation
 
 
+def check_optimizer(where: str, optimizer: str) -> None:
+    """Refuse what cannot be planned."""
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(
+            f"{where}: optimizer must be one of {', '.join(OPTIMIZERS)}, got {optimizer!r}."
+        )
+
+
 def transformation(optimizer: str) -> Any:
     """The optax transformation whose state a program keeps."""
     if optimizer == INFERENCE:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zojax.planning._plan import Plan
+from zojax.planning._figures import Plan
 from zojax.planning._program import ProgramPlan
 
 UNKNOWN = (
@@ -16,11 +16,10 @@ UNKNOWN = (
 
 
 def report(plan: Plan) -> str:
-    """The whole plan in lines, for a terminal."""
+    """The whole plan in lines, for a terminal, and what it cannot know."""
     step = plan.step
     lines = [
-        f"{plan.model}, {plan.optimizer}, {plan.dtype}, {plan.batch}×{plan.length} tokens, "
-        f"on {cards(plan)}",
+        f"{title(plan)}, on {cards(plan)}",
         "",
         f"{_on_each('memory', plan)}",
         *_table(
@@ -53,6 +52,12 @@ def report(plan: Plan) -> str:
             f"in a line to {plan.layers}. --full compiles it whole.",
         ]
     return "\n".join([*lines, "", UNKNOWN])
+
+
+def title(plan: Plan) -> str:
+    """Which step of which model, on which batch."""
+    batch = " and ".join("×".join(map(str, shape)) for shape in plan.batch_shapes)
+    return f"{plan.model}, {plan.optimizer}, {plan.dtype}, batch {batch}"
 
 
 def cards(plan: Plan) -> str:

@@ -49,8 +49,8 @@ def mesh_of_target(target: Target) -> Mesh | None:
     return Mesh(np.array(target.devices), ("model",))
 
 
-def place(params: Any, tokens: jax.ShapeDtypeStruct, over: Mesh) -> tuple[Any, Any]:
-    """Give abstract parameters and tokens their shardings over a mesh.
+def place(params: Any, batch: Any, over: Mesh) -> tuple[Any, Any]:
+    """Give abstract parameters and an abstract batch their shardings over a mesh.
 
     Raises:
       ValueError: An axis is none of :data:`AXES`, or does not divide what it is to cut.
@@ -66,13 +66,15 @@ def place(params: Any, tokens: jax.ShapeDtypeStruct, over: Mesh) -> tuple[Any, A
         layout = fully_sharded(params, over, "fsdp", given=layout)
     axes = tuple(name for name in ("data", "fsdp") if name in over.axis_names)
     count = math.prod(over.shape[name] for name in axes)
-    if tokens.shape[0] % count:
-        raise ValueError(
-            f"plan: batch must be a multiple of {count}, the devices that it is cut over "
-            f"({' × '.join(axes)}), got {tokens.shape[0]}."
-        )
+    for leaf in jax.tree.leaves(batch) if axes else ():
+        if not leaf.shape or leaf.shape[0] % count:
+            raise ValueError(
+                f"plan: batch must be a multiple of {count}, the devices that it is cut over "
+                f"({' × '.join(axes)}), got an array of shape {leaf.shape}."
+            )
     rows = NamedSharding(over, PartitionSpec(axes) if axes else PartitionSpec())
-    return jax.tree.map(_placed, params, layout), _placed(tokens, rows)
+    cut = jax.tree.map(lambda leaf: _placed(leaf, rows), batch)
+    return jax.tree.map(_placed, params, layout), cut
 
 
 def place_state(state: Any, params: Any) -> Any:

@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import optax
 
-from zojax._types import Array
 from zojax.planning._compile import compile_for
 from zojax.planning._sharding import Target, mesh_of_target, place, place_state
 from zojax.planning._workload import Workload
@@ -21,10 +20,10 @@ def compile_forward(device: Target, workload: Workload) -> jax.stages.Compiled:
       device: One of :data:`zojax.planning.DEVICES`, or ``"cpu"`` for this machine; or a
         :func:`topology`, over whose devices the parameters are sharded, tensor-parallel; or a
         :func:`mesh`.
-      workload: What :func:`workload` gives.
+      workload: Shapes and a loss.
     """
-    params, tokens = _placed(device, workload)
-    return _compile(device, workload.loss, (), None, params, tokens)
+    params, batch = _placed(device, workload)
+    return _compile(device, workload.loss, (), None, params, batch)
 
 
 def compile_step(
@@ -37,12 +36,12 @@ def compile_step(
       optimizer: An optimizer of zojax; its ``update`` gets ``value_fn``.
     """
 
-    def step(params: Any, state: Any, tokens: Array) -> tuple[Any, Any]:
+    def step(params: Any, state: Any, batch: Any) -> tuple[Any, Any]:
         updates, state = optimizer.update(
             None,  # pyright: ignore[reportArgumentType] - an estimator needs no gradient
             state,
             params,
-            value_fn=lambda perturbed: workload.loss(perturbed, tokens),
+            value_fn=lambda perturbed: workload.loss(perturbed, batch),
         )
         return optax.apply_updates(params, updates), state
 
@@ -61,8 +60,8 @@ def compile_first_order(
       optimizer: Any of optax.
     """
 
-    def step(params: Any, state: Any, tokens: Array) -> tuple[Any, Any, Array]:
-        value, gradients = jax.value_and_grad(workload.loss)(params, tokens)
+    def step(params: Any, state: Any, batch: Any) -> tuple[Any, Any, jax.Array]:
+        value, gradients = jax.value_and_grad(workload.loss)(params, batch)
         # optax's rules promote dtypes, which strict settings of JAX refuse.
         with jax.numpy_dtype_promotion("standard"):
             updates, state = optimizer.update(gradients, state, params)
@@ -87,17 +86,17 @@ def _compile_update(device: Target, workload: Workload, optimizer: Any, step: An
     if mesh_of_target(device):
         # Donated buffers can be written to only where the results are laid out as they are.
         results = jax.tree.map(lambda leaf: leaf.sharding, (params, state))
-        values = len(jax.eval_shape(step, workload.params, abstract, workload.tokens)) - 2
+        values = len(jax.eval_shape(step, workload.params, abstract, workload.batch)) - 2
         results = (*results, *[None] * values)
-    _, tokens = _placed(device, workload)
-    return _compile(device, step, (0, 1), results, params, state, tokens)
+    _, batch = _placed(device, workload)
+    return _compile(device, step, (0, 1), results, params, state, batch)
 
 
 def _placed(device: Target, workload: Workload) -> tuple[Any, Any]:
     mesh = mesh_of_target(device)
     if mesh is None:
-        return workload.params, workload.tokens
-    return place(workload.params, workload.tokens, mesh)
+        return workload.params, workload.batch
+    return place(workload.params, workload.batch, mesh)
 
 
 def _compile(

@@ -7,14 +7,13 @@ import functools
 import importlib
 import os
 from collections.abc import Generator, Mapping
-from types import ModuleType
 
 from jax.experimental import topologies
 
 from zojax.planning._devices import Device, device_named
+from zojax.planning._jaxlib import SKIP_CUDA_CHECK, has_cuda_plugin, start_cuda_plugin
 from zojax.planning._targets import TARGETS
 
-_SKIP_CHECK = "JAX_SKIP_CUDA_CONSTRAINTS_CHECK"
 # libtpu would ask Google Cloud's metadata server which machine this is, and let one process at a
 # time have the chips: here there are none. It says so at length unless it is given a machine.
 _NO_TPU = {
@@ -54,7 +53,8 @@ def topology(device: str = "a100-80gb", count: int = 1) -> topologies.TopologyDe
 
 
 def _cuda(device: Device, count: int) -> topologies.TopologyDescription:
-    plugin = _cuda_plugin()
+    if not has_cuda_plugin():
+        raise ImportError(_missing("an NVIDIA GPU", "no GPU"))
     shape = f"1x1x{count}"
 
     def describe() -> topologies.TopologyDescription:
@@ -62,13 +62,13 @@ def _cuda(device: Device, count: int) -> topologies.TopologyDescription:
             shape, "cuda", target_config=TARGETS[device.name], topology=shape
         )
 
-    with _environment({_SKIP_CHECK: "1"}):
+    with _environment({SKIP_CUDA_CHECK: "1"}):
         try:
             return describe()
         except NotImplementedError:
             # JAX started before this call, and its check turned the plugin away because CUDA's
             # run-time libraries are missing. Compiling needs none of them.
-            plugin.initialize()
+            start_cuda_plugin()
             return describe()
 
 
@@ -98,13 +98,6 @@ def _mesh(count: int, axes: int) -> list[int]:
         sides[shortest] *= 2
         count //= 2
     return sorted(sides)
-
-
-def _cuda_plugin() -> ModuleType:
-    try:
-        return importlib.import_module("jax_plugins.xla_cuda12")
-    except ImportError as error:
-        raise ImportError(_missing("an NVIDIA GPU", "no GPU")) from error
 
 
 def _missing(what: str, not_needed: str) -> str:

@@ -1,30 +1,30 @@
-"""Language models to plan with: their shapes and their loss, without their weights."""
+"""What is planned for: shapes and a loss."""
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-from collections.abc import Callable, Generator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import optax
-from jax.typing import DTypeLike
-
-from zojax._types import Array
-from zojax.lm.models._quiet import quiet
-from zojax.planning._models import model_config
 
 
 class Workload(NamedTuple):
-    """A model's abstract parameters, a batch of tokens, and the loss of one on the other."""
+    """A model's parameters and a batch, both without values, and the loss of one on the other.
+
+    ``zojax.lm.models.workload`` makes one of a language model's name. For a model of your own::
+
+        params = jax.eval_shape(init, jax.random.key(0))
+        batch = jax.ShapeDtypeStruct((16, 784), jnp.float32)
+        work = zojax.planning.Workload(params, batch, loss, "my model")
+    """
 
     params: Any  # ShapeDtypeStruct leaves
-    tokens: jax.ShapeDtypeStruct  # int32 [batch, length]
-    loss: Callable[[Any, Array], Array]  # (params, tokens) -> float32 []
-    layers: int = 0  # transformer blocks
+    batch: Any  # likewise; the first axis of each counts the examples
+    loss: Callable[[Any, Any], jax.Array]  # (params, batch) -> float []
+    name: str = "a model"
+    layers: int = 0  # that are alike; 0 where nothing is known of them
+    # The same model with another number of layers; without it a step is compiled whole.
+    at_depth: Callable[[int], Workload] | None = None
 
     @property
     def size(self) -> int:
@@ -36,105 +36,25 @@ class Workload(NamedTuple):
         """Bytes of the parameters."""
         return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self.params))
 
+    @property
+    def dtype(self) -> str:
+        """The dtype that most of the parameters have."""
+        sizes: dict[str, int] = {}
+        for leaf in jax.tree.leaves(self.params):
+            sizes[leaf.dtype.name] = sizes.get(leaf.dtype.name, 0) + leaf.size
+        return max(sizes, key=sizes.__getitem__)
 
-def workload(
-    model: str | Path,
-    *,
-    batch: int,
-    length: int,
-    dtype: DTypeLike = jnp.float32,
-    layers: int | None = None,
-) -> Workload:
-    """The shapes of a model and of a batch, and the loss over all tokens of the batch.
 
-    Args:
-      model: One of ``MODELS``, or transformers' ``config.json`` of an OPT, RoBERTa, LLaMA or
-        Mistral, or a folder with one. No weights are read.
-      batch, length: Shape of the batch, in sequences and tokens.
-      dtype: Of the parameters and of the computation.
-      layers: How many transformer blocks, ≥ 1; as many as the model has where None.
+def made(where: str, work: Any) -> Workload:
+    """The workload, or what a function makes of one.
 
     Raises:
-      ImportError: transformers is not installed.
-      ValueError: The model is unknown, or its family is; it takes no sequence of this length; or
-        a size is not positive.
+      TypeError: It is neither.
     """
-    try:
-        import transformers
-    except ImportError as error:
-        raise ImportError('workload: transformers is missing: pip install "zojax[hf]".') from error
-    for name, value in {"batch": batch, "length": length, "layers": layers}.items():
-        if value is not None and value < 1:
-            raise ValueError(f"workload: {name} must be >= 1, got {value}.")
-    config = model_config(transformers, model, length)
-    if config.model_type not in _FAMILIES:
-        raise ValueError(
-            f"workload: model must be of the family {' or '.join(_FAMILIES)}, got "
-            f"{config.model_type}."
+    work = work() if callable(work) else work
+    if not isinstance(work, Workload):
+        raise TypeError(
+            f"{where}: work must be a zojax.planning.Workload, or a function that makes one, got "
+            f"{work!r}. Of a language model's name zojax.lm.models.workload makes one."
         )
-    family = _FAMILIES[config.model_type]
-    longest = config.max_position_embeddings - family.reserved_positions
-    if length > longest:
-        raise ValueError(f"workload: length must be <= {longest} for {model}, got {length}.")
-    config.num_hidden_layers = layers or config.num_hidden_layers
-    model_class = getattr(importlib.import_module(family.module), family.model_class)
-    with _lenient(), quiet(transformers):
-        network = model_class(config, dtype=jnp.dtype(dtype), _do_init=False)
-        shapes = jax.eval_shape(lambda: network.init_weights(jax.random.key(0), (1, 8)))
-    params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), shapes)
-    tokens = jax.ShapeDtypeStruct((batch, length), jnp.int32)
-    return Workload(params, tokens, family.loss(network), config.num_hidden_layers)
-
-
-def _next_token_loss(network: Any) -> Callable[[Any, Array], Array]:
-    def loss(params: Any, tokens: Array) -> Array:
-        with _lenient():
-            logits = network(tokens, params=params).logits[:, :-1]
-            return _cross_entropy(logits, tokens[:, 1:])
-
-    return loss
-
-
-def _masked_token_loss(network: Any) -> Callable[[Any, Array], Array]:
-    def loss(params: Any, tokens: Array) -> Array:
-        with _lenient():
-            return _cross_entropy(network(tokens, params=params).logits, tokens)
-
-    return loss
-
-
-class _Family(NamedTuple):
-    module: str
-    model_class: str
-    loss: Callable[[Any], Callable[[Any, Array], Array]]
-    reserved_positions: int = 0  # that no token can have
-
-
-_PACKAGE = "transformers.models"
-_FAMILIES = {
-    "opt": _Family(f"{_PACKAGE}.opt.modeling_flax_opt", "FlaxOPTForCausalLM", _next_token_loss),
-    "roberta": _Family(
-        f"{_PACKAGE}.roberta.modeling_flax_roberta",
-        "FlaxRobertaForMaskedLM",
-        _masked_token_loss,
-        reserved_positions=2,
-    ),
-    "llama": _Family(
-        f"{_PACKAGE}.llama.modeling_flax_llama", "FlaxLlamaForCausalLM", _next_token_loss
-    ),
-    "mistral": _Family(
-        f"{_PACKAGE}.mistral.modeling_flax_mistral", "FlaxMistralForCausalLM", _next_token_loss
-    ),
-}
-
-
-@contextlib.contextmanager
-def _lenient() -> Generator[None]:
-    # transformers' models promote dtypes and ranks, which strict settings of JAX refuse.
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
-
-
-def _cross_entropy(logits: Array, tokens: Array) -> Array:
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), tokens)
-    return losses.mean()
+    return work

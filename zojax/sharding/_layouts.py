@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from zojax.coordinates._paths import slash_paths
+from zojax.coordinates import slash_paths
 from zojax.sharding._table import TENSOR_PARALLEL, Table
 
 Layout: TypeAlias = Any

@@ -41,7 +41,7 @@ def test_it_learns_what_the_states_tell_apart(base: FinetuneConfig, folder: Path
     assert (found.dev.accuracy, found.test.accuracy) == (1.0, 1.0)
     assert found.test.loss < 0.3
     assert zero_shot(config).test.accuracy < 0.8
-    assert found.forward_passes == 40 + 12 + 16
+    assert found.rows_read == 40 + 12 + 16
     assert found.test.examples == 16
 
 
@@ -80,7 +80,7 @@ def test_choices_are_read_whole_and_compared(write_files: Any, folder: Path, tmp
     assert found.test.accuracy == 1.0
     assert found.test.loss < 0.3
     # Two choices for each of the 40, 12 and 16 examples, and a third for every third of them.
-    assert found.forward_passes == 2 * (40 + 12 + 16) + 14 + 4 + 6
+    assert found.rows_read == 2 * (40 + 12 + 16) + 14 + 4 + 6
 
 
 def prompts(task: Task, model: LanguageModel, *examples: Example) -> PromptSet:

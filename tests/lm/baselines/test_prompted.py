@@ -53,14 +53,14 @@ def test_zero_shot_is_what_a_run_begins_with(base: FinetuneConfig, tmp_path: Pat
     first = json.loads((result.folder / "metrics.jsonl").read_text().splitlines()[0])
     assert (first["dev_accuracy"], first["dev_loss"]) == (found.dev.accuracy, found.dev.loss)
     # 12 dev and 16 test examples, a row each.
-    assert (found.forward_passes, found.chosen) == (28, {})
+    assert (found.rows_read, found.chosen) == (28, {})
     assert json.loads(json.dumps(found.to_dict()))["test"]["loss"] == found.test.loss
 
 
 def test_candidates_are_rows_of_their_own(base: FinetuneConfig):
     """Label words of several tokens take a row each."""
     data = dataclasses.replace(base.data, label_words=("abysmal", "great"))
-    assert zero_shot(dataclasses.replace(base, data=data)).forward_passes == 2 * 28
+    assert zero_shot(dataclasses.replace(base, data=data)).rows_read == 2 * 28
 
 
 def shown(
@@ -118,7 +118,7 @@ def test_prompts_begin_with_as_many_solved_examples_as_fit(
     assert max(counts) < 32  # some were cut from the list, and this is said
     assert any(f"with {fits['mean']:g} of 32 demonstrations" in line for line in listener.lines)
     assert listener.scores == {"in-context": found.test}
-    assert (found.test.examples, found.forward_passes) == (16, 28)
+    assert (found.test.examples, found.rows_read) == (16, 28)
 
     one = in_context(dataclasses.replace(base, data=data), demonstrations=1)
     assert one.chosen == {"drawn": 1, "fewest": 1, "mean": 1}
@@ -165,4 +165,4 @@ def test_choices_are_measured_too(base: FinetuneConfig):
     rows = Path(__file__).parents[1] / "tasks" / "data" / "copa.jsonl"
     data = DataConfig(task="copa", train=rows, test=rows, num_buckets=1)
     found = zero_shot(dataclasses.replace(base, data=data))
-    assert found.forward_passes == 2 * (found.dev.examples + found.test.examples)
+    assert found.rows_read == 2 * (found.dev.examples + found.test.examples)

@@ -104,7 +104,7 @@ def run(folder: Path, text: str, **options: object) -> Run:
         ({}, 50),
         ({"num_queries": 3}, 16),
         ({"num_queries": 3, "difference": "forward"}, 25),
-        ({"optimizer": "forward_gradient_sgd", "eps": None}, 50),
+        ({"optimizer": "forward_gradient_sgd", "eps": None}, 33),
         ({"optimizer": "zo_sgd_conservative"}, 20),
         ({"optimizer": "adam", "eps": None, "num_queries": None}, 33),
         ({"optimizer": "sgd", "eps": None, "num_queries": None}, 33),

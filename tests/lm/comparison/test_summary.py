@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from zojax.lm.comparison import Entry, Study
 from zojax.lm.comparison._curves import draw_curves
-from zojax.lm.comparison._study import Cell, Method, Part, Study
-from zojax.lm.comparison._summary import Entry, better, summarize
+from zojax.lm.comparison._study import Cell, Method, Part
+from zojax.lm.comparison._summary import better, summarize
 from zojax.lm.comparison._tables import tables
 
 pytestmark = pytest.mark.quick

@@ -14,13 +14,13 @@ from zojax.lm.tasks import (
     Example,
     PromptSet,
     Task,
+    View,
     bucket_lengths,
     decoding_batches,
     evaluation_batches,
     tokenize,
     training_batches,
 )
-from zojax.lm.tasks._prompt_set import View
 
 pytestmark = pytest.mark.quick
 

@@ -21,13 +21,13 @@ from zojax.lm.tasks import (
     Classification,
     Example,
     Generation,
+    ModelKind,
     MultipleChoice,
     PromptSet,
     Task,
     objective,
     tokenize,
 )
-from zojax.lm.tasks._task import ModelKind
 
 Logits = Callable[[list[int]], np.ndarray]
 LENGTH = 40

@@ -17,14 +17,16 @@ import zojax.lm.models
 from zojax.lm.tasks import load_task, task_names
 from zojax.lm.training import (
     AdapterConfig,
+    AdapterName,
     DataConfig,
     FinetuneConfig,
     HyperParameters,
+    OptimizerName,
     evaluate_run,
     finetune,
+    load_to_tune,
 )
-from zojax.lm.training._config import AdapterName, OptimizerName
-from zojax.lm.training._tuned import load_saved, load_to_tune
+from zojax.lm.training._tuned import load_saved
 
 # optax's own rules promote integer counts with floats.
 pytestmark = pytest.mark.usefixtures("standard_promotion")

@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from zojax.lm.training import (
+    DEFAULTS,
+    WITH_ADAPTER,
     AdapterConfig,
+    AdapterName,
     DataConfig,
     FinetuneConfig,
     HyperParameters,
     load_config,
+    resolve,
 )
-from zojax.lm.training._config import AdapterName
-from zojax.lm.training._optimizer import DEFAULTS, WITH_ADAPTER, resolve
 from zojax.lm.training._run_folder import RunFolder, output_folder
 
 pytestmark = pytest.mark.quick

@@ -12,8 +12,8 @@ from transformers import AutoTokenizer
 
 import zojax.lm.models
 from zojax.lm.tasks import Example, load_splits, rotten_tomatoes
-from zojax.lm.training import DataConfig, FinetuneConfig
-from zojax.lm.training._data import load_data, task_of
+from zojax.lm.training import DataConfig, FinetuneConfig, load_data
+from zojax.lm.training._data import task_of
 
 pytestmark = pytest.mark.quick
 

@@ -7,13 +7,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
-from zojax import _check
-from zojax._types import KeyLike
-from zojax.lm.models import LanguageModel
-from zojax.lm.models._language_model import Params
+from zojax.lm.models import LanguageModel, Params
 
 MODEL, ADAPTER = "model", "adapter"
 # What transformers calls the number of columns written, in every layer of a cache.
@@ -28,7 +26,7 @@ class Adapter(abc.ABC):
     of this package; their attributes are settings, never arrays.
     """
 
-    def adapt(self, model: LanguageModel, key: KeyLike) -> LanguageModel:
+    def adapt(self, model: LanguageModel, key: int | Array) -> LanguageModel:
         """The model with fresh parameters of this adapter.
 
         Args:
@@ -42,13 +40,12 @@ class Adapter(abc.ABC):
 
         Raises:
           ValueError: The settings do not fit the model, or it has an adapter already.
-          TypeError: ``key`` is neither a typed key nor an int.
+          TypeError: ``key`` is neither one typed key nor an int.
         """
         where = f"{type(self).__name__}.adapt"
         if model.params.keys() == {MODEL, ADAPTER}:
             raise ValueError(f"{where}: model must be one without an adapter, got an adapted one.")
-        key = _check.typed_key(where, key)()
-        return self.wrap(model, self.initial(model, key))
+        return self.wrap(model, self.initial(model, _typed_key(where, key)))
 
     @abc.abstractmethod
     def initial(self, model: LanguageModel, key: Array) -> Params:
@@ -89,6 +86,14 @@ def merge(adapter: Adapter, params: Params) -> Params:
     return adapter.merged(params)
 
 
+def check_count(where: str, name: str, value: Any) -> None:
+    """Refuse a setting that is no whole number of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{where}: {name} must be an int, got {value!r}.")
+    if value < 1:
+        raise ValueError(f"{where}: {name} must be >= 1, got {value}.")
+
+
 def check_tree(where: str, params: Params) -> None:
     """Refuse what is not the tree of an adapted model."""
     if params.keys() != {MODEL, ADAPTER}:
@@ -116,6 +121,16 @@ def _refuse_to_write(*_: Any) -> NoReturn:
     raise ValueError(
         "LanguageModel.save: the model must be one without an adapter, got an adapted one. Write "
         "the adapter with save_adapter, or the weights that merge gives with the base model's save."
+    )
+
+
+def _typed_key(where: str, key: Any) -> Array:
+    if isinstance(key, int) and not isinstance(key, bool):
+        return jax.random.key(key)
+    if isinstance(key, Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and not key.shape:
+        return key
+    raise TypeError(
+        f"{where}: key must be a typed key or an int seed, got {key!r}. Write jax.random.key(0)."
     )
 
 

@@ -16,8 +16,7 @@ from zojax.lm.adapters._head import HeadTuning
 from zojax.lm.adapters._lora import LoRA
 from zojax.lm.adapters._prefix import Prefix
 from zojax.lm.adapters._virtual_tokens import VirtualTokens
-from zojax.lm.models import LanguageModel
-from zojax.lm.models._language_model import Params
+from zojax.lm.models import LanguageModel, Params
 from zojax.trajectory import fingerprint
 
 WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"

@@ -10,8 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from zojax.lm.adapters._adapter import ADAPTER, MODEL, Adapter, LeafPath, adapted, flat, nested
-from zojax.lm.models import LanguageModel
-from zojax.lm.models._language_model import Params
+from zojax.lm.models import LanguageModel, Params
 
 
 @dataclass(frozen=True)

@@ -11,19 +11,18 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from zojax import _check
 from zojax.lm.adapters._adapter import (
     ADAPTER,
     MODEL,
     Adapter,
     LeafPath,
     adapted,
+    check_count,
     flat,
     nested,
 )
 from zojax.lm.adapters._modules import Around, around, calls
-from zojax.lm.models import LanguageModel
-from zojax.lm.models._language_model import Params
+from zojax.lm.models import LanguageModel, Params
 
 _QUERY_AND_VALUE = ("q_proj", "v_proj", "query", "value")
 
@@ -63,8 +62,9 @@ class LoRA(Adapter):
 
     def __post_init__(self) -> None:
         """Check the settings that need no model."""
-        _check.count("LoRA", "rank", self.rank)
-        _check.positive("LoRA", "alpha", self.alpha)
+        check_count("LoRA", "rank", self.rank)
+        if not 0 < self.alpha < math.inf:
+            raise ValueError(f"LoRA: alpha must be > 0 and finite, got {self.alpha}.")
         if isinstance(self.targets, str) or self.targets == ():
             raise ValueError(
                 f"LoRA: targets must be one name of a dense module or more, got {self.targets!r}. "

@@ -22,8 +22,7 @@ from zojax.lm.adapters._adapter import (
     with_ones,
 )
 from zojax.lm.adapters._modules import Around, Run, around, random_tokens
-from zojax.lm.models import LanguageModel
-from zojax.lm.models._language_model import Cache, InitCache, Params
+from zojax.lm.models import Cache, InitCache, LanguageModel, Params
 
 # What a causal model calls the keys and values of a layer, and a prefix does.
 _CACHED = {"cached_key": "key", "cached_value": "value"}

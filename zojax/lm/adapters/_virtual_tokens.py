@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from zojax import _check
 from zojax.lm.adapters._adapter import (
     ADAPTER,
     CACHE_INDEX,
@@ -17,12 +16,12 @@ from zojax.lm.adapters._adapter import (
     Adapter,
     LeafPath,
     adapted,
+    check_count,
     flat,
     with_ones,
 )
 from zojax.lm.adapters._modules import Run, around, calls, random_tokens
-from zojax.lm.models import LanguageModel
-from zojax.lm.models._language_model import Cache, Params
+from zojax.lm.models import Cache, LanguageModel, Params
 
 _TOKEN_EMBEDDINGS = ("embed_tokens", "word_embeddings")
 
@@ -53,8 +52,11 @@ class VirtualTokens(Adapter):
 
     def __post_init__(self) -> None:
         """Check the settings that need no model."""
-        _check.count("VirtualTokens", "length", self.length)
-        _check.one_of("VirtualTokens", "init", self.init, ("tokens", "random"))
+        check_count("VirtualTokens", "length", self.length)
+        if self.init not in ("tokens", "random"):
+            raise ValueError(
+                f"VirtualTokens: init must be one of tokens, random, got {self.init!r}."
+            )
 
     def initial(self, model: LanguageModel, key: Array) -> Params:
         table = flat(model.params)[(*_embedding(model), "embedding")]

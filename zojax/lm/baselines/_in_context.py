@@ -9,8 +9,7 @@ import numpy as np
 from zojax.lm import tasks
 from zojax.lm.baselines._measured import Measured, load_untuned, measure
 from zojax.lm.tasks import PromptSet, objective
-from zojax.lm.training import FinetuneConfig, Observer
-from zojax.lm.training._data import load_prompts, to_measure
+from zojax.lm.training import FinetuneConfig, Observer, load_prompts, to_measure
 
 
 def in_context(

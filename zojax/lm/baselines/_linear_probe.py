@@ -12,8 +12,7 @@ import numpy as np
 from zojax.lm.baselines._measured import Measured, load_untuned
 from zojax.lm.baselines._rows import ProbedRow, choice_rows, hidden_states, question_rows
 from zojax.lm.tasks import PromptSet
-from zojax.lm.training import FinetuneConfig, Observer, Scores
-from zojax.lm.training._data import load_prompts
+from zojax.lm.training import FinetuneConfig, Observer, Scores, load_prompts
 
 # Inverse strengths of the penalty, the strongest first; the best on dev is taken.
 _GRID = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -93,7 +92,7 @@ def linear_probe(config: FinetuneConfig, observer: Observer | None = None) -> Me
         dev=scores,
         test=of_test.measured(fit, test),
         seconds=time.perf_counter() - begin,
-        forward_passes=len(rows),
+        rows_read=len(rows),
         chosen={"C": strength},
     )
     observer.measured("linear-probe", found.test)

@@ -9,9 +9,8 @@ from typing import Any
 
 from zojax.lm.models import LanguageModel, load
 from zojax.lm.tasks import Batch, Objective
-from zojax.lm.training import FinetuneConfig, Observer, Scores
-from zojax.lm.training._evaluation import CompiledTotals, evaluate
-from zojax.lm.training._evaluation import Measured as ToMeasure
+from zojax.lm.training import CompiledTotals, FinetuneConfig, Observer, Scores, evaluate
+from zojax.lm.training import Measured as ToMeasure
 
 
 @dataclass(frozen=True)
@@ -22,16 +21,16 @@ class Measured:
       dev: Scores on the dev examples.
       test: Scores on the test examples.
       seconds: From the call to the result, with loading and compiling.
-      forward_passes: Rows that the model read, a forward pass each: an example, or an example with
-        one of its candidates; the tokens that it writes do not count. All examples do, those on dev
-        and test too; a fine-tuning run counts forward passes of a batch, in training alone.
+      rows_read: Rows that the model read, each alone: an example, or an example with one of its
+        candidates; the tokens that it writes do not count. All examples do, those on dev and test
+        too. (A fine-tuning run counts forward passes of a batch, in training alone.)
       chosen: What the baseline settled on, by name.
     """
 
     dev: Scores
     test: Scores
     seconds: float
-    forward_passes: int
+    rows_read: int
     chosen: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def to_dict(self) -> dict[str, Any]:
@@ -40,7 +39,7 @@ class Measured:
             "dev": self.dev.as_dict(),
             "test": self.test.as_dict(),
             "seconds": round(self.seconds, 2),
-            "forward_passes": self.forward_passes,
+            "rows_read": self.rows_read,
             "chosen": dict(self.chosen),
         }
 
@@ -86,7 +85,7 @@ def measure(
         dev=evaluate(totals, model.params, dev),
         test=evaluate(totals, model.params, test),
         seconds=time.perf_counter() - begin,
-        forward_passes=sum(map(_rows, [*dev.batches, *test.batches])),
+        rows_read=sum(map(_rows, [*dev.batches, *test.batches])),
         chosen=chosen,
     )
 

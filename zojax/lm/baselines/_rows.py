@@ -9,10 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from zojax.lm.models import LanguageModel
-from zojax.lm.models._language_model import Params
+from zojax.lm.models import LanguageModel, Params
 from zojax.lm.tasks import PromptSet, TokenRow, bucket_lengths
-from zojax.lm.training._step import CompiledByShape
+from zojax.lm.training import CompiledByShape
 
 
 class ProbedRow(NamedTuple):

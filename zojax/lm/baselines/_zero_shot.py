@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 
 from zojax.lm.baselines._measured import Measured, load_untuned, measure
-from zojax.lm.training import FinetuneConfig, Observer
-from zojax.lm.training._data import load_data
+from zojax.lm.training import FinetuneConfig, Observer, load_data
 
 
 def zero_shot(config: FinetuneConfig, observer: Observer | None = None) -> Measured:

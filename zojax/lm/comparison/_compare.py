@@ -14,7 +14,7 @@ from zojax.lm.comparison._records import Records
 from zojax.lm.comparison._study import Study
 from zojax.lm.comparison._summary import Entry, summarize
 from zojax.lm.comparison._tables import caption, tables
-from zojax.lm.training._run_folder import versions
+from zojax.lm.training import versions
 
 RUNS = "runs.jsonl"
 

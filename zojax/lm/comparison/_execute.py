@@ -17,9 +17,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from zojax.lm.comparison._records import Records
 from zojax.lm.comparison._runs import Record, Run
 from zojax.lm.comparison._study import Cell, Study
-from zojax.lm.training import FinetuneConfig
-from zojax.lm.training._data import load_data
-from zojax.lm.training._tuned import load_to_tune
+from zojax.lm.training import FinetuneConfig, load_data, load_to_tune
 
 
 class StudyObserver:

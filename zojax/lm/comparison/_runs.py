@@ -14,16 +14,19 @@ from typing import Any, Literal
 
 from zojax.lm import baselines
 from zojax.lm.comparison._study import Cell
-from zojax.lm.training import FinetuneConfig, NonFiniteLossError, finetune
-from zojax.lm.training._optimizer import make_optimizer, resolve
-from zojax.lm.training._options import configure
-from zojax.lm.training._tuned import load_to_tune
+from zojax.lm.training import (
+    FinetuneConfig,
+    NonFiniteLossError,
+    configure,
+    finetune,
+    load_to_tune,
+    passes_of_a_step,
+    resolve,
+)
 
 Stage = Literal["tune", "report"]
 Record = dict[str, Any]
 
-# A backward pass does the work of two forward passes.
-_FIRST_ORDER = 3
 _BASELINES = {
     "zero-shot": baselines.zero_shot,
     "in-context": baselines.in_context,
@@ -63,7 +66,7 @@ class Run:
         if self.cell.baseline is not None:
             return config
         config = resolve(config)
-        budget, cost = self.cell.study.forward_passes, passes_of_a_step(config)
+        budget, cost = self.cell.study.forward_passes, _cost_of_a_step(config)
         if budget < cost:
             raise ValueError(
                 f"compare: forward_passes must buy a step, got {budget}; a step of "
@@ -119,15 +122,13 @@ class Run:
                 return {"steps": config.steps, "dev": 0.0, "test": 0.0, "failed": str(error)}
 
 
-def passes_of_a_step(config: FinetuneConfig) -> int:
-    """Forward passes that a step of a resolved run is worth; a backward pass counts as two."""
-    if config.optimizer in ("adam", "sgd"):
-        return _FIRST_ORDER
+def _cost_of_a_step(config: FinetuneConfig) -> int:
+    """Forward passes that a step of a resolved run is worth."""
     params: Any = {}
-    if config.optimizer == "zo_sgd_blockwise":  # a pair of passes for each block
+    if config.optimizer == "zo_sgd_blockwise":  # the others cost the same for all parameters
         tuned = load_to_tune(config)
         params = tuned.moving(tuned.model.params)
-    return make_optimizer(config, params).forward_passes
+    return passes_of_a_step(config, params).cost
 
 
 def changed(settings: Any) -> dict[str, Any]:
@@ -149,7 +150,7 @@ def _tuned(config: FinetuneConfig, report: Literal["best", "last"]) -> Record:
         raise KeyboardInterrupt  # finetune has ended early, and quietly
     lines = (result.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     measured = [line for line in map(json.loads, lines) if "dev_accuracy" in line]
-    passes = passes_of_a_step(config)
+    passes = _cost_of_a_step(config)
     curve = [
         [line["step"] * passes, round(line.get("seconds", 0.0), 2), _metric(line)]
         for line in measured

@@ -32,7 +32,7 @@ def load_study(path: str | Path) -> Study:
 
         title = "..."
         models = ["opt-mini"]
-        forward_passes = 1000            # of each run; a step with back-propagation counts as 3
+        forward_passes = 1000            # of each run, as zojax.passes counts them
         seeds = [0, 1, 2, 3, 4]          # the runs that are reported
         tuning_seed = 1000               # the runs that choose from a grid
         evaluations = 5                  # on dev, evenly over a run

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from zojax.lm.comparison._study import Study
 from zojax.lm.comparison._summary import Entry
+from zojax.passes import BACKWARD
 
 
 class _Format(NamedTuple):
@@ -31,9 +32,9 @@ def caption(study: Study, entries: Sequence[Entry]) -> str:
     chosen = "the step that did best on dev" if study.report == "best" else "the last step"
     return (
         f"Test score in percent of {chosen}, mean ± standard error over {seeds}, "
-        f"at {study.forward_passes} forward passes a run (a backward pass counts as two); settings "
-        f"chosen on dev with a seed of their own. Bold: better than every other of its column, "
-        "each by Welch's t-test at 5%."
+        f"at {study.forward_passes} forward passes a run (a backward pass counts as {BACKWARD}); "
+        "settings chosen on dev with a seed of their own. Bold: better than every other of its "
+        "column, each by Welch's t-test at 5%."
     )
 
 

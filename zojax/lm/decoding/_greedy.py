@@ -9,9 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from zojax import _check
-from zojax.lm.models import LanguageModel
-from zojax.lm.models._language_model import Cache, Params
+from zojax.lm.models import Cache, LanguageModel, Params
 
 NOTHING = -1
 """Stands for a token behind the last one written."""
@@ -66,7 +64,8 @@ def greedy(
             f"greedy: model must be causal, got a {model.config.model_type} model, which is "
             f"{model.kind} and does not write. Take OPT, LLaMA or Mistral."
         )
-    _check.count("greedy", "max_new_tokens", max_new_tokens)
+    if max_new_tokens < 1:
+        raise ValueError(f"greedy: max_new_tokens must be >= 1, got {max_new_tokens}.")
     prompt_mask = jnp.asarray(attention_mask).astype(jnp.int32)
     stops = jnp.asarray(stop_tokens, jnp.int32)
     batch, columns = prompt_mask.shape

@@ -1,6 +1,16 @@
-"""Language models for zeroth-order tuning: transformers' Flax models as ``(params, apply)``."""
+"""Language models for zeroth-order tuning: transformers' Flax models as ``(params, apply)``.
 
+:func:`workload` gives the shapes and the loss of a model without its weights, for
+:mod:`zojax.planning`.
+"""
+
+from zojax.lm.models._known import MODELS as MODELS
+from zojax.lm.models._known import OPT_MODELS as OPT_MODELS
+from zojax.lm.models._language_model import Cache as Cache
+from zojax.lm.models._language_model import InitCache as InitCache
 from zojax.lm.models._language_model import LanguageModel as LanguageModel
+from zojax.lm.models._language_model import Params as Params
 from zojax.lm.models._load import load as load
+from zojax.lm.models._workload import workload as workload
 
-__all__ = ["LanguageModel", "load"]
+__all__ = ["MODELS", "OPT_MODELS", "LanguageModel", "load", "workload"]

@@ -19,6 +19,7 @@ from zojax.lm.tasks._objective import Objective as Objective
 from zojax.lm.tasks._objective import objective as objective
 from zojax.lm.tasks._prompt_set import Batch as Batch
 from zojax.lm.tasks._prompt_set import PromptSet as PromptSet
+from zojax.lm.tasks._prompt_set import View as View
 from zojax.lm.tasks._read import read_examples as read_examples
 from zojax.lm.tasks._registry import load_task as load_task
 from zojax.lm.tasks._registry import task_names as task_names
@@ -33,6 +34,7 @@ from zojax.lm.tasks._splits import hold_out as hold_out
 from zojax.lm.tasks._splits import load_splits as load_splits
 from zojax.lm.tasks._splits import per_class as per_class
 from zojax.lm.tasks._task import Hub as Hub
+from zojax.lm.tasks._task import ModelKind as ModelKind
 from zojax.lm.tasks._task import Sizes as Sizes
 from zojax.lm.tasks._task import Task as Task
 from zojax.lm.tasks._tokenize import in_context as in_context

@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from zojax.lm.models import LanguageModel
-from zojax.lm.models._language_model import Params
+from zojax.lm.models import LanguageModel, Params
 from zojax.lm.tasks._prompt_set import Batch
 from zojax.lm.tasks._scores import Totals, row_scores, weighted_totals
 from zojax.lm.tasks._tokens import PromptTokens

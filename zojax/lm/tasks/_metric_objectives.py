@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from zojax.lm.decoding import text_objective
-from zojax.lm.models._language_model import Params
+from zojax.lm.models import Params
 from zojax.lm.tasks._answers import f1
 from zojax.lm.tasks._classification import Classification
 from zojax.lm.tasks._example import Example

@@ -1,19 +1,43 @@
-"""Fine-tuning runs: configuration, the loop, the run folder."""
+"""Fine-tuning runs: configuration, the loop, the run folder.
+
+``__all__`` is what a run needs. The other names are the parts that runs are made of, for what
+measures or trains in another way: baselines, comparisons, benchmarks.
+"""
 
 from zojax.lm.training._config import AdapterConfig as AdapterConfig
+from zojax.lm.training._config import AdapterName as AdapterName
 from zojax.lm.training._config import DataConfig as DataConfig
 from zojax.lm.training._config import FinetuneConfig as FinetuneConfig
 from zojax.lm.training._config import HyperParameters as HyperParameters
+from zojax.lm.training._config import OptimizerName as OptimizerName
+from zojax.lm.training._data import load_data as load_data
+from zojax.lm.training._data import load_prompts as load_prompts
+from zojax.lm.training._data import to_measure as to_measure
+from zojax.lm.training._evaluation import CompiledTotals as CompiledTotals
+from zojax.lm.training._evaluation import Measured as Measured
 from zojax.lm.training._evaluation import Scores as Scores
+from zojax.lm.training._evaluation import evaluate as evaluate
 from zojax.lm.training._finetune import Result as Result
 from zojax.lm.training._finetune import evaluate_run as evaluate_run
 from zojax.lm.training._finetune import finetune as finetune
 from zojax.lm.training._loop import Tick as Tick
 from zojax.lm.training._observer import Observer as Observer
+from zojax.lm.training._optimizer import DEFAULTS as DEFAULTS
+from zojax.lm.training._optimizer import WITH_ADAPTER as WITH_ADAPTER
+from zojax.lm.training._optimizer import WITH_ADAPTER_OPTIMIZERS as WITH_ADAPTER_OPTIMIZERS
+from zojax.lm.training._optimizer import make_optimizer as make_optimizer
+from zojax.lm.training._optimizer import resolve as resolve
+from zojax.lm.training._options import configure as configure
+from zojax.lm.training._passes import passes_of_a_step as passes_of_a_step
 from zojax.lm.training._reader import NonFiniteLossError as NonFiniteLossError
 from zojax.lm.training._replay_run import Replayed as Replayed
 from zojax.lm.training._replay_run import replay_run as replay_run
 from zojax.lm.training._run_folder import load_config as load_config
+from zojax.lm.training._run_folder import versions as versions
+from zojax.lm.training._step import CompiledByShape as CompiledByShape
+from zojax.lm.training._step import make_step as make_step
+from zojax.lm.training._tuned import Tuned as Tuned
+from zojax.lm.training._tuned import load_to_tune as load_to_tune
 
 __all__ = [
     "AdapterConfig",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from zojax.lm.models._language_model import Params
+from zojax.lm.models import Params
 from zojax.lm.training._evaluation import Scores
 
 

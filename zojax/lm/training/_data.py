@@ -15,11 +15,13 @@ from zojax.lm.tasks import (
     BatchLoss,
     Example,
     Generation,
+    ModelKind,
     Objective,
     PromptSet,
     PromptTokens,
     Sizes,
     Task,
+    View,
     bucket_lengths,
     decoding_batches,
     evaluation_batches,
@@ -30,8 +32,6 @@ from zojax.lm.tasks import (
     objective,
     tokenize,
 )
-from zojax.lm.tasks._prompt_set import View
-from zojax.lm.tasks._task import ModelKind
 from zojax.lm.training._config import DataConfig, FinetuneConfig, ObjectiveName
 from zojax.lm.training._evaluation import Measured
 

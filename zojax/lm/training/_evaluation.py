@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from zojax.lm.decoding import texts
-from zojax.lm.models._language_model import Params
+from zojax.lm.models import Params
 from zojax.lm.processes import Spread
 from zojax.lm.tasks import Batch, Decoding, Generation, Objective, exact_match, f1
 from zojax.lm.training._step import CompiledByShape

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from zojax import _check
 from zojax.lm.processes import Spread
 from zojax.lm.training._best import Best, to_host
 from zojax.lm.training._checkpoints import require_orbax
@@ -29,6 +28,7 @@ from zojax.lm.training._identity import header_of
 from zojax.lm.training._lock import FolderLock
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._optimizer import make_optimizer, resolve
+from zojax.lm.training._passes import passes_of_a_step
 from zojax.lm.training._reader import NonFiniteLossError
 from zojax.lm.training._recovery import Recovery
 from zojax.lm.training._run_folder import (
@@ -108,7 +108,8 @@ def finetune(
         or has another base model.
     """
     begin = time.perf_counter()
-    _check.one_of("finetune", "report", report, ("all", "best", "last"))
+    if report not in ("all", "best", "last"):
+        raise ValueError(f"finetune: report must be one of all, best, last, got {report!r}.")
     observer = observer or Observer()
     require_matplotlib()
     require_orbax()
@@ -124,10 +125,11 @@ def finetune(
     params = tuned.model.params
     data = load_data(config, tuned.model)
     optimizer = make_optimizer(config, tuned.moving(params))
+    passes = passes_of_a_step(config, tuned.moving(params))
     optimizer = optimizer._replace(tx=tuned.only(optimizer.tx))
     spread.require(
         batch_size=min(config.batch_size, len(data.train)),
-        losses=optimizer.forward_passes if optimizer.zeroth_order else 0,
+        losses=passes.forward if optimizer.zeroth_order else 0,
         in_jax=not optimizer.in_place and config.objective != "f1",
     )
     header = header_of(config, optimizer, tuned.base(params))

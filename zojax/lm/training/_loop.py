@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from zojax.lm.models._language_model import Params
+from zojax.lm.models import Params
 from zojax.lm.tasks import Batch
 from zojax.lm.training._evaluation import Scores
 from zojax.lm.training._step import Outcome, Step
@@ -19,7 +19,7 @@ class Tick(NamedTuple):
     step: int  # updates so far
     loss: float  # mean over the finite ones since the last tick, nats; NaN if there are none
     left_out: int  # steps since the last tick whose loss is not finite
-    forward_passes: int  # so far
+    forward_passes: int  # so far, as zojax.passes counts them
     seconds: float  # spent in steps so far, without measuring
     dev: Scores | None  # measured at this step, if it was due
     params: Params  # to read before the next tick: the next step takes their memory
@@ -53,7 +53,7 @@ def train(
       losses: Of those after the last tick.
       steps: Updates in all.
       seconds: That the steps before took.
-      forward_passes: Of one step.
+      forward_passes: What one step is worth.
       due: Whether there is a tick after a step; after the last there always is.
       read: Hears the outcome of every step, in order, at most one step late, and returns its loss.
       stop: Asked after each step whether to end early.

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from zojax.lm.models._language_model import Params
+from zojax.lm.models import Params
 from zojax.lm.processes import Spread
 from zojax.lm.training._best import Best
 from zojax.lm.training._checkpoints import Checkpoints
@@ -17,6 +17,7 @@ from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._evaluation import Scores, dev_metrics
 from zojax.lm.training._identity import identity, same_run
 from zojax.lm.training._optimizer import Optimizer
+from zojax.lm.training._passes import passes_of_a_step
 from zojax.lm.training._run_folder import CHECKPOINTS, LOG, LOSSES, RunFolder
 from zojax.lm.training._tuned import Tuned
 from zojax.lm.training._window import Losses, is_due, loss_metrics, mean_loss, window
@@ -76,6 +77,7 @@ class Recovery:
     ) -> None:
         self._config, self._tuned, self._optimizer = config, tuned, optimizer
         self._header, self._run, self._spread = header, run, spread
+        self._passes = passes_of_a_step(config, tuned.moving(tuned.model.params)).cost
         self._checkpoints = Checkpoints(run.folder / CHECKPOINTS, writes=run.writes)
         self.losses = Losses(run.folder / LOSSES, writes=run.writes)
 
@@ -212,7 +214,7 @@ class Recovery:
         return {
             "step": step,
             **loss_metrics(*mean_loss(losses)),
-            "forward_passes": step * self._optimizer.forward_passes,
+            "forward_passes": step * self._passes,
             **({"skipped": skipped} if skipped else {}),
         }
 

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from zojax.lm.models._language_model import Params
+from zojax.lm.models import Params
 from zojax.lm.training._config import FinetuneConfig, ObjectiveName
 from zojax.lm.training._curve import draw_curve
 from zojax.lm.training._lock import LOCK

@@ -13,7 +13,7 @@ import optax
 from jax import Array
 
 import zojax
-from zojax.lm.models._language_model import Params
+from zojax.lm.models import Params
 from zojax.lm.tasks import Batch
 from zojax.lm.training._optimizer import Optimizer
 from zojax.trajectory import LogDtype, Recorder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
-from zojax.lm.models._language_model import Params
+from zojax.lm.models import Params
 from zojax.lm.processes import Spread
 from zojax.lm.tasks import training_batches
 from zojax.lm.training._best import Best
@@ -16,6 +16,7 @@ from zojax.lm.training._interrupt import interrupt_flag
 from zojax.lm.training._loop import Tick, train
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._optimizer import Optimizer
+from zojax.lm.training._passes import passes_of_a_step
 from zojax.lm.training._reader import Reader
 from zojax.lm.training._recovery import Recovery, State
 from zojax.lm.training._run_folder import RunFolder
@@ -58,6 +59,7 @@ class Training:
         self._config, self._tuned, self._data = config, tuned, data
         self._optimizer, self._totals, self._observer = optimizer, totals, observer
         self._spread = spread
+        self._passes = passes_of_a_step(config, tuned.moving(tuned.model.params)).cost
         # In place, the step perturbs outside jit: the loss alone is compiled.
         if optimizer.in_place:
             self._compiled = CompiledByShape(data.loss, "the forward pass", observer.status)
@@ -124,7 +126,7 @@ class Training:
                 losses=start.losses,
                 steps=config.steps,
                 seconds=start.seconds,
-                forward_passes=optimizer.forward_passes,
+                forward_passes=self._passes,
                 due=partial(is_due, config),
                 read=reader,
                 stop=stop,

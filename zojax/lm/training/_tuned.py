@@ -13,8 +13,7 @@ import optax
 import zojax
 from zojax.lm.adapters import Adapter, HeadTuning, LoRA, Prefix, VirtualTokens, save_adapter
 from zojax.lm.adapters import load_adapter as _load_adapter
-from zojax.lm.models import LanguageModel, load
-from zojax.lm.models._language_model import Params
+from zojax.lm.models import LanguageModel, Params, load
 from zojax.lm.training._config import AdapterConfig, AdapterName, FinetuneConfig
 
 _KINDS: Mapping[AdapterName, tuple[type[Adapter], tuple[str, ...]]] = {

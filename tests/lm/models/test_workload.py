@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from zojax import planning
+from zojax.lm import models
 
 
 def count(params):
@@ -33,11 +33,11 @@ def count(params):
     ],
 )
 def test_a_named_model_has_its_size(model, parameters):
-    work = planning.workload(model, batch=2, length=16, dtype=jnp.bfloat16)
+    work = models.workload(model, batch=2, length=16, dtype=jnp.bfloat16)
     assert abs(count(work.params) / 1e6 - parameters) < 1
     assert work.nbytes == 2 * count(work.params)
-    assert work.tokens.shape == (2, 16)
-    loss = jax.eval_shape(work.loss, work.params, work.tokens)
+    assert work.batch.shape == (2, 16)
+    loss = jax.eval_shape(work.loss, work.params, work.batch)
     assert (loss.shape, loss.dtype) == ((), jnp.float32)
 
 
@@ -52,16 +52,16 @@ def test_a_folder_with_a_config(tmp_path):
         "vocab_size": 100,
     }
     (tmp_path / "config.json").write_text(json.dumps(config))
-    work = planning.workload(tmp_path, batch=1, length=8)
+    work = models.workload(tmp_path, batch=1, length=8)
     assert max(leaf.size for leaf in jax.tree.leaves(work.params)) == (2048 + 2) * 32
 
 
 def test_unknown_models_are_refused(tmp_path):
     with pytest.raises(ValueError, match="model must be one of opt-125m"):
-        planning.workload("opt-12b", batch=1, length=8)
+        models.workload("opt-12b", batch=1, length=8)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
     with pytest.raises(ValueError, match="family opt or roberta or llama or mistral, got gpt2"):
-        planning.workload(tmp_path, batch=1, length=8)
+        models.workload(tmp_path, batch=1, length=8)
 
 
 @pytest.mark.parametrize(
@@ -71,23 +71,27 @@ def test_unknown_models_are_refused(tmp_path):
         ({"length": 0}, "workload: length must be >= 1, got 0"),
         ({"layers": 0}, "workload: layers must be >= 1, got 0"),
         ({"length": 2049}, "workload: length must be <= 2048 for opt-125m, got 2049"),
+        ({"dtype": "int8"}, "workload: dtype must be a floating-point dtype, got int8"),
     ],
 )
 def test_impossible_sizes_are_refused(sizes, message):
     with pytest.raises(ValueError, match=message):
-        planning.workload("opt-125m", **{"batch": 1, "length": 8, **sizes})
+        models.workload("opt-125m", **{"batch": 1, "length": 8, **sizes})
 
 
 def test_layers_can_be_fewer():
-    whole = planning.workload("opt-125m", batch=1, length=8)
-    two = planning.workload("opt-125m", batch=1, length=8, layers=2)
-    four = planning.workload("opt-125m", batch=1, length=8, layers=4)
+    whole = models.workload("opt-125m", batch=1, length=8)
+    two = models.workload("opt-125m", batch=1, length=8, layers=2)
+    four = models.workload("opt-125m", batch=1, length=8, layers=4)
     assert (whole.layers, two.layers) == (12, 2)
     assert whole.size == two.size + 5 * (four.size - two.size)
+    assert whole.at_depth is not None
+    assert jax.tree.map(jnp.shape, whole.at_depth(2).params) == jax.tree.map(jnp.shape, two.params)
+    assert (whole.name, whole.at_depth(2).dtype) == ("opt-125m", "float32")
 
 
 def test_mistral_has_no_mask_of_all_positions():
-    work = planning.workload("mistral-7b", batch=1, length=300, layers=1)
-    program = str(jax.make_jaxpr(work.loss)(work.params, work.tokens))
+    work = models.workload("mistral-7b", batch=1, length=300, layers=1)
+    program = str(jax.make_jaxpr(work.loss)(work.params, work.batch))
     assert "300,300" in program
     assert "32768" not in program
