@@ -25,7 +25,6 @@ from zojax.planning._sharding import mesh as mesh_of_devices
 from zojax.planning._step import abstract_state
 from zojax.planning._topology import topology
 from zojax.planning._workload import Workload, made
-from zojax.streaming import part_of_model
 
 DTYPES = ("bfloat16", "float16", "float32")
 
@@ -84,8 +83,7 @@ def plan(
     def program(work: Workload, name: str) -> Compiled:
         what = "forward pass" if name == INFERENCE else f"step of {name}"
         tell(f"compiling the {what}" + (f", {work.layers} layers" if work.layers else ""))
-        with part_of_model(whole.nbytes):
-            return compile_program(target, work, name)
+        return compile_program(target, work, name, model_bytes=whole.nbytes)
 
     def planned(name: str, at_once: bool) -> ProgramPlan:
         if at_once or whole.at_depth is None or whole.layers <= _WHOLE:

@@ -97,9 +97,19 @@ def transformation(optimizer: str) -> Any:
 
 
 def compile_program(
-    target: Mesh | topologies.TopologyDescription, work: Workload, optimizer: str
+    target: Mesh | topologies.TopologyDescription,
+    work: Workload,
+    optimizer: str,
+    *,
+    model_bytes: int,
 ) -> Compiled:
     """Compile a step, or a forward pass, and read what it needs.
+
+    Args:
+      target: The device or devices.
+      work: What is compiled.
+      optimizer: One of :data:`OPTIMIZERS`.
+      model_bytes: Of the whole model's parameters, where ``work`` has a few of its layers.
 
     Raises:
       DoesNotFitError: A TPU's compiler refused the program for want of memory.
@@ -109,7 +119,8 @@ def compile_program(
         if optimizer == INFERENCE:
             compiled = compile_forward(target, work)
         elif optimizer in ZEROTH_ORDER:
-            compiled = compile_step(target, work, ZEROTH_ORDER[optimizer]())
+            tx = ZEROTH_ORDER[optimizer]()
+            compiled = compile_step(target, work, tx, model_bytes=model_bytes)
         else:
             compiled = compile_first_order(target, work, _FIRST_ORDER[optimizer]())
     except jax.errors.JaxRuntimeError as error:

@@ -27,13 +27,19 @@ def compile_forward(device: Target, workload: Workload) -> jax.stages.Compiled:
 
 
 def compile_step(
-    device: Target, workload: Workload, optimizer: optax.GradientTransformationExtraArgs
+    device: Target,
+    workload: Workload,
+    optimizer: optax.GradientTransformationExtraArgs,
+    *,
+    model_bytes: int = 0,
 ) -> jax.stages.Compiled:
     """Compile one zeroth-order training step, with donated parameters and state.
 
     Args:
       device, workload: As in :func:`compile_forward`.
       optimizer: An optimizer of zojax; its ``update`` gets ``value_fn``.
+      model_bytes: Of the whole model's parameters, where ``workload`` has a few of its layers: what
+        share of them a weight is decides whether it is perturbed in parts.
     """
 
     def step(params: Any, state: Any, batch: Any) -> tuple[Any, Any]:
@@ -42,6 +48,7 @@ def compile_step(
             state,
             params,
             value_fn=lambda perturbed: workload.loss(perturbed, batch),
+            model_bytes=model_bytes,
         )
         return optax.apply_updates(params, updates), state
 

@@ -1,4 +1,4 @@
-"""From a name and settings to an optimizer: the table of defaults, and what each step costs."""
+"""From a name and settings to an optimizer, and the table of defaults."""
 
 from __future__ import annotations
 
@@ -84,7 +84,6 @@ class Optimizer(NamedTuple):
 
     tx: optax.GradientTransformationExtraArgs
     zeroth_order: bool  # takes value_fn instead of gradients
-    forward_passes: int  # of a step; a first-order step has a backward pass besides
     in_place: bool  # the update is called outside jit
     fields: tuple[Field, ...]  # what a step's record has; none for a first-order step
 
@@ -130,14 +129,13 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
     Its noise follows from ``key``, that of the seed where None.
     """
     settings = {k: v for k, v in dataclasses.asdict(config.hyper).items() if v is not None}
-    forward_passes = _forward_passes(config.optimizer, settings, params)
     rate = _schedule(settings.pop("schedule"), settings.pop("learning_rate"), config.steps)
     if "weight_decay" in settings:
         settings["mask"] = _matrices
     if config.optimizer in ("adam", "sgd"):
         build = optax.adamw if config.optimizer == "adam" else _sgd
         tx = _with_rate_in_state(partial(build, **settings), rate)
-        return Optimizer(tx, False, forward_passes, False, ())
+        return Optimizer(tx, False, False, ())
     fields = _fields(config.optimizer, settings, params)
     settings["key"] = jax.random.key(config.seed) if key is None else key
     if "phases" in settings:
@@ -146,7 +144,7 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
     build = partial(getattr(zojax, config.optimizer), **settings)
     # An update outside jit keeps what it has compiled in the transformation itself.
     tx = build(rate) if in_place else _with_rate_in_state(build, rate)
-    return Optimizer(tx, True, forward_passes, in_place, fields)
+    return Optimizer(tx, True, in_place, fields)
 
 
 def _with_rate_in_state(
@@ -161,19 +159,6 @@ def _with_rate_in_state(
         return build(learning_rate)
 
     return optax.inject_hyperparams(with_rate, hyperparam_dtype=jnp.float32)(rate)  # pyright: ignore[reportReturnType]
-
-
-def _forward_passes(optimizer: OptimizerName, settings: Mapping[str, Any], params: Any) -> int:
-    """What a step costs; a first-order step has a backward pass besides."""
-    queries = settings.get("num_queries", 1)
-    if optimizer in ("adam", "sgd"):
-        return 1
-    if optimizer == "zo_sgd_blockwise":
-        return 2 * len(find_blocks("finetune", params, "layers"))
-    # A directional derivative carries its tangents through the pass: as much work as two.
-    points = {"central": 2 * queries, "forward": queries + 1, "centred": queries}
-    tried = 3 if optimizer == "zo_sgd_conservative" else 0
-    return points[settings.get("difference", "central")] + tried
 
 
 def _fields(
