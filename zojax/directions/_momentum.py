@@ -1,5 +1,7 @@
 """ZO-AdaMU's direction, which is centred on a moving average of its past."""
 
+from __future__ import annotations
+
 import dataclasses
 from functools import partial
 from typing import Any, NamedTuple
@@ -116,7 +118,7 @@ class MomentumCentred(Direction):
 
     def at_step(
         self, state: MomentumState, key: Array, count: Array, num_queries: int, params: Params
-    ) -> tuple["MomentumDraws", MomentumState]:
+    ) -> tuple[MomentumDraws, MomentumState]:
         alpha, beta1, beta2 = (_check.at(schedule, count) for schedule in self.schedules())
         centre = _next_centre(state, alpha, key, count, self.base)
         draws, base = self.base.at_step(state.base, key, count, num_queries, params)
