@@ -94,7 +94,7 @@ class MomentumCentred(Direction):
         where = "MomentumCentred"
         _check.float_dtype(where, "centre_dtype", self.centre_dtype)
         _check.flag(where, "signed_momentum", self.signed_momentum)
-        check_memoryless(where, self.base)
+        check_memoryless(where, "base", self.base, "the draws of the last step are made again")
         annealed(where, self.phases, self.anneal, self.num_steps)
         for name in AdamuSchedules._fields:
             if getattr(self, name) is not None:

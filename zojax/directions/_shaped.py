@@ -76,7 +76,7 @@ class Shaped(Direction):
     def __post_init__(self) -> None:
         _check.transformation("Shaped", "rule", self.rule)
         _check.flag("Shaped", "signed_momentum", self.signed_momentum)
-        check_memoryless("Shaped", self.base)
+        check_memoryless("Shaped", "base", self.base, "it would have two histories")
 
     @property
     def remembers(self) -> bool:
