@@ -82,13 +82,17 @@ AXES: Mapping[str, Mapping[str, Any]] = {
 
 Pair = tuple[tuple[str, str], tuple[str, str]]
 
-# An estimator that does not take an axis at all, and why it could not.
+# An estimator whose signature does not have an axis or a member of it, and why it could not.
 NEVER = {
     ("one_point", "difference"): "it has one loss a step, and the last step's for a reference",
     ("blockwise", "difference"): "a block's slope is between both ends of its own direction",
     ("blockwise, in turn", "difference"): "a block's slope is between both ends of its direction",
     ("forward_gradient", "difference"): "its slope is a derivative, and no difference",
     ("coordinatewise", "direction"): "its directions are the coordinates",
+    **dict.fromkeys(
+        ((name, "batched") for name in ESTIMATORS if name != "spsa"),
+        "it evaluates its points one after the other",
+    ),
 }
 
 
@@ -126,16 +130,13 @@ def refusal(pair: Pair) -> str | None:
     Raises:
       AssertionError: It neither moves them nor is refused.
     """
-    for (_, member), (axis, _) in (pair, pair[::-1]):
-        if (member, axis) in NEVER:
-            return NEVER[member, axis]
+    for (_, member), (axis, other) in (pair, pair[::-1]):
+        for never in ((member, axis), (member, other)):
+            if never in NEVER:
+                return NEVER[never]
     try:
         tx = build(pair)
         state = tx.init(PARAMS)
-    except TypeError as error:
-        # The signature does not have it.
-        assert "unexpected keyword argument 'batched'" in str(error), error
-        return "its points are evaluated one after the other"
     except ValueError as error:
         return str(error)
 
