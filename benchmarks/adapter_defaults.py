@@ -173,7 +173,7 @@ def _init(config: FinetuneConfig, tuned: Tuned, params: Any) -> Any:
 def _optimizer(config: FinetuneConfig, tuned: Tuned, params: Any, rate: Any, eps: Any) -> Any:
     # Schedules, so that both may be arguments of a traced function.
     traced: dict[str, Any] = {"learning_rate": lambda _: rate, "eps": lambda _: eps}
-    hyper = HyperParameters(**traced)
+    hyper = HyperParameters(**traced, direction="rademacher")
     config = resolve(dataclasses.replace(config, hyper=hyper))
     optimizer = make_optimizer(config, tuned.moving(params))
     return optimizer._replace(tx=zojax.select(optimizer.tx, "adapter/*"))

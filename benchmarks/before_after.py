@@ -115,7 +115,7 @@ def main() -> None:
         "A step before and after",
         rows,
         f"{MODEL} of {args.layers} layers, float32, {BATCH}×{LENGTH} tokens, on this machine's "
-        f"CPU; medians of {args.rounds} fresh processes of either, in turn. Before: commit {before}.",
+        f"CPU; medians of {args.rounds} fresh processes of either, in turn. Before: {before}.",
     )
     print(f"written: {path}")
 

@@ -128,7 +128,7 @@ def _config(
         batch_size=64,
         eval_every=steps // 4,
         data=data,
-        hyper=HyperParameters(eps=eps),
+        hyper=HyperParameters(eps=eps, direction="rademacher"),
     )
 
 

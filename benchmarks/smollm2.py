@@ -102,7 +102,9 @@ def _run(name: str, passes: int, rate: float, evaluations: int, test_size: int) 
         eval_every=steps // evaluations,
         data=_data(test_size),
         tuned=AdapterConfig(adapter=adapter),
-        hyper=HyperParameters(learning_rate=rate),
+        hyper=HyperParameters(
+            learning_rate=rate, direction=None if optimizer == "adam" else "rademacher"
+        ),
     )
     key = {"method": name, "steps": steps, "learning_rate": rate, "test_size": test_size}
     return _study.run(RUNS, key, config)

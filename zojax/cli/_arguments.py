@@ -207,7 +207,7 @@ def _finetune_description() -> str:
 
 def _listed(table: Mapping[Any, Mapping[str, Any]]) -> list[str]:
     shown = {
-        name: ", ".join(f"{setting} {value}" for setting, value in settings.items())
+        name: ", ".join(f"{name} {value}" for name, value in settings.items() if value is not None)
         for name, settings in table.items()
     }
     return [f"- {name}: {settings}" for name, settings in shown.items()]
