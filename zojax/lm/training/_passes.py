@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from zojax.coordinates import find_blocks
 from zojax.lm.training._config import FinetuneConfig
 from zojax.passes import GRADIENT, Passes, of_step
-from zojax.selection import find_blocks
 
 
 def passes_of_a_step(config: FinetuneConfig, params: Any) -> Passes:
