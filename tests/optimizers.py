@@ -90,7 +90,7 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
         1e-2, eps=1e-2, key=0, phases=PHASES, centre_dtype=jnp.bfloat16, **o
     ),
     "zo_adamu, 3 queries": lambda **o: zojax.zo_adamu(
-        1e-2, eps=1e-2, key=0, phases=PHASES, num_queries=3, slope_rule="spread", **o
+        1e-2, eps=1e-2, key=0, phases=PHASES, num_queries=3, **o
     ),
     "zo_adamu, sparse": lambda **o: zojax.zo_adamu(
         1e-2, eps=1e-2, key=0, phases=PHASES, direction=zojax.Sparse(), **o

@@ -142,7 +142,7 @@ def test_a_large_integer_stays():
 def test_parameters_stay_the_same_bits_at_learning_rate_zero(name, evaluation, dtype):
     optimizer = {"mezo": zojax.mezo, "zo_adamu": zojax.zo_adamu}[name]
     testing.check_no_drift(
-        lambda: optimizer(0.0, 1e-3, 3, evaluation=evaluation),
+        lambda: optimizer(0.0, eps=1e-3, key=3, evaluation=evaluation),
         dtype,
         jit=evaluation != "in_place",
     )

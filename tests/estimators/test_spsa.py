@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from draws import draws_at
 
 import zojax
 
@@ -186,3 +187,55 @@ def test_composes_with_wrappers_and_schedules():
     np.testing.assert_array_equal(updates, jnp.zeros(3))
     assert int(state[0].skipped) == 1
     assert int(state[1].total_notfinite) == 0
+
+
+def test_the_centred_difference_is_unbiased_and_spares_the_pass_at_the_middle():
+    """Against the mean of its own queries, times q/(q − 1)."""
+    hessian, x = jnp.array([1.0, 4.0, 9.0]), jnp.array([1.0, -2.0, 0.5])
+    calls = []
+
+    def value_fn(v):
+        return 0.5 * jnp.sum(hessian * v * v)
+
+    def counted(v):
+        calls.append(1)
+        return value_fn(v)
+
+    tx = zojax.spsa(1e-2, key=0, num_queries=4, difference="centred", evaluation="in_place")
+    recorder = zojax.trajectory.Recorder()
+    _, state = tx.update(None, tx.init(x), x, value_fn=counted, meter=recorder)
+    assert len(calls) == 4
+    draws = draws_at(zojax.Gaussian(), jax.random.key(0), jnp.int32(0), 4, x)
+    losses = np.array([value_fn(x + 1e-2 * draws.query(i)[0].draw((3,))) for i in range(4)])
+    expected = (losses - losses.mean()) / 1e-2 * 4 / 3
+    np.testing.assert_allclose(recorder.scalars, expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(state.value, losses.mean(), rtol=1e-6)
+
+    tx = zojax.spsa(1e-2, key=0, num_queries=4, difference="centred")
+    state = tx.init(x)
+
+    def draw(count):
+        return tx.update(None, state._replace(count=count), x, value_fn=value_fn)[0]
+
+    found = np.asarray(jax.jit(jax.vmap(draw))(jnp.arange(20_000)), np.float64)
+    z_score = (found.mean(0) - hessian * x) / (found.std(0) / np.sqrt(len(found)))
+    np.testing.assert_array_less(np.abs(z_score), 4.5)
+
+
+def test_a_centred_query_without_a_loss_is_left_out_of_the_mean():
+    calls = []
+
+    def value_fn(v):
+        calls.append(1)
+        return jnp.sum(v) + (np.nan if len(calls) == 2 else 0.0)
+
+    x = jnp.arange(3.0)
+    tx = zojax.spsa(1e-2, key=0, num_queries=3, difference="centred", evaluation="in_place")
+    recorder = zojax.trajectory.Recorder()
+    _, state = tx.update(None, tx.init(x), x, value_fn=value_fn, meter=recorder)
+    assert np.isnan(recorder.scalars).tolist() == [False, True, False]
+    assert int(state.skipped) == 1
+    # Of the two that are left each is as far from their mean as the other.
+    np.testing.assert_allclose(recorder.scalars[0], -recorder.scalars[2], rtol=1e-5)
+    with pytest.raises(ValueError, match="num_queries must be >= 2 for difference"):
+        zojax.spsa(1e-2, key=0, difference="centred")

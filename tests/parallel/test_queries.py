@@ -159,7 +159,7 @@ def test_refusals():
     with pytest.raises(ValueError, match=r"axis must be one of the mesh's, \('data',\), got 'q'"):
         parallel.query_parallel(lambda: None, mesh, "q")
     with pytest.raises(TypeError, match="step must take a keyword query_axis"):
-        parallel.query_parallel(lambda: None, mesh)
+        parallel.query_parallel(lambda: None, mesh, "data")
     tx = zojax.mezo(1e-2, eps=1e-2, key=0, evaluation="in_place")
     params = parameters()
     step = parallel.query_parallel(step_of(tx), mesh, "data")

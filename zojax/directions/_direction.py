@@ -135,13 +135,13 @@ class Direction(abc.ABC):
         return state
 
 
-def check_memoryless(where: str, base: Direction) -> None:
-    """Refuses a direction that cannot be drawn again later, as one must that others are made of."""
-    _check.instance(where, "base", base, Direction)
-    if base.remembers:
+def check_memoryless(where: str, name: str, direction: Direction, why: str) -> None:
+    """Refuses a direction that depends on earlier steps, and says why it must not."""
+    _check.instance(where, name, direction, Direction)
+    if direction.remembers:
+        kind = type(direction).__name__
         raise ValueError(
-            f"{where}: base must not depend on earlier steps, got {base!r}. Its draws of the last "
-            f"step are made again. Use Gaussian()."
+            f"{where}: {name} must not depend on earlier steps, got {kind}: {why}. Use Gaussian()."
         )
 
 

@@ -1,5 +1,7 @@
 """Directions of low rank."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -105,10 +107,10 @@ class LowRank(SampledDirection):
         return noises
 
     @property
-    def _elements(self) -> "_Rounded":
+    def _elements(self) -> _Rounded:
         return _Rounded(self.base)
 
-    def _noise(self, shape: tuple[int, ...], rows: Sequence[Row]) -> "LowRankNoise":
+    def _noise(self, shape: tuple[int, ...], rows: Sequence[Row]) -> LowRankNoise:
         return LowRankNoise(*rows, rank=self.rank, split=_split(shape))
 
 
@@ -185,7 +187,7 @@ class LowRankNoise(LeafNoise):
         left, right = self.factors(shape)
         return jnp.moveaxis(left if self.split else right, 1, 0)
 
-    def slice(self, part: Any) -> "LowRankNoise":
+    def slice(self, part: Any) -> LowRankNoise:
         if not self.split:
             return dataclasses.replace(self, right=self.right.replaced(part))
         return dataclasses.replace(self, left=self.left.replaced(part), split=self.split - 1)

@@ -1,5 +1,7 @@
 """ZO-AdaMU's direction, which is centred on a moving average of its past."""
 
+from __future__ import annotations
+
 import dataclasses
 from functools import partial
 from typing import Any, NamedTuple
@@ -92,7 +94,7 @@ class MomentumCentred(Direction):
         where = "MomentumCentred"
         _check.float_dtype(where, "centre_dtype", self.centre_dtype)
         _check.flag(where, "signed_momentum", self.signed_momentum)
-        check_memoryless(where, self.base)
+        check_memoryless(where, "base", self.base, "the draws of the last step are made again")
         annealed(where, self.phases, self.anneal, self.num_steps)
         for name in AdamuSchedules._fields:
             if getattr(self, name) is not None:
@@ -116,7 +118,7 @@ class MomentumCentred(Direction):
 
     def at_step(
         self, state: MomentumState, key: Array, count: Array, num_queries: int, params: Params
-    ) -> tuple["MomentumDraws", MomentumState]:
+    ) -> tuple[MomentumDraws, MomentumState]:
         alpha, beta1, beta2 = (_check.at(schedule, count) for schedule in self.schedules())
         centre = _next_centre(state, alpha, key, count, self.base)
         draws, base = self.base.at_step(state.base, key, count, num_queries, params)

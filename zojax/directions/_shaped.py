@@ -1,5 +1,7 @@
 """Rules of optax put on the direction instead of on the gradient."""
 
+from __future__ import annotations
+
 import dataclasses
 from typing import Any, NamedTuple, Self
 
@@ -74,7 +76,7 @@ class Shaped(Direction):
     def __post_init__(self) -> None:
         _check.transformation("Shaped", "rule", self.rule)
         _check.flag("Shaped", "signed_momentum", self.signed_momentum)
-        check_memoryless("Shaped", self.base)
+        check_memoryless("Shaped", "base", self.base, "it would have two histories")
 
     @property
     def remembers(self) -> bool:
@@ -92,7 +94,7 @@ class Shaped(Direction):
 
     def at_step(
         self, state: ShapedState, key: Array, count: Array, num_queries: int, params: Params
-    ) -> tuple["ShapedDraws", ShapedState]:
+    ) -> tuple[ShapedDraws, ShapedState]:
         draws, base = self.base.at_step(state.base, key, count, num_queries, params)
         # Held once: XLA would compute part of it again for the step, and keep the rest besides.
         shaped = opaque(self._shape(draws, state.rule, params)[0])

@@ -1,5 +1,7 @@
 """Directions of which a random part is zero."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Self
@@ -84,7 +86,7 @@ class Sparse(Direction):
 
     def at_step(
         self, state: SparseState, key: Array, count: Array, num_queries: int, params: Params
-    ) -> tuple["SparseDraws", SparseState]:
+    ) -> tuple[SparseDraws, SparseState]:
         draws, base = self.base.at_step(state.base, key, count, num_queries, params)
         # Queries behind those of z, so that the masks share nothing with it.
         uniform, _ = _Uniform().at_step((), key, count, 2 * num_queries, params)
@@ -204,7 +206,7 @@ class SparseNoise(LeafNoise):
     def slices(self, shape: tuple[int, ...]) -> Any:
         return self.noise.slices(shape), self.uniform.slices(shape)
 
-    def slice(self, part: Any) -> "SparseNoise":
+    def slice(self, part: Any) -> SparseNoise:
         noise, uniform = part
         return SparseNoise(self.noise.slice(noise), self.uniform.slice(uniform), self.keep)
 

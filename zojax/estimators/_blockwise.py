@@ -157,7 +157,7 @@ class _ByBlocks(Direction):
     blocks: Blocks
 
     def __post_init__(self) -> None:
-        check_memoryless("blockwise", self.base)
+        check_memoryless("blockwise", "direction", self.base, "each block has a slope of its own")
 
     def init(self, params: Params, num_queries: int) -> Any:
         del num_queries

@@ -86,7 +86,7 @@ def coordinatewise(
         "coordinatewise",
         differences(eps, difference, evaluation),
         _Coordinates(),
-        key=None,
+        keyless=True,
         num_queries=size,
         slope_rule=slope_rule_of("coordinatewise", slope_rule),
         has_aux=has_aux,

@@ -48,7 +48,8 @@ def estimator(
     measure: Measure,
     direction: Direction,
     *,
-    key: KeyLike | None,
+    key: KeyLike = 0,
+    keyless: bool = False,
     num_queries: int | Callable[[Params], int] = 1,
     slope_rule: optax.GradientTransformation | None = None,
     has_aux: HasAux = False,
@@ -60,14 +61,15 @@ def estimator(
       where: Name of the estimator, for messages.
       measure: Evaluates losses; it alone uses ``value_fn``.
       direction: Makes the directions z.
-      key: Typed PRNG key or int seed; None where nothing is random.
+      key: Typed PRNG key or int seed.
+      keyless: Nothing is random, and the state has no key.
       num_queries: q ≥ 1, or a function from the parameters to it.
       slope_rule: A transformation of the float32 [q] slopes, or None.
       has_aux: Whether ``value_fn`` returns a pair (loss, aux), or the structure of what is kept.
       residual_eps: ε, where the scalar measured is a loss, whose slope is the difference from the
         last step's over ε; None where slopes are measured.
     """
-    fresh_key = None if key is None else _check.typed_key(where, key)
+    fresh_key = None if keyless else _check.typed_key(where, key)
     rule = optax.with_extra_args_support(slope_rule or optax.identity())
 
     def init(params: Params) -> EstimatorState:

@@ -8,6 +8,7 @@ With its keys and the slopes that it measured, a zeroth-order step is determined
 ``zojax finetune`` keeps such a log of every run.
 """
 
+from zojax._meter import Measured as Measured
 from zojax._meter import Meter as Meter
 from zojax.trajectory._fingerprint import fingerprint as fingerprint
 from zojax.trajectory._header import Header as Header
@@ -27,6 +28,7 @@ __all__ = [
     "Log",
     "LogDtype",
     "LogWriter",
+    "Measured",
     "Meter",
     "Recorder",
     "Replayer",
