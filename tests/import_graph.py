@@ -51,7 +51,10 @@ def imports_of(sources: dict[str, Source]) -> list[Import]:
 
 
 def names_of(source: Source) -> set[str]:
-    """What a module binds at its top level, in branches there too."""
+    """What a module gives: what it binds at its top level, in branches there too.
+
+    Of what it imports itself, it gives on what it names again: ``from … import name as name``.
+    """
     bound: set[str] = set()
     waiting: list[ast.AST] = [*source.tree.body]
     while waiting:
@@ -59,7 +62,7 @@ def names_of(source: Source) -> set[str]:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             bound.add(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            bound |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+            bound |= {alias.name for alias in node.names if alias.asname == alias.name}
         elif isinstance(node, ast.Name):
             if isinstance(node.ctx, ast.Store):
                 bound.add(node.id)

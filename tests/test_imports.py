@@ -76,16 +76,21 @@ def reaches_in(one: Import, sources: dict[str, Source]) -> str | None:
         return None
     taken = one.module if one.name is None else f"{one.module}.{one.name}"
     if there == ROOT_PRIVATE:
-        if FLOOR[here] <= LIBRARY and not (one.name or "").startswith("_"):
+        if FLOOR[here] <= LIBRARY and not is_private(one.name or ""):
             return None
         if one.module == LAZY and sources[one.importer].is_package:
             return None
         return f"{taken} is private to the library."
-    if any(part.startswith("_") for part in taken.split(".")):
+    if any(map(is_private, taken.split("."))):
         return f"{taken} is private to {there}."
-    if one.name is not None and one.name not in names_of(sources[one.module]):
+    given = names_of(sources[one.module])
+    if one.name is not None and one.name not in given and not one.name.startswith("__"):
         return f"{there} exports no {one.name}."
     return None
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
 
 
 def circles(sources: dict[str, Source]) -> list[str]:
@@ -171,6 +176,10 @@ WRONG = {
     "a name that is not exported": (
         {"cli/_a.py": "from zojax.lm.tasks import Other\n"},
         "zojax.cli._a, line 1: zojax.lm.tasks exports no Other.",
+    ),
+    "a name that is there by chance": (
+        {"cli/_a.py": "from zojax.lm import submodules\n"},
+        "zojax.cli._a, line 1: zojax.lm exports no submodules.",
     ),
     "a module of the library's own": (
         {"lm/tasks/_a.py": "from zojax import _check\n"},

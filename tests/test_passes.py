@@ -51,6 +51,8 @@ def test_every_named_optimizer_evaluates_what_it_is_said_to(name: str):
     [
         ("mezo", {"num_queries": 3}),
         ("mezo", {"num_queries": 3, "difference": "forward"}),
+        ("mezo", {"num_queries": 3, "difference": "centred"}),
+        ("zo_adamu", {"num_queries": 2}),
         ("zo_sgd_conservative", {"num_queries": 2, "difference": "forward"}),
         ("forward_gradient_sgd", {"num_queries": 3}),
     ],

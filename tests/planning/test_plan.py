@@ -54,13 +54,20 @@ def test_deep_zeroth_order_steps_are_compiled_at_two_depths(
 ):
     path = write_config(tmp_path, num_hidden_layers=6)
     told: list[str] = []
-    monkeypatch.setattr(_plan, "compile_program", lambda _, made, __: compiled(made.layers))
+    sizes: set[int] = set()
+
+    def compile_program(target, made, name, *, model_bytes):
+        sizes.add(model_bytes)
+        return compiled(made.layers)
+
+    monkeypatch.setattr(_plan, "compile_program", compile_program)
     found = planning.plan(work(path, **SIZES), optimizer, full=full, tell=told.append)
     assert told[0] == "compiling the forward pass, 6 layers"
     assert [int(line.split()[-2]) for line in told] == depths
     assert found.step.compiled_layers == tuple(depths[1:])
     assert found.extrapolated == (len(depths) == 3)
     assert found.total_bytes == compiled(6).memory.device
+    assert sizes == {work(path, **SIZES).nbytes}  # of the whole model, at every depth
 
 
 @pytest.mark.plan
