@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from zojax import planning
 from zojax.coordinates import find_blocks, slash_paths
+from zojax.lm.models import workload
 
 pytestmark = pytest.mark.quick
 
@@ -30,7 +30,7 @@ def names(params, blocks="layers"):
     ],
 )
 def test_one_block_for_each_layer_and_the_two_ends(model, stack, layers):
-    params = planning.workload(model, batch=1, length=8).params
+    params = workload(model, batch=1, length=8).params
     expected = ["embeddings", *(f"{stack}{i}" for i in range(layers)), "head"]
     assert names(params) == expected
 

@@ -11,6 +11,7 @@ import pytest
 import zojax
 from zojax import planning
 from zojax.coordinates import merged, part
+from zojax.lm import models
 
 LAYERS = 8
 
@@ -96,13 +97,13 @@ def workload(tmp_path_factory):
         "max_position_embeddings": 128,
     }
     (folder / "config.json").write_text(json.dumps(config))
-    return planning.workload(folder, batch=8, length=128)
+    return models.workload(folder, batch=8, length=128)
 
 
 def temporaries(workload, step, state=()):
     """Bytes that a step needs besides its arguments and results."""
     jitted = jax.jit(step, donate_argnums=(0, 1), compiler_options=zojax.compiler_options())
-    lowered = jitted.lower(workload.params, state, workload.tokens)
+    lowered = jitted.lower(workload.params, state, workload.batch)
     return planning.memory(lowered.compile()).temp
 
 

@@ -29,18 +29,18 @@ class EstimatorState(NamedTuple):
     """State of every estimator."""
 
     count: Array  # pyright: ignore[reportIncompatibleMethodOverride] - int32 []: updates taken
-    key: Array | None  # typed key []: constant; None where nothing is random
+    key: Any  # typed key []: constant; None where nothing is random
     value: Array  # float32 []: mean of the step's losses, in the loss's unit; inf before the first
     skipped: Array  # int32 []: slopes so far that were not usable, and counted as 0
     rested: Array  # bool []: whether the last step had no usable slope, and so moved nothing
     aux: Any  # of the last step's first point, if has_aux gives its structure; else None
     direction: Any  # the direction's own; () where it keeps nothing
     slope_rule: Any  # the slope rule's own; () where there is none
-    feedback: Array | None = None  # float []: one_point's last finite loss; inf before the first
+    feedback: Any = None  # float []: one_point's last finite loss, inf before the first; else None
 
 
-Measure: TypeAlias = Callable[[Objective, Draws, Array], Measured]
-"""``measure(objective, draws, count)``: the step's scalars, from losses near θ."""
+Measure: TypeAlias = Callable[[Objective, Any, Array], Measured]
+"""``measure(objective, draws, count)``: the step's scalars, from losses near θ along the draws."""
 
 
 def estimator(

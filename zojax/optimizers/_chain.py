@@ -127,6 +127,7 @@ def descend(where: str, learning_rate: ScalarOrSchedule) -> optax.GradientTransf
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         leaves, tree = jax.tree.flatten(updates)
         moving = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+        steps: Any
         steps, state = scaled.update([leaves[i] for i in moving], state, params)
         # One by one, for outside of jit each scaled leaf is memory until its successor is there.
         for i in reversed(moving):
