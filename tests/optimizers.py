@@ -110,9 +110,12 @@ VARIANTS = {
     "select, zo_adamu",
     "mezo, sign",
     "mezo, spread",
+    "mezo, rms",
+    "spsa, centred",
     "zo_adam, schedules",
     "zo_adamm, box",
     "zo_adamu, equation",
+    "zo_adamu, 3 queries",
     "zo_adamu, bfloat16",
     "zo_adamu, sparse",
 }

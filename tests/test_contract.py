@@ -18,9 +18,9 @@ from sets import slow_except
 import zojax
 from zojax import testing
 
-# Of a variant these are checked by default; and that it may be sharded only of few optimizers, for
+# Of a variant this is checked by default; and that it may be sharded only of few optimizers, for
 # those programs take longest to compile. The slow set has the rest.
-OF_VARIANTS = ("keep dtypes and structure", "lower the loss")
+OF_VARIANTS = ("lower the loss",)
 SHARDED = ("mezo", "hybrid", "zo_adamu")
 QUICK = ("mezo", "zo_adamu")
 
@@ -70,9 +70,7 @@ def test_an_estimator(make, promise):
     testing.check_estimator(make, [promise])
 
 
-@pytest.mark.parametrize(
-    "direction", slow_except(DIRECTIONS, "gaussian", "rademacher", "sphere", "low rank")
-)
+@pytest.mark.parametrize("direction", slow_except(DIRECTIONS, "gaussian", "low rank"))
 @pytest.mark.parametrize("promise", testing.DIRECTION_PROMISES)
 def test_a_direction(direction, promise):
     testing.check_direction(direction, [promise])
@@ -136,9 +134,7 @@ def test_a_large_integer_stays():
 
 @pytest.mark.parametrize("name", ["mezo", "zo_adamu"])
 @pytest.mark.parametrize("evaluation", ["streamed", "copy", "in_place"])
-@pytest.mark.parametrize(
-    "dtype", slow_except(["float32", "bfloat16", "float16"], "float32", "bfloat16")
-)
+@pytest.mark.parametrize("dtype", slow_except(["float32", "bfloat16", "float16"], "bfloat16"))
 def test_parameters_stay_the_same_bits_at_learning_rate_zero(name, evaluation, dtype):
     optimizer = {"mezo": zojax.mezo, "zo_adamu": zojax.zo_adamu}[name]
     testing.check_no_drift(

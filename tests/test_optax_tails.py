@@ -46,7 +46,7 @@ def loss(p):
 
 @pytest.mark.parametrize(
     "make",
-    slow_except(TAILS, "sgd", "adam", "adamw", "lion", "adafactor", "lamb", "schedule-free"),
+    slow_except(TAILS, "sgd", "adam", "adafactor", "schedule-free"),
 )
 @pytest.mark.parametrize("selected", slow_except({"all": False, "selected": True}, "selected"))
 def test_a_chain_with_spsa(make, selected):

@@ -55,6 +55,7 @@ COMMANDS = {
 
 # Those that take the longest are like another one.
 MARKS = {
+    **dict.fromkeys(list(COMMANDS)[1:], pytest.mark.slow),
     **{command: pytest.mark.plan for command in COMMANDS if command.startswith("plan")},
     f"{FINETUNE} --processes 2": pytest.mark.slow,
     "compare study.toml": pytest.mark.slow,

@@ -287,6 +287,7 @@ def test_a_selection_within_a_selection_keeps_keys():
     assert updates["w"].shape == (3,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("evaluation", ["streamed", "copy", "in_place"])
 @pytest.mark.parametrize("rate", [-1e-2, -1e3])
 def test_a_conservative_step_after_a_selection(evaluation, rate):

@@ -101,6 +101,7 @@ def test_unbiased_and_of_the_size_it_says():
     assert abs(squares.mean() - expected) / (squares.std() / np.sqrt(len(squares))) < LIMIT
 
 
+@pytest.mark.slow
 def test_keeps_no_activation_for_a_backward_pass():
     width, depth = 32, 24
     params = {"layers": [jax.ShapeDtypeStruct((width, width), jnp.float32)] * depth}

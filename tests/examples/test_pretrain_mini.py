@@ -119,6 +119,7 @@ def test_what_is_masked():
         np.testing.assert_array_equal(batch.ids[0, unasked], row[unasked])
 
 
+@pytest.mark.slow
 @FAMILIES
 def test_logits_are_the_model_s(family: ModuleType):
     model = tiny_model(family, 40, 0)

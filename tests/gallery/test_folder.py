@@ -26,6 +26,7 @@ COMMAND = ["gallery", "--functions", "absolute", "beale", "--optimizers", "adam"
 SMALL = ["--steps", "10", "--seeds", "2"]
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     folder = tmp_path / "new" / "pictures"
     command = [*COMMAND, *SMALL, f"--out={folder}"]

@@ -24,6 +24,7 @@ def small(*optimizers: Any, **options: Any) -> gallery.Gallery:
     return gallery.run(["quadratic_rotated"], optimizers, **settings)
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_runs():
     one, same, other = (small("mezo", seed=seed).runs[0] for seed in (3, 3, 4))
     np.testing.assert_array_equal(one.points, same.points)
@@ -31,6 +32,7 @@ def test_equal_seeds_give_equal_runs():
     assert not np.array_equal(one.points, other.points)
 
 
+@pytest.mark.slow
 def test_runs_are_those_of_an_ordinary_loop():
     """The compiled grid of rates and seeds against one rate and one seed, step by step."""
     run = small("mezo").runs[0]

@@ -45,6 +45,7 @@ def test_rows_that_the_devices_do_not_divide_are_refused(mesh: Mesh):
         parallel.shard_batch({"x": np.zeros((6, 2))}, mesh)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("standard_promotion")
 def test_the_loss_is_the_mean_over_the_batch_whatever_fills_it_up(tiny_opt: Path, mesh: Mesh):
     model = load(tiny_opt)

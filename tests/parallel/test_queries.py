@@ -85,7 +85,7 @@ def run(step: Callable[..., Any], *args: Any, steps: int = 3) -> tuple[Any, Any]
     return params, optax.tree_utils.tree_get(state, "value")
 
 
-@pytest.mark.parametrize("name", slow_except(list(OPTIMIZERS), "mezo", "batched", "zo_adamu"))
+@pytest.mark.parametrize("name", slow_except(list(OPTIMIZERS), "mezo", "zo_adamu"))
 def test_devices_that_share_queries_come_to_the_parameters_of_one(name: str):
     tx = OPTIMIZERS[name]()
     params = parameters()

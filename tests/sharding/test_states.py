@@ -58,6 +58,7 @@ def test_a_step_leaves_moments_where_they_are(name):
     assert step._cache_size() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "compiled"), [("mezo", False), ("mezo", True), ("zo_adamu", True)]
 )

@@ -107,10 +107,10 @@ def sizes(program):
         ("tensor-parallel", "mezo"),
         ("tensor-parallel", "zo_adamu"),
         pytest.param("tensor-parallel, positions", "mezo", marks=pytest.mark.slow),
-        ("tensor-parallel, explicit", "mezo"),
+        pytest.param("tensor-parallel, explicit", "mezo", marks=pytest.mark.slow),
         ("fully sharded", "mezo"),
         pytest.param("fully sharded", "zo_adamu", marks=pytest.mark.slow),
-        ("replicated", "mezo"),
+        pytest.param("replicated", "mezo", marks=pytest.mark.slow),
         pytest.param("odd", "mezo", marks=pytest.mark.slow),
     ],
 )

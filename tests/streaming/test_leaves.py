@@ -29,7 +29,7 @@ def with_numbers():
     return {"layers": layers, "bias": 0.5, "scale": 1.5, "times": 3}
 
 
-DEFAULT = ("mezo", "zo_adamu")
+DEFAULT = ("mezo",)
 
 
 def value_fn(p):

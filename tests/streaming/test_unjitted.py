@@ -45,6 +45,7 @@ def test_the_second_update_says_so_and_how_to_mend_it(make, caplog):
     assert caplog.records[0].levelno == logging.WARNING
 
 
+@pytest.mark.slow
 def test_nothing_is_said_of_updates_that_compile_nothing(caplog):
     params = jnp.ones((3, 3))
     tx = zojax.mezo(1e-2, eps=1e-2, key=0)

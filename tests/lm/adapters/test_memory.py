@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import optax
+import pytest
 
 import zojax
 from zojax.lm.adapters import LoRA
@@ -12,6 +13,7 @@ from zojax.lm.adapters import LoRA
 IDS = jnp.full((2, 16), 5, jnp.int32)
 
 
+@pytest.mark.slow
 def test_a_step_of_lora_holds_nothing_of_the_base_size(load):
     base = load(
         "opt", hidden_size=256, word_embed_proj_dim=256, ffn_dim=1024, num_attention_heads=4

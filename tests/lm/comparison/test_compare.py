@@ -122,6 +122,7 @@ def test_a_study_is_run_and_written_and_not_run_again(path: Path):
     assert again.runs == []
 
 
+@pytest.mark.slow
 def test_a_run_is_repeated_to_the_bit(path: Path):
     cell = next(c for c in load_study(path).cells() if c.method == "mezo")
     run = Run(cell, "report", cell.candidates()[0], {}, 3)

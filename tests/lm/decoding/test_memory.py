@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+import pytest
 
 import zojax
 from zojax.lm.decoding import greedy
@@ -14,6 +15,7 @@ from zojax.lm.decoding import greedy
 IDS = jnp.full((2, 8), 5, jnp.int32)
 
 
+@pytest.mark.slow
 def test_a_step_holds_few_weights_at_a_time(load: Any):
     sizes = dict(hidden_size=256, word_embed_proj_dim=256, ffn_dim=1024, num_hidden_layers=2)
     model = load("opt", **sizes)

@@ -84,6 +84,7 @@ def test_an_objective_of_texts_is_any_python_function(load: Any, quick: Any):
     np.testing.assert_array_equal(heard[0][1], places)
 
 
+@pytest.mark.slow
 def test_a_step_calls_back_wherever_it_evaluates(load: Any, quick: Any):
     """In a compiled step, for queries one by one or in one batch, and outside of jit."""
     model = load("opt")

@@ -42,6 +42,7 @@ def test_tokenizer_is_roberta_s(tokenizer: RobertaTokenizerFast):
         assert len(tokenizer(word, add_special_tokens=False).input_ids) == 1
 
 
+@pytest.mark.slow
 def test_it_knows_a_little_before_it_is_tuned(tokenizer: RobertaTokenizerFast):
     examples = rotten_tomatoes()["dev"][:256]
     batch = tokenizer(

@@ -24,6 +24,7 @@ def alone() -> tuple[list[np.ndarray], list[float]]:
         return opt_mini_job.train(Spread())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_processes_train_to_the_parameters_of_one(
     processes: int,

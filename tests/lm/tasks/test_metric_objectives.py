@@ -81,6 +81,7 @@ def generation(model: LanguageModel) -> tuple[Generation, PromptSet]:
     return solver, PromptSet.of(examples, tokens)
 
 
+@pytest.mark.slow
 def test_minus_f1_compares_texts_with_their_own_answers(
     model: LanguageModel, generation: tuple[Generation, PromptSet]
 ):

@@ -57,6 +57,7 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_f1_of_what_the_model_writes(tiny_opt: Path, tmp_path: Path):
     (tmp_path / "task.toml").write_text(TASK)
     task = load_task(str(tmp_path / "task.toml"))

@@ -73,6 +73,7 @@ def test_every_optimizer_descends(name: str, hyper: dict[str, object]):
     assert float(value) < 0.7 * 128.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in DEFAULTS if name != "zo_sgd_blockwise"])
 def test_weight_decay_touches_matrices_alone(name: str):
     optimizer = optimizer_of(name, weight_decay=0.5, learning_rate=0.1)

@@ -46,6 +46,7 @@ def alone(base: FinetuneConfig, tmp_path_factory: pytest.TempPathFactory) -> Res
     return finetune(dataclasses.replace(base, output=tmp_path_factory.mktemp("runs") / "alone"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("parallel", "atol"), [("query", 0.0), ("data", 2e-6)])
 def test_eight_devices_tune_to_the_model_of_one(
     parallel: str, atol: float, base: FinetuneConfig, alone: Result, tmp_path: Path
