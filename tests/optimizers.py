@@ -120,6 +120,19 @@ VARIANTS = {
     "zo_adamu, sparse",
 }
 
+# One for each way in which losses become slopes, or a direction is made.
+OF_EACH_KIND = (
+    "mezo",
+    "mezo, low rank",
+    "zo_adamu",
+    "zo_sgd_blockwise",
+    "zo_sgd_conservative",
+    "spsa, sparse",
+    "forward_gradient_sgd",
+    "one_point",
+    "spsa, shaped",
+)
+
 # What differentiates or batches value_fn cannot leave JAX.
 NEVER_IN_PLACE = {"forward_gradient_sgd", "hybrid", "mezo, batched"}
 

@@ -155,3 +155,13 @@ def test_bad_arguments_are_refused():
         zojax.spsa(1e-3, key=0, direction=zojax.Sparse(sparsity=20))
     with pytest.raises(ValueError, match="Sparse: ratios must be one of"):
         zojax.spsa(1e-3, key=0, direction=zojax.Sparse(ratios="random"))
+
+
+@pytest.mark.quick
+def test_what_it_is_made_of_may_be_given_by_name():
+    assert zojax.Sparse(base="rademacher") == zojax.Sparse(base=zojax.Rademacher())
+    assert zojax.MomentumCentred(base="sphere").base == zojax.Sphere()
+    assert zojax.Sparse(base=zojax.MomentumCentred()).remembers
+    assert not zojax.Sparse().remembers
+    with pytest.raises(ValueError, match="Sparse: base must be one of"):
+        zojax.Sparse(base="normal")

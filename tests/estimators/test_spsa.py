@@ -236,6 +236,6 @@ def test_a_centred_query_without_a_loss_is_left_out_of_the_mean():
     assert np.isnan(recorder.scalars).tolist() == [False, True, False]
     assert int(state.skipped) == 1
     # Of the two that are left each is as far from their mean as the other.
-    np.testing.assert_allclose(recorder.scalars[0], -recorder.scalars[2], rtol=1e-5)
+    np.testing.assert_allclose(recorder.scalars[0], -recorder.scalars[2], rtol=1e-3)
     with pytest.raises(ValueError, match="num_queries must be >= 2 for difference"):
         zojax.spsa(1e-2, key=0, difference="centred")

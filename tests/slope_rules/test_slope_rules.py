@@ -17,7 +17,7 @@ SLOPES = [np.array(x, np.float32) for x in ([3.0, -1.0, 0.5], [0.0, 2.0, -4.0], 
 
 
 def oracle_rms(history):
-    squares = [np.mean(slopes) ** 2 for slopes in history]
+    squares = [np.mean(slopes**2) for slopes in history]
     v = 0.0
     for square in squares:
         v = 0.99 * v + 0.01 * square
@@ -157,3 +157,11 @@ def test_bad_arguments_are_refused():
         zojax.mezo(1e-3, eps=1e-3, key=0, slope_rule="spread").init(parameters())
     with pytest.raises(ValueError, match="blockwise: slope_rule must be None with in_turn"):
         zojax.zo_sgd_blockwise(1e-3, eps=1e-3, key=0, slope_rule="sign")
+
+
+def test_a_rule_must_give_a_number_for_each_slope():
+    mean = optax.stateless(lambda slopes, params: jnp.mean(slopes))
+    tx = zojax.spsa(1e-2, key=0, num_queries=3, slope_rule=mean)
+    params = parameters()
+    with pytest.raises(ValueError, match=r"spsa: slope_rule must give a number for each of the 3"):
+        tx.update(None, tx.init(params), params, value_fn=loss)

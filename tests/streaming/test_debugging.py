@@ -5,20 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from optimizers import OPTIMIZERS
+from optimizers import OF_EACH_KIND, OPTIMIZERS
 from sets import slow_except
-
-NAMES = [
-    "mezo",
-    "mezo, low rank",
-    "zo_adamu",
-    "zo_sgd_blockwise",
-    "zo_sgd_conservative",
-    "spsa, sparse",
-    "forward_gradient_sgd",
-    "one_point",
-    "spsa, shaped",
-]
 
 
 def start():
@@ -46,7 +34,7 @@ def after_steps(tx, jit, count=2):
     return params
 
 
-@pytest.mark.parametrize("name", slow_except(NAMES, "mezo"))
+@pytest.mark.parametrize("name", slow_except(OF_EACH_KIND, "mezo"))
 def test_steps_are_the_same_without_jit(name):
     with jax.disable_jit():
         plain = after_steps(OPTIMIZERS[name](), jit=False)
@@ -57,7 +45,7 @@ def test_steps_are_the_same_without_jit(name):
 
 
 @pytest.mark.parametrize("jit", [True, pytest.param(False, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_EACH_KIND)
 def test_no_step_computes_an_infinity(name, jit):
     with jax.debug_infs(True):
         after_steps(OPTIMIZERS[name](), jit)

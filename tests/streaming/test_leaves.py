@@ -6,22 +6,9 @@ import numpy as np
 import optax
 import pytest
 from draws import draws_at, loss_at
-from optimizers import OPTIMIZERS
+from optimizers import OF_EACH_KIND, OPTIMIZERS
 
 import zojax
-
-NAMES = [
-    "mezo",
-    "mezo, low rank",
-    "zo_adamu",
-    "zo_sgd_blockwise",
-    "zo_sgd_conservative",
-    "spsa, sparse",
-    "forward_gradient_sgd",
-    "one_point",
-    "coordinatewise",
-    "spsa, shaped",
-]
 
 
 def with_numbers():
@@ -53,7 +40,7 @@ def one_step(tx, params, jit):
     ("name", "evaluation"),
     [
         pytest.param(name, "streamed", marks=() if name in DEFAULT else pytest.mark.slow)
-        for name in NAMES
+        for name in (*OF_EACH_KIND, "coordinatewise")
     ]
     + [
         pytest.param(name, other, marks=() if name == "mezo" else pytest.mark.slow)

@@ -13,7 +13,7 @@ from optimizers import OPTIMIZERS
 
 HERE = Path(__file__).parent
 # Their updates are made of gradients, or of as many slopes as there are parameters.
-NEVER_REPLAYED = {"hybrid", "coordinatewise"}
+NEVER_REPLAYED = {"hybrid"}
 LOGGED = tuple(name for name in OPTIMIZERS if name not in NEVER_REPLAYED)
 # One for each kind of arithmetic between slopes and parameters.
 KINDS = ("mezo, 3 queries", "one_point", "zo_adamu", "zo_adam", "zo_sgd_conservative")

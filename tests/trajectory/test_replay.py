@@ -29,7 +29,7 @@ from zojax.trajectory import (
 
 STEPS = 8
 # Their updates are made of gradients, or of as many slopes as there are parameters.
-NEVER_REPLAYED = {"hybrid", "coordinatewise"}
+NEVER_REPLAYED = {"hybrid"}
 # Each of them is two compilations: those that differ in how losses become updates.
 NAMES = (
     "mezo, 3 queries",
@@ -234,3 +234,10 @@ def test_a_step_outside_of_jit_is_replayed_outside_of_jit():
     start = jax.tree.map(jnp.copy, base)
     found = Replayer(tx, compiled=False).take(start, tx.init(base), np.stack(rows))[0]
     same_bits(found, params)
+
+
+def test_an_optimizer_that_asks_for_more_than_the_log_has_is_refused():
+    base = parameters("float32")
+    tx = zojax.mezo(1e-2, eps=1e-2, key=0, num_queries=2)
+    with pytest.raises(ValueError, match=r"replay: the update needs 2 of kind 'slopes'.*log has 1"):
+        Replayer(tx).take(base, tx.init(base), np.zeros((1, 1), np.float32))

@@ -52,9 +52,13 @@ class Draws(abc.ABC):
         """The same draws, made only once ``values`` are known."""
 
     def queries(self) -> Noises:
-        """All queries at once: the noises' arrays have an axis [q] in front, if q > 1.
+        """All queries at once, for :meth:`gradient`.
 
-        One query needs no axis, and gathers along such an axis would be a third of the program.
+        Returns:
+          The noise of each leaf. If q > 1 its arrays have an axis [q] in front, but for those that
+          all queries share, which :attr:`LeafNoise.query_axes` names. The default stacks what
+          :meth:`query` gives; override it where arrays of a leaf's size would be stacked. (One
+          query needs no axis, and gathers along such an axis would be a third of the program.)
         """
         if self.num_queries == 1:
             return self.query(0)
@@ -92,11 +96,18 @@ class Direction(abc.ABC):
 
     @property
     def remembers(self) -> bool:
-        """Whether z depends on earlier steps, and not on the key and the step alone."""
-        return False
+        """Whether z depends on earlier steps, and not on the key and the step alone.
+
+        So it does where :meth:`after_step` is overridden. A direction that is made of another one
+        and only hands ``after_step`` on returns what that one does.
+        """
+        return type(self).after_step is not Direction.after_step
 
     def init(self, params: Params, num_queries: int) -> Any:
         """The state before the first step: a pytree of arrays.
+
+        A buffer of the parameters' size must be a tree like ``params``, so that it lies on devices
+        as they do.
 
         Args:
           params: Parameters, any pytree of arrays.

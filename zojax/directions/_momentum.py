@@ -16,8 +16,8 @@ from zojax._xla import computed_once, rounded
 from zojax.directions._anneal import AdamuSchedules, Anneal, annealed
 from zojax.directions._direction import Direction, check_memoryless, sum_over_queries
 from zojax.directions._elementwise import is_vector
-from zojax.directions._gaussian import Gaussian
 from zojax.directions._momentum_noise import MomentumDraws, MomentumNoise
+from zojax.directions._named import DirectionLike, direction_of
 from zojax.directions._noise import LeafNoise, drawn_at
 
 
@@ -88,9 +88,10 @@ class MomentumCentred(Direction):
     beta2: ScalarOrSchedule | None = None
     signed_momentum: bool = True
     centre_dtype: Any = None
-    base: Direction = Gaussian()  # noqa: RUF009 (frozen)
+    base: DirectionLike = "gaussian"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "base", direction_of("MomentumCentred", self.base, "base"))
         where = "MomentumCentred"
         _check.float_dtype(where, "centre_dtype", self.centre_dtype)
         _check.flag(where, "signed_momentum", self.signed_momentum)
@@ -99,10 +100,6 @@ class MomentumCentred(Direction):
         for name in AdamuSchedules._fields:
             if getattr(self, name) is not None:
                 _check.fraction(where, name, getattr(self, name))
-
-    @property
-    def remembers(self) -> bool:
-        return True
 
     def schedules(self) -> AdamuSchedules:
         """α, β₁ and β₂ as functions of the step, or numbers."""

@@ -21,15 +21,15 @@ DIRECTIONS: Mapping[DirectionName, Direction] = {
 }
 
 
-def direction_of(where: str, direction: DirectionLike) -> Direction:
-    """A direction, given as one or by its name.
+def direction_of(where: str, direction: DirectionLike, argument: str = "direction") -> Direction:
+    """A direction, given as one or by its name; ``argument`` is what it was given as.
 
     Raises:
       ValueError: There is none of that name.
       TypeError: It is something else.
     """
     if isinstance(direction, str):
-        _check.one_of(where, "direction", direction, DIRECTIONS)
+        _check.one_of(where, argument, direction, DIRECTIONS)
         return DIRECTIONS[direction]
-    _check.instance(where, "direction", direction, Direction)
+    _check.instance(where, argument, direction, Direction)
     return direction

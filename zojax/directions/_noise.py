@@ -49,7 +49,7 @@ class LeafNoise(abc.ABC):
 
     @property
     def query_axes(self) -> Any:
-        """Which arrays have an axis of queries in :meth:`Draws.queries`: a prefix of 0 and None."""
+        """``in_axes`` of ``jax.vmap`` over what :meth:`Draws.queries` gives: 0, or None where shared."""
         return 0
 
     @property

@@ -13,8 +13,8 @@ from zojax import _check
 from zojax._types import Array, Params
 from zojax._xla import opaque
 from zojax.directions._direction import Direction, Draws, Noises, check_memoryless
-from zojax.directions._gaussian import Gaussian
 from zojax.directions._given import GivenNoise
+from zojax.directions._named import DirectionLike, direction_of
 from zojax.directions._noise import drawn_at
 
 # Where optax's rules keep their first moment.
@@ -71,16 +71,13 @@ class Shaped(Direction):
 
     rule: optax.GradientTransformation
     signed_momentum: bool = True
-    base: Direction = Gaussian()  # noqa: RUF009 (frozen)
+    base: DirectionLike = "gaussian"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "base", direction_of("Shaped", self.base, "base"))
         _check.transformation("Shaped", "rule", self.rule)
         _check.flag("Shaped", "signed_momentum", self.signed_momentum)
         check_memoryless("Shaped", "base", self.base, "it would have two histories")
-
-    @property
-    def remembers(self) -> bool:
-        return True
 
     def init(self, params: Params, num_queries: int) -> ShapedState:
         if num_queries > 1:

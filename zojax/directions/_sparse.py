@@ -14,7 +14,7 @@ from zojax import _check
 from zojax._types import Array, Params
 from zojax.directions._direction import Direction, Draws, Noises, SampledDraws
 from zojax.directions._elementwise import ElementwiseDirection
-from zojax.directions._gaussian import Gaussian
+from zojax.directions._named import DirectionLike, direction_of
 from zojax.directions._noise import LeafNoise, drawn_at
 
 
@@ -65,12 +65,12 @@ class Sparse(Direction):
 
     sparsity: float = 0.2
     ratios: Literal["magnitude", "equal"] = "magnitude"
-    base: Direction = Gaussian()  # noqa: RUF009 (frozen)
+    base: DirectionLike = "gaussian"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "base", direction_of("Sparse", self.base, "base"))
         _check.fraction("Sparse", "sparsity", self.sparsity)
         _check.one_of("Sparse", "ratios", self.ratios, ("magnitude", "equal"))
-        _check.instance("Sparse", "base", self.base, Direction)
 
     @property
     def remembers(self) -> bool:

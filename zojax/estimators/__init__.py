@@ -3,8 +3,12 @@
 from zojax.estimators._blockwise import blockwise as blockwise
 from zojax.estimators._coordinatewise import coordinatewise as coordinatewise
 from zojax.estimators._estimator import EstimatorState as EstimatorState
+from zojax.estimators._estimator import differences as differences
+from zojax.estimators._estimator import estimator as estimator
 from zojax.estimators._estimator import estimator_states as estimator_states
+from zojax.estimators._estimator import guarded_slopes as guarded_slopes
 from zojax.estimators._estimator import no_loss_yet as no_loss_yet
+from zojax.estimators._estimator import slopes_along as slopes_along
 from zojax.estimators._forward_gradient import ForwardEvaluation as ForwardEvaluation
 from zojax.estimators._forward_gradient import forward_gradient as forward_gradient
 from zojax.estimators._hybrid import HybridState as HybridState

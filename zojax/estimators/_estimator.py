@@ -123,7 +123,7 @@ def estimator(
         memory = direction.after_step(memory, draws, slopes, usable, params)
         ruled, rule_state = slopes, state.slope_rule
         if slope_rule is not None:
-            ruled, rule_state = _ruled(rule, slopes, state.slope_rule, rested)
+            ruled, rule_state = _ruled(where, rule, slopes, state.slope_rule, rested)
         estimate = gradient(draws.after(ruled), ruled, params)
         return estimate, EstimatorState(
             count=_check.next_count(state.count),
@@ -237,13 +237,22 @@ def _residual(found: Measured, last: Array, eps: Array) -> tuple[Array, Array, A
 
 
 def _ruled(
-    rule: optax.GradientTransformationExtraArgs, slopes: Array, state: Any, rested: Array
+    where: str,
+    rule: optax.GradientTransformationExtraArgs,
+    slopes: Array,
+    state: Any,
+    rested: Array,
 ) -> tuple[Array, Any]:
     """What a slope rule makes of a step's slopes, and its new state; none of a step that rests."""
     # optax takes powers of integer counts, which strict settings of JAX refuse.
     with jax.numpy_dtype_promotion("standard"):
         ruled, new = rule.update(slopes, state, None)
     new = jax.tree.map(lambda before, after: jnp.where(rested, before, after), state, new)
+    if jnp.shape(ruled) != slopes.shape:
+        raise ValueError(
+            f"{where}: slope_rule must give a number for each of the {len(slopes)} slopes, got an "
+            f"array of shape {list(jnp.shape(ruled))}."
+        )
     return jnp.where(rested, 0.0, jnp.asarray(ruled, jnp.float32)), new
 
 

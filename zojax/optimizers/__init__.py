@@ -5,6 +5,9 @@ from zojax.optimizers._adamm import zo_adamm as zo_adamm
 from zojax.optimizers._adamu import zo_adamu as zo_adamu
 from zojax.optimizers._blockwise import zo_sgd_blockwise as zo_sgd_blockwise
 from zojax.optimizers._chain import chain as chain
+from zojax.optimizers._chain import decay as decay
+from zojax.optimizers._chain import descend as descend
+from zojax.optimizers._chain import speaks_for as speaks_for
 from zojax.optimizers._conservative import zo_sgd_conservative as zo_sgd_conservative
 from zojax.optimizers._forward_gradient import forward_gradient_sgd as forward_gradient_sgd
 from zojax.optimizers._mezo import mezo as mezo

@@ -35,7 +35,8 @@ def chain(
       and the parameters move along them.)
     - Moments lie on devices as their parameters do.
     - Updates are rounded before they are added to the parameters, so that the replay of a logged
-      run has the bits of the run.
+      run has the bits of the run; an update of 0, as at learning rate 0, leaves a parameter its
+      bits, and integers stay whatever a link says.
 
     Args:
       estimator: The first link: ``zojax.spsa(...)``, say.
@@ -48,6 +49,7 @@ def chain(
 
     Raises:
       TypeError: a link is no transformation.
+      ValueError: ``init`` finds no estimator in the first link.
 
     Examples:
       >>> import optax, zojax
@@ -63,22 +65,35 @@ def chain(
         _check.transformation("chain", "links", link)
     inner: Any = optax.chain(estimator, *links)
 
+    def init(params: Any) -> Any:
+        state = inner.init(params)
+        if not estimator_states(state[0]):
+            raise ValueError(
+                "chain: estimator must be one of zojax's, such as zojax.spsa(...), got a link "
+                "without one. It comes first: it ignores the updates of what stands before it."
+            )
+        return state
+
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         updates, new = inner.update(updates, state, params, **extra_args)
-        updates = jax.tree.map(_rounded, updates)
-        estimators = estimator_states(new[0])
-        if not estimators:
-            return updates, new
-        rested = estimators[0].rested
+        updates = jax.tree.map(_settled, updates)
+        rested = estimator_states(new[0])[0].rested
         kept = map(partial(_kept, rested), state[1:], new[1:])
         updates = jax.tree.map(lambda update: jnp.where(rested, _nothing(update), update), updates)
         return updates, (new[0], *kept)
 
-    return laid_out(optax.GradientTransformationExtraArgs(inner.init, update))
+    return laid_out(optax.GradientTransformationExtraArgs(init, update))
 
 
-def _rounded(update: Array) -> Array:
-    return rounded(update) if jnp.issubdtype(update.dtype, jnp.floating) else update
+@jax.jit
+def _settled(update: Array) -> Array:
+    """An update that may be added: rounded, no change of a parameter where it is 0 or an integer.
+
+    −0.0 + 0.0 is 0.0, and −0.0 is what leaves every number as it is.
+    """
+    if jnp.issubdtype(update.dtype, jnp.floating):
+        return rounded(jnp.where(update == 0, jnp.asarray(-0.0, update.dtype), update))
+    return jnp.zeros_like(update)
 
 
 def _nothing(update: Array) -> Array:
@@ -114,12 +129,10 @@ def _which_float(params: Any) -> Any:
 
 
 def descend(where: str, learning_rate: ScalarOrSchedule) -> optax.GradientTransformation:
-    """``optax.scale_by_learning_rate``, whose updates leave the parameters' bits where they are 0.
+    """``optax.scale_by_learning_rate``, checked, for updates of which some are integers.
 
-    −0.0 + 0.0 is 0.0, and −0.0 is what leaves every number as it is. So it is the update where
-    the learning rate is 0, and where a step's slope is: scaling alone would make it ±0.0, with
-    the signs of the direction. The updates of integers stay integers, for a large one would be
-    rounded on its way through a float.
+    The updates of integers stay integers, for a large one would be rounded on its way through a
+    float.
     """
     _check.non_negative(where, "learning_rate", learning_rate)
     scaled = optax.scale_by_learning_rate(learning_rate)
@@ -129,17 +142,11 @@ def descend(where: str, learning_rate: ScalarOrSchedule) -> optax.GradientTransf
         moving = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
         steps: Any
         steps, state = scaled.update([leaves[i] for i in moving], state, params)
-        # One by one, for outside of jit each scaled leaf is memory until its successor is there.
-        for i in reversed(moving):
-            leaves[i] = _signed(steps.pop())
+        for i, step in zip(moving, steps, strict=True):
+            leaves[i] = step
         return jax.tree.unflatten(tree, leaves), state
 
     return optax.GradientTransformation(scaled.init, update)
-
-
-@jax.jit
-def _signed(update: Array) -> Array:
-    return jnp.where(update == 0, jnp.asarray(-0.0, update.dtype), update)
 
 
 def speaks_for(*parts: str, name: str | None = None) -> Callable[[Factory[P]], Factory[P]]:

@@ -85,7 +85,8 @@ def check_optimizer(where: str, optimizer: str) -> None:
     """Refuse what cannot be planned."""
     if optimizer not in OPTIMIZERS:
         raise ValueError(
-            f"{where}: optimizer must be one of {', '.join(OPTIMIZERS)}, got {optimizer!r}."
+            f"{where}: optimizer must be one of {', '.join(OPTIMIZERS)}, got {optimizer!r}. For "
+            f"one of your own use compile_step."
         )
 
 

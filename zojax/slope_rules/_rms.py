@@ -1,4 +1,4 @@
-"""Slopes over a running root mean square of their mean."""
+"""Slopes over their running root mean square."""
 
 from typing import Any, NamedTuple
 
@@ -14,18 +14,19 @@ class RmsState(NamedTuple):
     """State of :func:`rms`."""
 
     count: Array  # pyright: ignore[reportIncompatibleMethodOverride] - int32 []: steps taken
-    nu: Array  # float32 []: moving average of (mean d)², from 0
+    nu: Array  # float32 []: moving average of the mean of d², from 0
 
 
 def rms(decay: float = 0.99, eps: float = 1e-8) -> optax.GradientTransformation:
-    r"""Divides the slopes by a running root mean square of their mean.
+    r"""Divides the slopes by their running root mean square.
 
     .. math::
-        v \leftarrow \beta v + (1-\beta)\,\bar d^2, \qquad
+        v \leftarrow \beta v + (1-\beta)\,\frac1q \sum_i d_i^2, \qquad
         d_i \leftarrow \frac{d_i}{\sqrt{v / (1-\beta^{t+1})} + 10^{-8}}
 
-    Adam's second moment, of the one number that a step measures: one scalar of state in place of a
-    buffer. Losses times a constant leave the steps as they are.
+    Adam's second moment, of the numbers that a step measures: one scalar of state in place of a
+    buffer. Losses times a constant leave the steps as they are. (The paper squares the mean of the
+    slopes, which is the same for one query; centred slopes have a mean of 0.)
 
     Args:
       decay: β in [0, 1).
@@ -45,7 +46,7 @@ def rms(decay: float = 0.99, eps: float = 1e-8) -> optax.GradientTransformation:
       >>> rule = zojax.slope_rules.rms()
       >>> slopes, _ = rule.update(jnp.array([4.0, -2.0]), rule.init(jnp.zeros(2)))
       >>> [round(float(slope), 3) for slope in slopes]
-      [4.0, -2.0]
+      [1.265, -0.632]
     """
     _check.fraction("rms", "decay", decay)
     _check.non_negative("rms", "eps", eps)
@@ -58,7 +59,7 @@ def rms(decay: float = 0.99, eps: float = 1e-8) -> optax.GradientTransformation:
 
     def update(slopes: Array, state: Any, params: Any = None) -> tuple[Array, RmsState]:
         del params
-        square = jnp.square(jnp.mean(slopes))
+        square = jnp.mean(jnp.square(slopes))
         nu = rounded(decay * state.nu) + rounded((1.0 - decay) * square)
         count = _check.next_count(state.count)
         unbiased = nu / (1.0 - decay ** count.astype(jnp.float32))

@@ -27,11 +27,18 @@ def check_direction(direction: SampledDirection, promises: Iterable[str] | None 
     Raises:
       BrokenPromiseError: An AssertionError that names the first promise broken, and how.
       ValueError: ``promises`` holds an unknown one.
+      TypeError: ``direction`` is no :class:`zojax.SampledDirection`.
 
     Examples:
       >>> import zojax, zojax.testing
       >>> zojax.testing.check_direction(zojax.LowRank(rank=2))
     """
+    if not isinstance(direction, SampledDirection):
+        raise TypeError(
+            f"check_direction: direction must be a zojax.SampledDirection, got {direction!r}. What "
+            f"depends on other steps is checked in an optimizer: "
+            f"check_optimizer(lambda: zojax.mezo(..., direction=...))."
+        )
     run("check_direction", _SUITE, direction, promises)
 
 

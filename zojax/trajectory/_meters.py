@@ -56,8 +56,17 @@ class Player:
         self._left = scalars
 
     def __call__(self, kind: Kind, size: int, measure: Measure) -> Measured:
-        """Give back, and measure nothing."""
-        del kind, measure
+        """Give back, and measure nothing.
+
+        Raises:
+          ValueError: The log has fewer scalars than the update asks for.
+        """
+        del measure
+        if size > len(self._left):
+            raise ValueError(
+                f"replay: the update needs {size} of kind {kind!r}, and the log has {len(self._left)} "
+                f"more a step. Give the optimizer of the run, with as many queries."
+            )
         scalars, self._left = self._left[:size], self._left[size:]
         usable = jnp.isfinite(scalars)
         unknown = jnp.full((), jnp.nan, jnp.float32)

@@ -56,7 +56,7 @@ def square(params) -> jax.Array:
     ("name", "hyper"),
     [
         ("mezo", {"learning_rate": 0.02, "direction": "rademacher", "difference": "forward"}),
-        ("zo_adamu", {"learning_rate": 3e-3}),
+        ("zo_adamu", {"learning_rate": 1e-2}),
         ("zo_sgd_sign", {"learning_rate": 0.05}),
         ("zo_sgd_momentum", {"learning_rate": 1e-3}),
         ("zo_sgd_conservative", {"learning_rate": 0.02, "num_queries": 2}),
