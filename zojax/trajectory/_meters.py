@@ -64,8 +64,8 @@ class Player:
         del measure
         if size > len(self._left):
             raise ValueError(
-                f"replay: the update needs {size} of kind {kind!r}, and the log has {len(self._left)} "
-                f"more a step. Give the optimizer of the run, with as many queries."
+                f"replay: the update needs {size} of kind {kind!r}, and the log has "
+                f"{len(self._left)} more a step. Give the optimizer of the run, with as many queries."
             )
         scalars, self._left = self._left[:size], self._left[size:]
         usable = jnp.isfinite(scalars)
