@@ -168,5 +168,5 @@ def _loss(name: ObjectiveName, task: Objective, train: PromptSet) -> tuple[Batch
     asked = train.tokens.task
     raise ValueError(
         f"finetune: objective {name} must be for a task that {needs}, got {asked.name}, a task of "
-        f"{asked.kind.replace('_', ' ')}. Choose {other} or loss."
+        f"{asked.kind.replace('_', ' ')}. Take {other} or loss."
     )

@@ -87,8 +87,8 @@ def finetune(
     The folder has ``config.json`` (all that is needed to run it again), ``metrics.jsonl``,
     ``results.json``, ``curve.png``, the tuned model in ``model/``, and in ``best/`` the model of
     the step that scored best on dev, if that is neither step 0 nor the last. A run that was stopped
-    is resumed by ``FinetuneConfig(resume=folder)`` from ``trajectory.log`` and ``checkpoints/``; its
-    result has the same bits as that of an uninterrupted run: see zojax.trajectory.
+    is resumed by ``FinetuneConfig(resume=folder)`` from ``trajectory.log`` and ``checkpoints/``;
+    its result has the same bits as that of an uninterrupted run: see zojax.trajectory.
 
     Args:
       config: The run's configuration.
