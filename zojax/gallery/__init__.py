@@ -9,7 +9,7 @@ Every optimizer gets the same budget and the best learning rate of the same grid
 ``FUNCTIONS`` and ``OPTIMIZERS`` are the functions and optimizers by name, ``PAPERS`` the names of
 the ZO-AdaMU paper's four optimizers, and ``LEARNING_RATES`` the grid: four rates in each decade
 from 1e-6 to 100. All zeroth-order optimizers use the perturbation scale ``EPS`` = 1e-3, which the
-paper uses for language models; optax's optimizers get the true gradient. All other settings are
+paper uses for full fine-tuning; optax's optimizers get the true gradient. All other settings are
 defaults, except ZO-AdaMU's phases, which are the paper's, scaled to the length of the run.
 """
 

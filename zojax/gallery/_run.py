@@ -143,10 +143,10 @@ def run(
         raise ValueError("gallery: learning_rates must not be empty.")
     for rate in rates:
         _check.positive("gallery", "learning_rates", rate)
-    costliest = max(makers, key=lambda optimizer: optimizer.cost)
-    if steps < costliest.cost:  # a curve needs at least two steps
+    dearest = max(makers, key=lambda optimizer: optimizer.cost)
+    if steps < dearest.cost:  # a curve needs at least two steps
         raise ValueError(
-            f"gallery: steps must be >= {costliest.cost}, two steps of {costliest.name}, got {steps}."
+            f"gallery: steps must be >= {dearest.cost}, two steps of {dearest.name}, got {steps}."
         )
     _check.count("gallery", "seeds", seeds)
     start = time.perf_counter()
