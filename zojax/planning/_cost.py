@@ -50,7 +50,7 @@ def cost(compiled: jax.stages.Compiled) -> Cost:
       True
     """
     program = parse(_METADATA.sub("", compiled.as_text() or ""))
-    flops, moved = _once(program, program.entry)
+    flops, traffic = _once(program, program.entry)
     loops = program.loops()
     bodies: dict[str, tuple[float, float]] = {}
     for loop in loops:
@@ -60,11 +60,11 @@ def cost(compiled: jax.stages.Compiled) -> Cost:
         # includes one trip of this body already: only the further trips are added.
         more = loop.times * ((loop.trips or 1) - 1)
         flops += more * bodies[loop.body][0]
-        moved += more * bodies[loop.body][1]
+        traffic += more * bodies[loop.body][1]
     found, sent = collectives(program)
     return Cost(
         flops=flops + _library_products(program),
-        bytes_accessed=moved,
+        bytes_accessed=traffic,
         collectives=found,
         unknown_loops=sum(loop.trips is None for loop in loops),
         sent=sent,

@@ -213,7 +213,7 @@ def _sha256(arrays: dict[str, np.ndarray], note: dict[str, Any]) -> str:
 
 
 def _remove(path: Path) -> None:
-    """Remove a folder; a checkpoint is renamed first, so that no part of it passes for a whole."""
+    """Remove a folder; a checkpoint is renamed first, so that no part looks complete."""
     doomed = path.with_name(f"{path.name}.removed")
     if path.name.isdecimal():
         path.rename(doomed)
@@ -223,7 +223,7 @@ def _remove(path: Path) -> None:
 
 def _failed(error: Exception, steps: list[int]) -> OSError:
     last = f"the last complete one is of step {steps[-1]}" if steps else "no earlier one exists"
-    # tensorstore's message goes on with its specification in brackets, which is left out.
+    # tensorstore appends its full specification in brackets, which is left out here.
     disk_full = os.strerror(errno.ENOSPC)
     reason = disk_full if disk_full in str(error) else str(error).split(" [")[0]
     return OSError(f"finetune: a checkpoint could not be written ({reason}); {last}.")

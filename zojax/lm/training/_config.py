@@ -46,7 +46,8 @@ class DataConfig:
     """The texts and how they become prompts."""
 
     task: str | None = None
-    """A task's name, such as sst2 or boolq, or a TOML file; without it, texts with labels."""
+    """A task's name, such as sst2 or boolq, or a TOML file; without it, rotten-tomatoes, whose
+    prompt is also used for your own files."""
     train: Path | None = None
     """The training rows, CSV, JSONL or Parquet; without a file, the task's own data."""
     dev: Path | None = None
@@ -78,7 +79,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class AdapterConfig:
-    """What is tuned; settings that are not given take the adapter's own default."""
+    """The adapter to tune, if any; settings that are not given take the adapter's own default."""
 
     adapter: AdapterName = "none"
     """none tunes all parameters; the others add a few trainable parameters to a frozen model."""
@@ -96,7 +97,7 @@ class AdapterConfig:
 
 @dataclass(frozen=True)
 class HyperParameters:
-    """The optimizer's settings; what is not given takes the optimizer's own default."""
+    """The optimizer's settings; those that are not given take the optimizer's own default."""
 
     learning_rate: float | None = None
     """Step size, at the start of the schedule."""
@@ -179,7 +180,7 @@ class FinetuneConfig:
     data: DataConfig = field(default_factory=DataConfig)
     """The texts and how they become prompts."""
     tuned: AdapterConfig = field(default_factory=AdapterConfig)
-    """What is tuned."""
+    """The adapter to tune, if any."""
     hyper: HyperParameters = field(default_factory=HyperParameters)
     """The optimizer's settings."""
 

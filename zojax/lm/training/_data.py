@@ -38,7 +38,7 @@ from zojax.lm.training._evaluation import Measured
 
 @dataclass(frozen=True)
 class Data:
-    """What the loop and the measurements read.
+    """The data of a run, for the loop and the evaluations.
 
     Attributes:
       task: Scores batches, and writes answers if the task is one of generation.

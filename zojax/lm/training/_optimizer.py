@@ -168,7 +168,7 @@ def _with_rate_in_state(
 def _fields(
     optimizer: OptimizerName, settings: Mapping[str, Any], params: Any
 ) -> tuple[Field, ...]:
-    """The fields of a zeroth-order step's record: the scalars that its update needs beside keys."""
+    """The fields of a zeroth-order step's record: scalars that its update needs, besides keys."""
     if optimizer == "zo_sgd_blockwise":
         return (Field("slopes", len(find_blocks("finetune", params, "layers"))),)
     chosen = (Field("sign", 1),) if optimizer == "zo_sgd_conservative" else ()

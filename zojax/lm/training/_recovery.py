@@ -171,7 +171,7 @@ class Recovery:
                 "Copy the log again, or remove the checkpoints after that step."
             )
         like = (self._tuned.moving(state.params), state.optimizer)
-        (moving, state.optimizer), note = self._checkpoints.restore(step, like)
+        (trainable, state.optimizer), note = self._checkpoints.restore(step, like)
         if note["run"] != identity(self._header):
             raise ValueError(
                 f"finetune: resume: the checkpoint of step {step} must be of the run in "
@@ -180,11 +180,11 @@ class Recovery:
         state.step, state.skipped = step, note["skipped"]
         best, dev = note["best_step"], Scores(*note["best_dev"])
         if best == step:
-            state.best.become(best, dev, moving)
+            state.best.become(best, dev, trainable)
         elif best:
             state.best.become(best, dev, self._checkpoints.restore(best, like)[0][0])
-        moving, state.optimizer = self._spread.replicated((moving, state.optimizer))
-        state.params = self._tuned.full(moving, state.params)
+        trainable, state.optimizer = self._spread.replicated((trainable, state.optimizer))
+        state.params = self._tuned.full(trainable, state.params)
 
     def _from_log(self, state: State, log: Log, measure_dev: Callable[[Params], Scores]) -> None:
         """Replay the logged steps after ``state``, and evaluate on dev wherever the run does."""

@@ -50,9 +50,9 @@ class Tuned:
         """The part of ``params`` that was loaded: everything except an adapter."""
         return params if self.adapter is None else params["model"]
 
-    def full(self, moving: Params, params: Params) -> Params:
-        """``params`` with its trainable part replaced by ``moving``."""
-        return moving if self.adapter is None else {**params, "adapter": moving}
+    def full(self, trainable: Params, params: Params) -> Params:
+        """``params`` with its trainable part replaced by ``trainable``."""
+        return trainable if self.adapter is None else {**params, "adapter": trainable}
 
     def only(self, tx: optax.GradientTransformationExtraArgs) -> Any:
         """Restrict ``tx`` to the trainable part of the parameters."""
