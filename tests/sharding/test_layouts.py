@@ -134,7 +134,7 @@ def test_full_sharding_goes_on_where_another_layout_ends():
         "layer/fc1/kernel": P("fsdp", "model"),
         "layer/fc2/kernel": P("model"),
     }
-    with pytest.raises(ValueError, match=r"fc2/kernel has the shape \(64, 9\), cut by"):
+    with pytest.raises(ValueError, match=r"fc2/kernel has the shape \(64, 9\), sharded by"):
         sharding.fully_sharded(params, mesh, "fsdp", min_size=1, given=given)
     both = sharding.fully_sharded(params, mesh, ("fsdp", "model"), min_size=1)
     assert specs_of(both)["layer/fc1/kernel"] == P(None, ("fsdp", "model"))
