@@ -22,7 +22,7 @@ from zojax.trajectory import fingerprint
 WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"
 FORMAT = 1
 _CONTENT = ("format", "kind", "settings", "weights_sha256", "base")
-_CHECKSUM = "sha256"  # of the settings file itself
+_CHECKSUM = "sha256"  # entry with the checksum of the settings file itself
 _KINDS: dict[str, type[Adapter]] = {
     "lora": LoRA,
     "prefix": Prefix,

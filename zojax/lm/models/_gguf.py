@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gguf import GGUFReader
     from transformers import LlamaConfig, PreTrainedTokenizerFast
 
-# Metadata -> transformers' setting.
+# Names of settings in the metadata of GGUF -> in transformers.
 _SETTINGS = {
     "llama.attention.head_count": "num_attention_heads",
     "llama.attention.head_count_kv": "num_key_value_heads",

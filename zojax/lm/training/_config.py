@@ -86,7 +86,7 @@ class AdapterConfig:
     rank: int | None = None
     """Columns of each low-rank product (lora)."""
     alpha: float | None = None
-    """Scale of each product, times the rank (lora)."""
+    """α; each product is scaled by α / rank (lora)."""
     targets: tuple[str, ...] | None = None
     """Names of the dense modules that get a product; without them, queries and values (lora)."""
     length: int | None = None
@@ -124,7 +124,7 @@ class HyperParameters:
     phases: tuple[float, float] | None = None
     """Where annealing starts and ends, as fractions of the steps (zo_adamu)."""
     signed_momentum: bool | None = None
-    """Whether the momentum takes the slope's sign (zo_adamu)."""
+    """Whether the history is multiplied by the slope's sign (zo_adamu)."""
     momentum: float | None = None
     """Heavy-ball momentum (sgd, zo_sgd_momentum)."""
     b1: float | None = None
@@ -158,7 +158,7 @@ class FinetuneConfig:
     batch_size: int = 16
     """Training examples of a step; all of them if there are fewer."""
     eval_batch_size: int = 64
-    """Examples of a forward pass when accuracy is measured."""
+    """Examples of a forward pass in evaluations."""
     eval_every: int = 100
     """Steps between two evaluations on dev."""
     log_every: int = 10

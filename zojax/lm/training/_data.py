@@ -1,4 +1,4 @@
-"""From a configuration to batches."""
+"""Makes the batches and the loss of a run from its configuration."""
 
 from __future__ import annotations
 

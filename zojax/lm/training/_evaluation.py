@@ -53,7 +53,7 @@ class Measured:
 
 
 def dev_metrics(dev: Scores) -> dict[str, float]:
-    """The scores on dev as a line of metrics.jsonl names them."""
+    """The scores on dev under their names in metrics.jsonl."""
     return {f"dev_{name}": value for name, value in dev.as_dict().items() if name != "examples"}
 
 

@@ -19,7 +19,7 @@ from zojax.lm.training._optimizer import Optimizer
 from zojax.trajectory import LogDtype, Recorder
 
 Loss: TypeAlias = Callable[[Params, Batch], Array]
-Shapes: TypeAlias = tuple[tuple[int, ...], ...]  # of a batch's arrays, input_ids first
+Shapes: TypeAlias = tuple[tuple[int, ...], ...]  # shapes of a batch's arrays, input_ids first
 
 
 class Outcome(NamedTuple):
