@@ -18,7 +18,7 @@ NO_TOKEN = -1
 class _Decoded(NamedTuple):
     """State of the decoding loop."""
 
-    columns: Array  # int32 []: the number of columns of `tokens` that are decoded
+    num_decoded: Array  # int32 []: the number of columns of `tokens` that are decoded
     token: Array  # int32 [B]: each row's last decoded token, which the model has not read yet
     done: Array  # bool [B]: rows that have a stop token
     tokens: Array  # int32 [B, N]: the decoded tokens, NO_TOKEN elsewhere
@@ -81,23 +81,23 @@ def greedy(
         likeliest = jnp.argmax(model.logits(params, hidden[:, 0]), axis=-1).astype(jnp.int32)
         token = jnp.where(before.done, jnp.int32(NO_TOKEN), likeliest)
         return _Decoded(
-            columns=before.columns + 1,
+            num_decoded=before.num_decoded + 1,
             token=likeliest,
             done=before.done | jnp.isin(likeliest, stops),
             tokens=lax.dynamic_update_slice_in_dim(
-                before.tokens, token[:, None], before.columns, axis=1
+                before.tokens, token[:, None], before.num_decoded, axis=1
             ),
             cache=cache or {},
         )
 
     def unfinished(decoded: _Decoded) -> Array:
-        return (decoded.columns < max_new_tokens) & ~jnp.all(decoded.done)
+        return (decoded.num_decoded < max_new_tokens) & ~jnp.all(decoded.done)
 
     def step(decoded: _Decoded) -> _Decoded:
         return decode(*model.hidden(params, decoded.token[:, None], mask, decoded.cache), decoded)
 
     empty = _Decoded(
-        columns=jnp.int32(0),
+        num_decoded=jnp.int32(0),
         token=jnp.zeros(batch, jnp.int32),
         done=jnp.zeros(batch, bool),
         tokens=jnp.full((batch, max_new_tokens), NO_TOKEN),
