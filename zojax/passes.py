@@ -1,14 +1,15 @@
-"""What a step costs, in forward passes: one unit for training, comparisons, the gallery and plans.
+"""The cost of a step in forward passes, used by training, comparisons, the gallery and planning.
 
-A forward pass, the loss of one batch, is 1. A backward pass is 2 more: to each product of the
-forward pass belong two, one for the gradient of either factor. Forward mode is 2 beside the 1 of
-the pass whose tangents it carries, for the same reason. So a step of ``mezo`` is worth 2, one of
-Adam 3, and one of ``forward_gradient_sgd`` 3::
+A forward pass, which evaluates the loss of one batch, counts as 1. A backward pass counts as 2
+more, because for each matrix product of the forward pass it computes two: the gradients of both
+factors. Forward mode counts as 2 more for the same reason: each product has two products with
+tangents. So a
+step of ``mezo`` costs 2, a step of Adam 3, and a step of ``forward_gradient_sgd`` 3::
 
     zojax.passes.of_step("mezo", num_queries=4).cost   # 8
     zojax.passes.GRADIENT.cost                         # 3
 
-What an optimizer does with its estimate, and what is measured between steps, is not counted.
+The optimizer's own computations and the evaluations between steps are not counted.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ FORWARD_MODE = 2
 
 @dataclasses.dataclass(frozen=True)
 class Passes:
-    """Passes over the model.
+    """Numbers of passes over the model.
 
     Attributes:
-      forward: Losses that are evaluated.
-      backward: Backward passes, which follow on as many of the forward ones.
-      forward_mode: How many of the forward ones carry tangents along.
+      forward: Forward passes: the losses that are evaluated.
+      backward: Backward passes, each of which follows one of the forward passes.
+      forward_mode: How many of the forward passes also compute tangents.
     """
 
     forward: int = 0
@@ -36,11 +37,11 @@ class Passes:
 
     @property
     def cost(self) -> int:
-        """How many forward passes they are worth."""
+        """The cost of all passes, in forward passes."""
         return FORWARD * self.forward + BACKWARD * self.backward + FORWARD_MODE * self.forward_mode
 
     def __add__(self, other: Passes) -> Passes:
-        """Both, one after the other."""
+        """Add the numbers of passes."""
         return Passes(
             self.forward + other.forward,
             self.backward + other.backward,
@@ -49,16 +50,16 @@ class Passes:
 
 
 GRADIENT = Passes(forward=1, backward=1)
-"""A gradient by back-propagation: a step of Adam, or of SGD."""
+"""A gradient by back-propagation: the passes of a step of Adam or SGD."""
 
 
 def of_slopes(num_queries: int = 1, difference: str = "central") -> Passes:
-    """What slopes along directions take, by finite differences.
+    """Count the passes of slopes along directions, by finite differences.
 
     Args:
       num_queries: Directions, q ≥ 1.
-      difference: ``"central"``, both ends of each direction, 2q; ``"forward"``, one end of each and
-        the middle that they share, q + 1; ``"centred"``, one end of each, q.
+      difference: ``"central"``: two losses for each direction, 2q. ``"forward"``: one loss for each
+        direction and one unperturbed loss, q + 1. ``"centred"``: one loss for each direction, q.
 
     Raises:
       ValueError: ``num_queries`` < 1, or ``difference`` is none of these.
@@ -75,13 +76,13 @@ def of_slopes(num_queries: int = 1, difference: str = "central") -> Passes:
 def of_step(
     optimizer: str, *, num_queries: int = 1, difference: str = "central", blocks: int = 1
 ) -> Passes:
-    """What a step of a named optimizer takes.
+    """Count the passes of a step of a named optimizer.
 
     Args:
-      optimizer: The name of one of zojax's, such as ``"mezo"``. A step by back-propagation is
-        :data:`GRADIENT`, whatever optax makes of it.
-      num_queries, difference: As the optimizer was given them.
-      blocks: How many ``zo_sgd_blockwise`` estimates one after the other; others ignore it.
+      optimizer: The name of one of zojax's optimizers, such as ``"mezo"``. A step with
+        back-propagation takes :data:`GRADIENT`, whichever optimizer of optax uses the gradient.
+      num_queries, difference: The optimizer's arguments.
+      blocks: The number of blocks of ``zo_sgd_blockwise``; other optimizers ignore it.
 
     Raises:
       ValueError: zojax has no such optimizer, or a number is < 1.
@@ -103,7 +104,7 @@ def of_step(
     if optimizer == "zo_sgd_blockwise":
         return Passes(forward=2 * blocks)
     slopes = of_slopes(num_queries, difference)
-    # A conservative step is tried in both directions, and compared with staying.
+    # A conservative step also evaluates the loss at both candidates and at the current parameters.
     return slopes + Passes(forward=3) if optimizer == "zo_sgd_conservative" else slopes
 
 

@@ -88,7 +88,7 @@ def test_ctrl_c_ends_all_processes_at_the_same_step(arguments: list[str], tmp_pa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--processes=2", "--coordinator=a:1"], "processes, all on this host, must not be given"),
+        (["--processes=2", "--coordinator=a:1"], "processes must not be given with coordinator"),
         (["--processes=0"], "launch: processes must be >= 1, got 0"),
         (["--process-id=1"], "need a coordinator"),
     ],

@@ -167,7 +167,7 @@ def test_a_mesh_has_named_axes(config):
 def test_the_command_line_names_a_mesh():
     assert _cli_plan._axes("data=2,model=4") == {"data": 2, "model": 4}
     for text in ("data", "data=two", "data=2,data=4", ""):
-        with pytest.raises(ValueError, match="mesh must name axes once and their sizes"):
+        with pytest.raises(ValueError, match="mesh must name each axis once"):
             _cli_plan._axes(text)
 
 

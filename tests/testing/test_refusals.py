@@ -131,7 +131,7 @@ BROKEN_OPTIMIZERS = {
     ),
     "replay a step from its state": (altered(FromPython()), "Traced a second time"),
     "leave the parameters to its caller": (altered(donates), "has donated"),
-    "leave integers": (altered(moves_integers), "An integer parameter has moved"),
+    "leave integers": (altered(moves_integers), "The value of an integer parameter changed"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The command line's arguments, made from the configuration's classes."""
+"""The command line's arguments, generated from dataclasses; their docstrings are the help."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,32 +19,32 @@ from zojax.lm.training import (
 
 @dataclass(frozen=True)
 class ProcessArguments:
-    """Several processes, on this host or on many; see also --parallel."""
+    """Several processes, on one host or on several; see also --parallel."""
 
     processes: int = 1
-    """Start so many on this host, which share each step."""
+    """Start this many processes on this host and distribute each step over them."""
     coordinator: str | None = None
-    """For processes on several hosts, each started by itself: the host:port of process 0, or auto
+    """For processes on several hosts, each started separately: the host:port of process 0, or auto
     under Slurm, Open MPI, Kubernetes or Cloud TPU. Without it, JAX_COORDINATOR_ADDRESS."""
     num_processes: int | None = None
-    """How many there are, with --coordinator. Without it, JAX_NUM_PROCESSES."""
+    """The number of processes, with --coordinator. Without it, JAX_NUM_PROCESSES."""
     process_id: int | None = None
-    """Which one this is, from 0, with --coordinator. Without it, JAX_PROCESS_ID."""
+    """The number of this process, from 0, with --coordinator. Without it, JAX_PROCESS_ID."""
 
 
 @dataclass(frozen=True)
 class Finetune:
-    """What ``zojax finetune`` takes; the command's help is :func:`_finetune_description`."""
+    """Arguments of ``zojax finetune``; the command's help is :func:`_finetune_description`."""
 
     config: FinetuneConfig = field(default_factory=FinetuneConfig)
     """The run."""
     job: ProcessArguments = field(default_factory=ProcessArguments)
-    """Who runs it."""
+    """The processes that run it."""
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure a run's saved models on its test examples again."""
+    """Measure the models that a run has saved on its test examples again."""
 
     run: tyro.conf.Positional[str]
     """The folder of a run, as finetune printed it."""
@@ -52,26 +52,27 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class BaselineArguments:
-    """Measure what a tuned model is compared with; the data are those of finetune."""
+    """Measure a baseline for tuned models, on the data that finetune uses."""
 
     method: tyro.conf.Positional[Literal["zero-shot", "in-context", "linear-probe"]]
-    """The model as it is; with solved examples before each prompt; regression on its states."""
+    """The untuned model; the same with solved examples before each prompt; logistic regression on
+    its hidden states."""
     model: str = "opt-mini"
-    """As for finetune: a name, a folder in transformers' layout, or a hub name."""
+    """opt-mini or roberta-mini (inside this package), a folder, a hub name."""
     from_pt: bool = False
     """Read PyTorch weights (needs torch)."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of the parameters and of the computation."""
+    """Dtype of the parameters and of the computation."""
     eval_batch_size: int = 64
     """Examples of a forward pass."""
     seed: int = 0
-    """Decides the samples."""
+    """Determines which examples are sampled."""
     demonstrations: int | None = None
-    """Most solved examples before a prompt: 32 without it (in-context)."""
+    """Most solved examples before a prompt; without it, 32 (in-context)."""
     json: bool = False
     """Print one line of JSON instead of a table."""
     data: DataConfig = field(default_factory=DataConfig)
-    """The texts, and how they become prompts."""
+    """The texts and how they become prompts."""
 
 
 @dataclass(frozen=True)
@@ -79,80 +80,81 @@ class Replay:
     """Rebuild the model that a run had after a step from its base model and its log alone."""
 
     base: tyro.conf.Positional[str]
-    """What the run tuned: opt-mini, a folder in transformers' layout, or a hub name."""
+    """The base model of the run: opt-mini, a folder in transformers' layout, or a hub name."""
     log: tyro.conf.Positional[Path]
     """The run's trajectory.log, or its folder."""
     output: Path
-    """A new folder, for the model or the adapter."""
+    """A new or empty folder for the model or the adapter."""
     until: int | None = None
-    """The step; without it, the last one."""
+    """The step to rebuild; without it, the last one of the log."""
 
 
 @dataclass(frozen=True)
 class PlanArguments:
-    """Say what a step needs on a device that is not there: memory, operations, time at best."""
+    """Estimate what a step needs on a device, without the device: memory, FLOPs, minimum time."""
 
     model: str = "opt-13b"
     """A name such as opt-13b, roberta-large, llama-2-7b or mistral-7b, or a config.json."""
     optimizer: str = "zo_adamu"
-    """zo_adamu, mezo or forward_gradient; adam or sgd, by backpropagation; inference."""
+    """zo_adamu, mezo or forward_gradient; adam or sgd, by backpropagation; or inference."""
     device: str = "a100-80gb"
     """a100-40gb, a100-80gb, h100-80gb, h200-141gb, v100-32gb, tpu-v5e, tpu-v5p or tpu-v6e."""
     devices: int = 1
-    """How many; the parameters are sharded over them, tensor-parallel."""
+    """The number of devices, over which the parameters are sharded (tensor parallelism)."""
     mesh: str | None = None
-    """Axes and their sizes instead: data=2,model=4. Matrices are cut over model, the batch over
-    data, the batch and all parameters over fsdp."""
+    """Axes and sizes of a mesh, instead of --devices: data=2,model=4. Matrices are sharded over
+    model, the batch over data, the batch and all parameters over fsdp."""
     batch: int | None = None
-    """Sequences of a step, over all devices: 16, or 1 with --largest."""
+    """Sequences of a step, on all devices together; without it, 16, or 1 with --largest."""
     length: int | None = None
-    """Tokens of a sequence: 256, or 400 with --largest."""
+    """Tokens of a sequence; without it, 256, or 400 with --largest."""
     dtype: str = "bfloat16"
-    """bfloat16, float16 or float32, of parameters, state and computation."""
+    """Dtype of parameters, state and computation: bfloat16, float16 or float32."""
     largest: bool = False
-    """Find the largest OPT that adam, mezo and zo_adamu can tune there, instead."""
+    """Find the largest OPT that adam, mezo and zo_adamu can tune on the devices, instead."""
     full: bool = False
-    """Compile a zeroth-order step whole, not at two depths; takes minutes and gigabytes."""
+    """Compile a zeroth-order step at the model's full depth instead of at two small depths; takes
+    minutes and gigabytes."""
     json: Path | None = None
-    """Write the figures here."""
+    """A file to write the figures to."""
     chart: Path | None = None
-    """Draw them here; the ending says which kind of image."""
+    """An image file to draw the figures in; its suffix selects the format."""
     overwrite: bool = False
-    """Replace these files where they are."""
+    """Replace these files if they exist."""
 
 
 @dataclass(frozen=True)
 class GalleryArguments:
-    """What ``zojax gallery`` takes; the command's help is :func:`_gallery_description`."""
+    """Arguments of ``zojax gallery``; the command's help is :func:`_gallery_description`."""
 
     functions: tuple[str, ...] = tuple(gallery.FUNCTIONS)
-    """Which test functions."""
+    """The test functions."""
     optimizers: tuple[str, ...] = gallery.PAPERS
-    """Which optimizers, in the order they are drawn."""
+    """The optimizers, in the order in which they are drawn."""
     steps: int = 1000
-    """The budget, in steps of two forward passes; a gradient is worth three."""
+    """The budget, in steps of two forward passes; a gradient costs three forward passes."""
     seeds: int = 25
-    """Runs to tune each learning rate on, and as many others to show."""
+    """Runs to tune each learning rate with; as many others are shown."""
     seed: int = 0
-    """All random numbers follow from it."""
+    """Determines all random numbers."""
     out: Path | None = None
-    """Folder of the pictures and results.json: runs/<date-time>-gallery where not given."""
+    """Folder for the images and results.json; without it, runs/<date-time>-gallery."""
     overwrite: bool = False
-    """Replace the gallery in this folder."""
+    """Replace the gallery that is in this folder."""
 
 
 @dataclass(frozen=True)
 class CompareArguments:
-    """Measure methods against each other: models x tasks x methods x adapters, over seeds."""
+    """Compare methods: models x tasks x methods x adapters, over several seeds."""
 
     study: tyro.conf.Positional[Path]
-    """A TOML file; docs/compare.md tells what stands in it."""
+    """A TOML file; docs/compare.md describes its content."""
     output: Path | None = None
-    """The study's folder, whose finished runs are kept: runs/<the file's name> where not given."""
+    """The study's folder, whose finished runs are kept; without it, runs/<the file's name>."""
     jobs: int = 1
-    """Processes that make runs side by side, each with its share of the cores."""
+    """Processes that make runs in parallel, each with its share of the cores."""
     check: bool = False
-    """Only see that every run can be made, and count them."""
+    """Only check that every run can be made, and count the runs."""
 
 
 Command: TypeAlias = (
@@ -167,7 +169,7 @@ Command: TypeAlias = (
 
 
 def parse(arguments: Sequence[str]) -> Command:
-    """Read the arguments; exits by itself for ``--help`` and for what it does not know."""
+    """Read the arguments; exits the process for ``--help`` and for unknown arguments."""
     commands: Any = (
         Annotated[
             Finetune,
@@ -200,7 +202,7 @@ def _finetune_description() -> str:
         "Each optimizer takes these settings, with these defaults:",
     ]
     lines += _listed(DEFAULTS)
-    lines += ["", f"With an adapter, {' and '.join(WITH_ADAPTER_OPTIMIZERS)} take instead:"]
+    lines += ["", f"With an adapter, {' and '.join(WITH_ADAPTER_OPTIMIZERS)} use instead:"]
     lines += _listed(WITH_ADAPTER)
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""The command ``zojax baseline``: a small table, or a line of JSON."""
+"""The command ``zojax baseline``, which prints a small table or a line of JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zojax.lm.training import FinetuneConfig, Observer
 
 
 def run_baseline(arguments: BaselineArguments) -> None:
-    """Measure, and print; what goes on meanwhile is told on stderr.
+    """Measure a baseline and print its scores; progress is printed to stderr.
 
     Raises:
       ImportError, ValueError: As for the function of :mod:`zojax.lm.baselines`.
@@ -37,8 +37,8 @@ def _measured(arguments: BaselineArguments, config: FinetuneConfig, observer: Ob
         return in_context(config, observer, **({} if given is None else {"demonstrations": given}))
     if given is not None:
         raise ValueError(
-            f"baseline: {arguments.method} must not be given demonstrations, got {given}. They "
-            "are for in-context."
+            f"baseline: {arguments.method} must not be given demonstrations, got {given}. Only "
+            "in-context takes them."
         )
     return (zero_shot if arguments.method == "zero-shot" else linear_probe)(config, observer)
 

@@ -1,4 +1,4 @@
-"""The command ``zojax compare``: a table that fills while the study runs; lines elsewhere."""
+"""The command ``zojax compare``: a live table of scores on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def run_compare(arguments: CompareArguments) -> None:
-    """Run the study, print its table, and say where the files are.
+    """Run the study, and print its table and where the files are.
 
     Raises:
       FileExistsError, FileNotFoundError, ImportError, ValueError: As for
@@ -48,23 +48,23 @@ class Lines(StudyObserver):
         print(text, flush=True)
 
     def status(self, message: str) -> None:
-        """Print what begins now."""
+        """Print a line about what begins now."""
         self.line(f"{message} ...")
 
     def planned(self, study: Study, runs: int) -> None:
-        """Print how many runs there are."""
+        """Print the number of runs."""
         self._study, self._runs = study, runs
         self._start = time.perf_counter()
         self.line(f"{study.title}: {runs} runs")
 
     def found(self, made: Sequence[tuple[Run, Record]]) -> None:
-        """Print how many are here already."""
+        """Print how many runs were finished before."""
         self._done += len(made)
         if made:
             self.line(f"{len(made)} of the runs were made before")
 
     def ended(self, run: Run, record: Record) -> None:
-        """Print what a run came to."""
+        """Print the scores of a finished run."""
         self._done += 1
         self._made += 1
         name = " / ".join(run.cell.name.values())
@@ -85,7 +85,7 @@ class Lines(StudyObserver):
 
 
 class LiveTable(Lines):
-    """Draws the table of means so far, under the last line."""
+    """Draws a table of the mean scores so far, and the last line below it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class LiveTable(Lines):
         self._live = Live(refresh_per_second=2)
 
     def line(self, text: str) -> None:
-        """Show a line in place of the last."""
+        """Show a line in place of the previous one."""
         self._last = text
         if self._live.is_started:
             self._live.update(self._draw())
@@ -110,18 +110,18 @@ class LiveTable(Lines):
         self._live.update(self._draw())
 
     def found(self, made: Sequence[tuple[Run, Record]]) -> None:
-        """Draw the table with what is there."""
+        """Draw the table with the runs that were finished before."""
         for run, record in made:
             self._take(run, record)
         super().found(made)
 
     def ended(self, run: Run, record: Record) -> None:
-        """Draw the table with what is new."""
+        """Draw the table with the finished run."""
         self._take(run, record)
         super().ended(run, record)
 
     def stopped(self) -> None:
-        """Leave the table as it is."""
+        """Stop updating the table; it stays on the terminal."""
         self._live.stop()
 
     def _take(self, run: Run, record: Record) -> None:

@@ -1,4 +1,4 @@
-"""What the user sees of a run: a bar on a terminal, plain lines elsewhere."""
+"""Prints the progress of a run: a progress bar on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zojax.lm.training import Observer, Replayed, Result, Scores, Tick
 
 
 class Console(Observer):
-    """Prints plain lines, one for each measurement on dev."""
+    """Prints plain lines, one for each evaluation on dev."""
 
     def __init__(self) -> None:
         self._steps = 0
@@ -18,7 +18,7 @@ class Console(Observer):
         print(text, flush=True)
 
     def status(self, message: str) -> None:
-        """Print what begins now."""
+        """Print a line about what begins now."""
         self.line(f"{message} ...")
 
     def measured(self, name: str, scores: Scores) -> None:
@@ -26,11 +26,11 @@ class Console(Observer):
         self.line(_scores(name, scores))
 
     def started(self, steps: int) -> None:
-        """Keep the number of steps."""
+        """Remember the number of steps."""
         self._steps = steps
 
     def ticked(self, tick: Tick) -> None:
-        """Print a line when dev was measured."""
+        """Print a line if dev was measured at this step."""
         if tick.dev is None:
             return
         left = tick.seconds / tick.step * (self._steps - tick.step)
@@ -41,20 +41,20 @@ class Console(Observer):
         )
 
     def replayed(self, found: Replayed) -> None:
-        """Print what a replay came to."""
+        """Print the result of a replay."""
         self.line(f"replayed   {found.steps} steps in {_clock(found.seconds)}")
         self.line(f"model      {found.folder}")
 
     def report(self, result: Result) -> None:
-        """Print what a run came to."""
+        """Print the results of a run."""
         self.line("")
         if result.zero_shot is not None:
             self.line(_scores("zero-shot", result.zero_shot))
         if result.tuned is None or result.best is None:
             self.line(
                 f"interrupted after step {result.steps}: the model and the metrics so far are "
-                f"saved; `zojax eval {result.folder}` measures it, and "
-                f"`zojax finetune --resume {result.folder}` goes on."
+                f"saved; `zojax eval {result.folder}` measures the model, and "
+                f"`zojax finetune --resume {result.folder}` resumes the run."
             )
         else:
             self.line(f"{_scores('tuned', result.tuned)}, step {result.steps}")
@@ -63,7 +63,7 @@ class Console(Observer):
             self.line(f"skipped    {result.skipped} steps whose loss or slopes were not finite")
         seconds = result.seconds
         self.line(
-            f"time       {_clock(seconds['total'])}, of it {_clock(seconds['steps'])} in steps, "
+            f"time       {_clock(seconds['total'])}: {_clock(seconds['steps'])} in steps, "
             f"{_clock(seconds['compile'])} compiling, {_clock(seconds['load'])} loading"
         )
         self.line(f"run        {result.folder}")
@@ -109,7 +109,7 @@ class BarConsole(Console):
         self._progress.start()
 
     def ticked(self, tick: Tick) -> None:
-        """Move the bar."""
+        """Advance the bar."""
         if tick.dev is not None:
             self._metric = f"  {tick.dev.metric_name} {tick.dev.metric:.1%}"
         self._progress.update(
@@ -119,12 +119,12 @@ class BarConsole(Console):
         )
 
     def stopped(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._progress.stop()
 
 
 def make_console() -> Console:
-    """Return a bar where there is a terminal, lines elsewhere."""
+    """Return a console with a progress bar on a terminal, else one that prints lines."""
     return BarConsole() if sys.stdout.isatty() else Console()
 
 

@@ -1,4 +1,4 @@
-"""Which devices JAX is let look for: those that are not there it complains of at length."""
+"""Keeps JAX from looking for devices that the host does not have: it would print long warnings."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 
 import jax
 
-# What NVIDIA's driver shows (on WSL dxg, on Jetson nvhost and nvgpu), and a TPU's.
+# Device files of NVIDIA's drivers (dxg on WSL, nvhost and nvgpu on Jetson) and of TPUs.
 _DRIVERS = ("nvidia*", "dxg", "nvhost*", "nvgpu*", "accel*", "vfio/[0-9]*")
-# NVIDIA and Google: of a card whose driver is missing JAX's complaint is right.
+# PCI vendors, NVIDIA and Google. If such a device has no driver, JAX's warning is useful.
 _VENDORS = ("0x10de", "0x1ae0")
 
 
 def may_have_accelerator(root: Path = Path("/")) -> bool:
-    """Whether JAX may find a GPU or a TPU, or something worth a complaint.
+    """Whether the host may have a GPU or a TPU, with a driver or without one.
 
     Args:
-      root: Of the file system, whose files of drivers and of the PCI bus are looked at.
+      root: Root of the file system in which device files and the PCI bus are looked up.
     """
     others = [p for p in entry_points(group="jax_plugins") if "xla_cuda" not in p.value]
-    if sys.platform != "linux" or others:  # whose devices show in other ways
+    if sys.platform != "linux" or others:  # other platforms and plugins have other device files
         return True
     if any(True for pattern in _DRIVERS for _ in (root / "dev").glob(pattern)):
         return True
@@ -31,11 +31,11 @@ def may_have_accelerator(root: Path = Path("/")) -> bool:
 
 
 def use_cpu() -> None:
-    """Have JAX use the CPU, here and in child processes, unless the user has named a platform.
+    """Let JAX use the CPU, here and in child processes, unless the user has chosen a platform.
 
-    JAX then starts no plugin of other devices. Planning can use their compilers all the same.
+    JAX then does not start plugins for other devices; planning can still use their compilers.
     """
     named = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
-    if not named:  # by JAX_PLATFORMS, say
+    if not named:  # the user may have set JAX_PLATFORMS
         jax.config.update("jax_platforms", "cpu")
         os.environ["JAX_PLATFORMS"] = "cpu"

@@ -1,4 +1,4 @@
-"""The command ``zojax gallery``: a table on the terminal, pictures and figures in a folder."""
+"""The command ``zojax gallery``: prints a table, and writes images and results into a folder."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from zojax.cli._arguments import GalleryArguments
 
 
 def run_gallery(arguments: GalleryArguments, command: str) -> None:
-    """Run, print, and write; what goes on meanwhile is told on stderr.
+    """Run the gallery, print and write its results; progress is printed to stderr.
 
     Args:
-      arguments: What to run, and where to write.
-      command: Goes into results.json.
+      arguments: The command's arguments.
+      command: The command line, which is written into results.json.
 
     Raises:
-      FileExistsError: The folder holds something.
+      FileExistsError: The folder is not empty and may not be overwritten.
       ImportError: matplotlib or pillow is not installed.
       ValueError: As for :func:`zojax.gallery.run`.
     """

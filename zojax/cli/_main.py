@@ -1,4 +1,4 @@
-"""Arguments in, exit status out."""
+"""The entry point: parses arguments, runs a command, and returns its exit status."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-      arguments: Without the program's name; those of this process when None.
+      arguments: The arguments without the program's name; None reads those of this process.
 
     Returns:
-      The exit status: 0, 1 for an error that the message explains, 130 after Ctrl-C, 143 after
-      SIGTERM.
+      The exit status: 0 for success, 1 for an error that a message explains, 130 after Ctrl-C, 143
+      after SIGTERM.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments == ["--version"]:
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments or ["--help"])
     except KeyboardInterrupt:
-        print("zojax: interrupted; nothing more is saved", file=sys.stderr)
+        print("zojax: interrupted; nothing more was saved", file=sys.stderr)
         status = 130
     except Exception as error:
         expected, alone = isinstance(error, _USER_ERRORS), not jax.distributed.is_initialized()
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if expected:
             notes = getattr(error, "__notes__", ())
             print("\n".join([f"zojax: {error}", *notes]), file=sys.stderr)
-            print("(ZOJAX_TRACEBACK=1 shows where)", file=sys.stderr)
+            print("(ZOJAX_TRACEBACK=1 shows the traceback)", file=sys.stderr)
         status = 1
     if jax.distributed.is_initialized():
         abandon(status)
@@ -96,8 +96,8 @@ def _finetune(command: Finetune, arguments: list[str]) -> int:
     if job.processes != 1:
         if job.coordinator is not None:
             raise ValueError(
-                "finetune: processes, all on this host, must not be given with coordinator, whose "
-                "processes are started one by one."
+                "finetune: processes must not be given with coordinator: processes starts all of "
+                "them on this host, coordinator joins processes that are started separately."
             )
         again = [sys.executable, "-P", "-m", "zojax", *arguments, "--processes=1"]
         return launch(again, job.processes)

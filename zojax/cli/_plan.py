@@ -1,4 +1,4 @@
-"""The command ``zojax plan``: a report on the terminal, and files where they are asked for."""
+"""The command ``zojax plan``: prints a report, and writes files if they are requested."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from zojax.cli._devices import use_cpu
 
 _COMPARED = ("adam", "mezo", "zo_adamu")
 _BATCH, _LENGTH = 16, 256
-_PAPER_BATCH, _PAPER_LENGTH = 1, 400  # of the MeZO paper's table
+_PAPER_BATCH, _PAPER_LENGTH = 1, 400  # as in the MeZO paper's table
 
 
 def run_plan(arguments: PlanArguments) -> None:
-    """Plan, and print; what goes on meanwhile is told on stderr.
+    """Plan a step and print the report; progress is printed to stderr.
 
     Raises:
-      FileExistsError: A file to be written is there.
+      FileExistsError: A file to write exists already.
       ImportError, ValueError: As for :func:`zojax.planning.plan` and
         :func:`zojax.lm.models.workload`.
     """
-    use_cpu()  # planning runs nothing on a device: no plugin has to look for one
+    use_cpu()  # planning runs nothing on a device, so no plugin needs to look for one
     for option in ("json", "chart"):
         _check_new(option, getattr(arguments, option), arguments.overwrite)
     if arguments.largest:
@@ -54,13 +54,13 @@ def run_plan(arguments: PlanArguments) -> None:
 
 
 def _axes(text: str) -> dict[str, int]:
-    """Read ``data=2,model=4``."""
+    """Parse the axes of a mesh and their sizes, such as ``data=2,model=4``."""
     axes: dict[str, int] = {}
     for part in text.split(","):
         name, _, size = part.partition("=")
         if name in axes or not size.isdecimal():
             raise ValueError(
-                f"plan: mesh must name axes once and their sizes, as in data=2,model=4, got "
+                f"plan: mesh must name each axis once, with its size, as in data=2,model=4, got "
                 f"{text!r}."
             )
         axes[name] = int(size)

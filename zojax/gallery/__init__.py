@@ -1,4 +1,4 @@
-"""Optimizers on test functions of two parameters, as pictures: ``zojax gallery``.
+"""Images of optimizers on test functions of two parameters: ``zojax gallery``.
 
 Every optimizer gets the same budget and the best learning rate of the same grid::
 
@@ -6,11 +6,11 @@ Every optimizer gets the same budget and the best learning rate of the same grid
     gallery.rows()
     zojax.gallery.draw(gallery, Path("pictures"))   # needs pip install "zojax[demo]"
 
-``FUNCTIONS`` and ``OPTIMIZERS`` hold what has a name, ``PAPERS`` the names of the ZO-AdaMU paper's
-four optimizers, ``LEARNING_RATES`` the grid: four in each decade from 1e-6 to 100. All zeroth-order
-ones perturb by ``EPS`` = 1e-3, the paper's for whole models; optax's are handed the true gradient.
-Settings besides the learning rate are defaults, but for ZO-AdaMU's phases: the paper's, scaled to
-the run's length.
+``FUNCTIONS`` and ``OPTIMIZERS`` are the functions and optimizers by name, ``PAPERS`` the names of
+the ZO-AdaMU paper's four optimizers, and ``LEARNING_RATES`` the grid: four rates in each decade
+from 1e-6 to 100. All zeroth-order optimizers use the perturbation scale ``EPS`` = 1e-3, which the
+paper uses for full fine-tuning; optax's optimizers get the true gradient. All other settings are
+defaults, except ZO-AdaMU's phases, which are the paper's, scaled to the length of the run.
 """
 
 from zojax.gallery._folder import check_folder as check_folder

@@ -1,4 +1,4 @@
-"""The trajectories as they come about, as GIF."""
+"""An animation of the trajectories, as a GIF."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _LAST_MILLISECONDS = 2500
 
 
 def animate(gallery: Gallery, path: Path) -> None:
-    """Write a GIF: each optimizer's median run, with a dot where it is.
+    """Write a GIF of each optimizer's median run, with a dot at its current point.
 
-    Time passes ever faster, as the square of the frame: most of the way is made in the first steps.
+    The step grows with the square of the frame's number, because runs move most in their first
+    steps.
     """
     figure, panels = landscape(gallery)
     drawn: list[tuple[Run, Any, Any]] = []
@@ -32,10 +33,11 @@ def animate(gallery: Gallery, path: Path) -> None:
             drawn.append((run, line, dot))
     legend(figure, panels)
     figure.draw_without_rendering()
-    # The layout stays as it is; to find it again would take as long as the drawing.
+    # The layout is computed once: computing it for every frame would double the drawing time.
     figure.set_layout_engine("none")
     frames = [_frame(figure, drawn, (n / (_FRAMES - 1)) ** 2) for n in range(_FRAMES)]
-    # One palette, of the frame with the most on it: colours must not change with time.
+    # All frames use the palette of the last one, which has the most lines, so that colours do not
+    # change during the animation.
     palette = frames[-1].quantize(_COLOURS)
     frames = [frame.quantize(palette=palette, dither=0) for frame in frames]
     frames[0].save(

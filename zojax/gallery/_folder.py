@@ -1,4 +1,4 @@
-"""The folder of a gallery: pictures, and the figures in results.json."""
+"""The folder of a gallery: images, and the final values in results.json."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _PACKAGES = ("zojax", "jax", "jaxlib", "optax", "numpy", "matplotlib", "pillow")
 
 
 def check_folder(folder: Path, *, overwrite: bool = False) -> None:
-    """See, before the work, that pictures can be drawn and where.
+    """Check, before the runs, that images can be drawn into a folder.
 
     Args:
-      folder: New or empty.
-      overwrite: It may hold an older gallery too, and nothing else.
+      folder: A new or empty folder.
+      overwrite: Whether the folder may also contain an older gallery, and nothing else.
 
     Raises:
-      FileExistsError: ``folder`` is a file, or holds what may not be replaced.
+      FileExistsError: ``folder`` is a file, or contains files that may not be replaced.
       ImportError: matplotlib or pillow is not installed.
     """
     require()
@@ -34,7 +34,7 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> None:
     found = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set[str]()
     if found - _FILES:
         raise FileExistsError(
-            f"gallery: out must be a new or empty folder, or hold a gallery alone, got {folder}. "
+            f"gallery: out must be a new or empty folder, or contain only a gallery, got {folder}. "
             "Choose another folder."
         )
     if found and not overwrite:
@@ -46,19 +46,19 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> None:
 def draw(gallery: Gallery, folder: Path, *, overwrite: bool = False) -> list[Path]:
     """Write trajectories.png, curves.png and animation.gif.
 
-    Trajectories are those of each optimizer's median run: the one whose final value is the median
-    of the seeds'. Curves are medians, with the quartiles around them.
+    Trajectories show each optimizer's median run, whose final value is the median over the seeds.
+    Curves show medians over the seeds, with a band between the quartiles.
 
     Args:
-      gallery: What :func:`run` returned.
-      folder: New or empty; made where it is missing.
-      overwrite: It may hold an older gallery, whose files are replaced.
+      gallery: A gallery from :func:`run`.
+      folder: A new or empty folder; made if it does not exist.
+      overwrite: Whether the folder may also contain an older gallery, whose files are replaced.
 
     Returns:
       The files.
 
     Raises:
-      FileExistsError: ``folder`` is a file, or holds what may not be replaced.
+      FileExistsError: ``folder`` is a file, or contains files that may not be replaced.
       ImportError: matplotlib or pillow is not installed.
     """
     check_folder(folder, overwrite=overwrite)
@@ -70,12 +70,12 @@ def draw(gallery: Gallery, folder: Path, *, overwrite: bool = False) -> list[Pat
 
 
 def write_results(gallery: Gallery, folder: Path, command: str) -> Path:
-    """Write results.json: the table of final values, and how it came about.
+    """Write results.json: the table of final values, and how it was produced.
 
     Args:
-      gallery: What :func:`run` returned.
-      folder: One that is there, as :func:`draw` leaves it.
-      command: What was run, as one would type it.
+      gallery: A gallery from :func:`run`.
+      folder: An existing folder, such as :func:`draw` has made.
+      command: The command line that was run.
 
     Returns:
       The file.

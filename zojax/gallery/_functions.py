@@ -1,4 +1,4 @@
-"""Test functions of two parameters: where a run starts, and where it should end."""
+"""Test functions of two parameters, with the start of the runs and the minimum."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from zojax._types import Array
 
 @dataclass(frozen=True)
 class Function:
-    """A function to minimise, and the window it is drawn in.
+    """A function to minimise, and the window in which it is drawn.
 
     Args:
-      name: Names it on the command line and in results.
-      formula: Heads its pictures; matplotlib's mathtext.
-      value: float32 [2] -> float32 []: written in jax, so that it can be compiled and, for
+      name: Its name on the command line and in results.
+      formula: The title of its panels, in matplotlib's mathtext.
+      value: float32 [2] -> float32 []: a function of JAX arrays that can be compiled and, for
         first-order optimizers, differentiated.
-      start: Where every run starts.
-      minimum: Where the value is least. It is measured from there.
-      limits: ((x from, x to), (y from, y to)) of the pictures.
+      start: The point where every run starts.
+      minimum: The minimum; reported values are relative to the value there.
+      limits: ((x from, x to), (y from, y to)) of the images.
     """
 
     name: str
@@ -105,5 +105,5 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
         )
     }
 )
-"""Those of Figure 2 of the ZO-AdaMU paper (arXiv:2312.15184), by name. Their least value is 0. The
-starts are read off that figure."""
+"""The functions of Figure 2 of the ZO-AdaMU paper (arXiv:2312.15184), by name. Their minimum value
+is 0. The starting points are read from that figure."""

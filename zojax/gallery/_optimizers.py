@@ -1,4 +1,4 @@
-"""The optimizers that the gallery knows by name."""
+"""The optimizers of the gallery, by name."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from zojax._types import Array
 from zojax.passes import GRADIENT, Passes, of_slopes, of_step
 
 EPS = 1e-3
-"""The perturbation scale of all zeroth-order optimizers here: the paper's for whole models."""
+"""The perturbation scale of all zeroth-order optimizers here: the paper's for full fine-tuning."""
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """How to make an optimizer for a learning rate, and what one of its steps costs.
+    """A way to make an optimizer for a learning rate, and the cost of its step.
 
     Args:
-      name: Names it on the command line and in results.
+      name: Its name on the command line and in results.
       make: ``make(learning_rate, key, steps)``; ``learning_rate`` is a traced float32 [], ``key`` a
         traced typed key [], ``steps`` the length of the run.
-      first_order: It is handed the gradient; others ask ``value_fn`` alone.
-      passes: Which passes a step takes, of :mod:`zojax.passes`; None for a gradient where
-        ``first_order``, else for one central difference.
+      first_order: Whether it gets the gradient; other optimizers only evaluate ``value_fn``.
+      passes: The passes of a step, see :mod:`zojax.passes`. None means a gradient if
+        ``first_order``, else one central difference.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Optimizer:
 
     @property
     def cost(self) -> int:
-        """What a step takes of the budget, in forward passes."""
+        """The cost of a step, in forward passes."""
         return (self.passes or (GRADIENT if self.first_order else of_slopes())).cost
 
 
@@ -81,5 +81,6 @@ OPTIMIZERS: Mapping[str, Optimizer] = MappingProxyType(
         )
     }
 )
-"""By name. First-order ones are optax's, on the true gradient; all settings but the learning rate
-are their defaults. ZO-AdaMU's phases are the paper's, scaled to the run's length."""
+"""The optimizers by name. First-order optimizers are optax's and get the true gradient. All
+settings except the learning rate are defaults; ZO-AdaMU's phases are the paper's, scaled to the
+run's length."""

@@ -1,4 +1,4 @@
-"""Trajectories over filled contours, and the loss curves, as PNG."""
+"""Images of trajectories over filled contours, and of loss curves, as PNG."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from zojax.gallery._functions import Function
 from zojax.gallery._run import Gallery
 
 _LEVELS = 24
-_CELLS = 200  # of a side of the window, for the contours
-_LEAST = 1e-8  # below it curves are drawn at it: float32 has no more to say
-_COLOURS = 256  # of a picture's palette
+_CELLS = 200  # grid points along each side of the window, for the contours
+_LEAST = 1e-8  # smaller values are drawn as this one: they are rounding errors of float32
+_COLOURS = 256  # size of an image's palette
 _DPI = 110
 
 
 def require() -> None:
-    """Say now, and not after the runs, what is missing.
+    """Refuse, before the runs, if a package for drawing is missing.
 
     Raises:
       ImportError: matplotlib or pillow is not installed.
@@ -34,7 +34,7 @@ def require() -> None:
 
 
 def draw_trajectories(gallery: Gallery, path: Path) -> None:
-    """Draw, on each function, the run of every optimizer whose final value is its median."""
+    """Draw each optimizer's median run on every function."""
     figure, panels = landscape(gallery)
     for function, axes in panels.items():
         for number, run in enumerate(gallery.of(function)):
@@ -44,7 +44,7 @@ def draw_trajectories(gallery: Gallery, path: Path) -> None:
 
 
 def draw_curves(gallery: Gallery, path: Path) -> None:
-    """Draw the median value over forward passes, and the quartiles as a band."""
+    """Draw the median value over forward passes, with a band between the quartiles."""
     figure, panels = _panels(gallery)
     for function, axes in panels.items():
         axes.set_yscale("log")
@@ -64,11 +64,11 @@ def draw_curves(gallery: Gallery, path: Path) -> None:
 
 
 def landscape(gallery: Gallery) -> tuple[Any, dict[Function, Any]]:
-    """A figure with the contours of every function, its start and its minimum."""
+    """Make a figure with the contours of every function, its start and its minimum."""
     figure, panels = _panels(gallery)
     for function, axes in panels.items():
         x, y, z = _heights(function)
-        # Quantiles as levels show the shape everywhere, however steep it is.
+        # The levels are quantiles, so that contours show the shape in steep and in flat regions.
         levels = np.unique(np.quantile(z, np.linspace(0.0, 1.0, _LEVELS)))
         axes.contourf(x, y, z, levels=levels, cmap="Blues_r", norm=_by_rank(levels))
         axes.plot(*function.start, "o", color="black", markersize=4, zorder=5)
@@ -79,28 +79,28 @@ def landscape(gallery: Gallery) -> tuple[Any, dict[Function, Any]]:
 
 
 def style(number: int, name: str) -> dict[str, Any]:
-    """How the line of the ``number``-th optimizer looks everywhere."""
-    # Of tab10 without its blue, which the contours are of.
+    """The line style of the ``number``-th optimizer, the same in all images."""
+    # Colours of tab10 without blue, in which the contours are drawn.
     colours = ("tab:red", "tab:orange", "tab:green", "tab:purple", "tab:brown", "tab:pink")
     dashes = ("solid", "dashed", "dotted")
     dash = dashes[number // len(colours) % len(dashes)]
     return {
         "color": colours[number % len(colours)],
         "linestyle": dash,
-        # What lies below stays in sight.
+        # Later lines are thinner, so that lines below them stay visible.
         "linewidth": max(1.0, 3.0 - 0.6 * number),
         "label": name,
     }
 
 
 def legend(figure: Any, panels: dict[Function, Any]) -> None:
-    """One legend below all panels."""
+    """Draw one legend below all panels."""
     handles, labels = next(iter(panels.values())).get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
 
 
 def image(figure: Any, dpi: int) -> Any:
-    """The figure as a pillow image, RGB."""
+    """Render a figure as an RGB image of pillow."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -109,7 +109,7 @@ def image(figure: Any, dpi: int) -> Any:
 
 
 def save(figure: Any, path: Path) -> None:
-    """Write the figure as PNG of few colours, which makes a small file."""
+    """Write a figure as a PNG with a palette, which makes the file small."""
     image(figure, _DPI).quantize(_COLOURS).save(path, optimize=True)
 
 
@@ -136,7 +136,7 @@ def _heights(function: Function) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _by_rank(levels: np.ndarray) -> Any:
-    """Gives each level a colour of its own, however unequal their distances."""
+    """A norm that gives each level its own colour, even if the levels are spaced unequally."""
     from matplotlib.colors import BoundaryNorm
 
     return BoundaryNorm(levels, ncolors=256)

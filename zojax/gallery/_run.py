@@ -1,4 +1,4 @@
-"""Run every optimizer on every function, each at the best learning rate of one grid."""
+"""Runs every optimizer on every function, at the best learning rate of a common grid."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ PAPERS = ("adam", "adamax", "mezo", "zo_adamu")
 """The optimizers of the paper's figure."""
 
 LEARNING_RATES = tuple(float(f"{10 ** (quarter / 4):.3g}") for quarter in range(-24, 9))
-"""Four in each decade from 1e-6 to 100: the same for every optimizer."""
+"""The grid, the same for every optimizer: four rates in each decade from 1e-6 to 100."""
 
 _Named = TypeVar("_Named", Function, Optimizer)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One optimizer on one function, at its tuned learning rate.
+    """Runs of one optimizer on one function, at its tuned learning rate.
 
-    Values are those of the function less its minimum; inf where a run left the finite numbers.
+    Values are those of the function minus its minimum value; inf where they are not finite.
     """
 
     function: Function
     optimizer: Optimizer
     learning_rates: np.ndarray  # float32 [rates]: the grid
     scores: np.ndarray  # float32 [rates]: upper quartile of the tuning seeds' final values
-    points: np.ndarray  # float32 [seeds, steps + 1, 2]: of other seeds, at the tuned rate
-    values: np.ndarray  # float32 [seeds, steps + 1]: at those points
+    points: np.ndarray  # float32 [seeds, steps + 1, 2]: runs of other seeds, at the tuned rate
+    values: np.ndarray  # float32 [seeds, steps + 1]: values at those points
 
     @property
     def learning_rate(self) -> float:
-        """The grid's best; of equals the smallest."""
+        """The best learning rate of the grid; the smallest one if several are equal."""
         return float(self.learning_rates[np.argmin(self.scores)])
 
     @property
     def forward_passes(self) -> np.ndarray:
-        """Int [steps + 1]: what had been taken of the budget at each point."""
+        """The forward passes used until each point, int [steps + 1]."""
         return np.arange(self.values.shape[1]) * self.optimizer.cost
 
     @property
@@ -57,19 +57,19 @@ class Run:
         return int(order[(len(order) - 1) // 2])
 
     def quantile(self, fraction: float) -> np.ndarray:
-        """Float32 [steps + 1]: the values' quantile over the seeds, always one of the values."""
+        """The quantile of the values over the seeds, float32 [steps + 1], without interpolation."""
         return _quantile(self.values, fraction)
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """What :func:`run` returns."""
+    """The result of :func:`run`."""
 
-    runs: tuple[Run, ...]  # by function, then by optimizer
-    steps: int  # of two forward passes
-    seeds: int
-    seed: int
-    seconds: float  # wall time, compilation included
+    runs: tuple[Run, ...]  # ordered by function, then by optimizer
+    steps: int  # the budget, in steps of two forward passes
+    seeds: int  # number of runs that are shown
+    seed: int  # the seed of all random numbers
+    seconds: float  # wall-clock time, including compilation
 
     @property
     def functions(self) -> tuple[Function, ...]:
@@ -81,7 +81,7 @@ class Gallery:
         return tuple(run for run in self.runs if run.function == function)
 
     def rows(self) -> list[dict[str, Any]]:
-        """A table of the final values, ready for JSON: None where a run diverged."""
+        """Return a table of the final values as types of JSON; None for a run that diverged."""
         return [
             {
                 "function": run.function.name,
@@ -107,30 +107,30 @@ def run(
 ) -> Gallery:
     """Minimise every function with every optimizer, from the same start and budget.
 
-    The budget of a run is ``2 * steps`` forward passes: as many steps of an optimizer with a
-    two-point estimate. A gradient is worth three, so that a first-order optimizer takes two steps
-    for three of those (:mod:`zojax.passes`).
+    The budget of a run is ``2 * steps`` forward passes, which is ``steps`` steps of an optimizer
+    with a two-point estimate. A gradient costs three forward passes, so a first-order optimizer
+    takes two steps when the former takes three (:mod:`zojax.passes`).
 
-    Each learning rate of the grid is tried with ``seeds`` seeds. The tuned one is that whose final
-    values have the smallest upper quartile: what three runs in four reach. (By the median, rates
-    would win at which nearly half of the runs diverge.) What is returned are runs of as many other
-    seeds at that rate, so that luck in tuning is not shown. All optimizers and functions share
-    the seeds.
+    Each learning rate of the grid is tried with ``seeds`` seeds. The tuned rate is the one whose
+    final values have the smallest upper quartile, which three runs of four reach. (By the median, a
+    rate at which nearly half of the runs diverge could be the best.) The result has runs of as many
+    other seeds at that rate, so that luck in tuning does not show. All optimizers and functions use
+    the same seeds.
 
     Args:
       functions: Names of :data:`FUNCTIONS`, or your own :class:`Function`.
       optimizers: Names of :data:`OPTIMIZERS`, or your own :class:`Optimizer`.
-      steps: Steps of two forward passes; enough of them for two steps of each optimizer.
-      seeds: Runs to tune on, and again to show.
-      seed: All random numbers follow from it.
-      learning_rates: The grid, positive.
-      tell: Hears what begins.
+      steps: The budget, in steps of two forward passes; enough for two steps of each optimizer.
+      seeds: The number of runs to tune with, and of further runs to show.
+      seed: Determines all random numbers.
+      learning_rates: The grid of positive rates.
+      tell: Called with a line for each pair of function and optimizer.
 
     Returns:
-      The runs, and how long they took.
+      The runs, and the time that they took.
 
-    Cost: ``2 * seeds * len(learning_rates)`` runs for each pair, all in one compiled program. It
-      holds every point of them, 12 bytes each: 20 MB with the defaults.
+    Cost: ``2 * seeds * len(learning_rates)`` runs for each pair, all in one compiled program, which
+      stores every point of them in 12 bytes: 20 MB with the defaults.
 
     Raises:
       ValueError: A name is unknown or given twice, there are no functions, optimizers or rates, or
@@ -144,7 +144,7 @@ def run(
     for rate in rates:
         _check.positive("gallery", "learning_rates", rate)
     dearest = max(makers, key=lambda optimizer: optimizer.cost)
-    if steps < dearest.cost:  # one step shows no curve
+    if steps < dearest.cost:  # a curve needs at least two steps
         raise ValueError(
             f"gallery: steps must be >= {dearest.cost}, two steps of {dearest.name}, got {steps}."
         )
@@ -183,7 +183,7 @@ def _tuned(
 def _descent(
     function: Function, optimizer: Optimizer, steps: int
 ) -> Callable[[Array, Array], tuple[Array, Array]]:
-    """``(learning rate [], key []) -> (points [steps + 1, 2], values [steps + 1])``."""
+    """Make ``(learning rate [], key []) -> (points [steps + 1, 2], values [steps + 1])``."""
     least = function.value(jnp.asarray(function.minimum, jnp.float32))
 
     def descend(rate: Array, key: Array) -> tuple[Array, Array]:
@@ -194,18 +194,18 @@ def _descent(
             params, state = carry
             gradient: Any = jax.grad(function.value)(params) if optimizer.first_order else None
             updates, state = tx.update(gradient, state, params, value_fn=function.value)
-            moved = jnp.asarray(optax.apply_updates(params, updates))
-            return (moved, state), moved
+            params = jnp.asarray(optax.apply_updates(params, updates))
+            return (params, state), params
 
-        _, moved = jax.lax.scan(step, (start, tx.init(start)), None, steps)
-        points = jnp.concatenate([start[None], moved])
+        _, path = jax.lax.scan(step, (start, tx.init(start)), None, steps)
+        points = jnp.concatenate([start[None], path])
         return points, jax.vmap(function.value)(points) - least
 
     return descend
 
 
 def _quantile(values: np.ndarray, fraction: float) -> np.ndarray:
-    # Without interpolation, which makes NaN of infinities.
+    # No interpolation, because between infinities it would give NaN.
     return np.quantile(values, fraction, axis=0, method="inverted_cdf")
 
 

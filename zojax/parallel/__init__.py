@@ -1,8 +1,8 @@
 """Training on several devices.
 
-Batches are shared out by putting them on a mesh (:func:`shard_batch`), queries by wrapping the step
-(:func:`query_parallel`); either way nothing but losses crosses the wire. Processes of one job find
-each other by :func:`zojax.lm.processes.join`.
+:func:`shard_batch` distributes the examples of a batch over a mesh; :func:`query_parallel` wraps a
+step and distributes its queries. In both cases only losses are communicated. Processes of one job
+find each other by :func:`zojax.lm.processes.join`.
 """
 
 from zojax.parallel._put import pad_batch as pad_batch

@@ -1,4 +1,4 @@
-"""Arrays of the host on a mesh, whichever processes its devices belong to."""
+"""Puts arrays of the host on a mesh, whose devices may belong to several processes."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     """Put a copy of ``tree`` on every device of ``mesh``.
 
     Args:
-      tree: Arrays and keys, of the host or of one device, or replicated ones; the same in every
-        process.
+      tree: Arrays and keys, on the host, on one device or replicated, and with the same values in
+        every process.
       mesh: The devices, of this process or of several.
 
     Returns:
-      The tree of global arrays. Nothing is sent between processes.
+      The tree of global arrays.
+
+    Cost: nothing is sent between processes.
     """
     return _put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def shard_batch(batch: Any, mesh: Mesh, axis: str = "data") -> Any:
-    """Cut a batch along its first axis over an axis of ``mesh``.
+    """Shard a batch by its rows over an axis of ``mesh``.
 
-    Each device gets its rows, and no others; nothing is sent between processes.
+    Each device gets only its own rows; nothing is sent between processes.
 
     Args:
-      batch: A tree of arrays [rows, …] in host memory, the whole batch in every process. With
-        ``jax.ShapeDtypeStruct`` for arrays, their shardings alone are made.
+      batch: A tree of arrays [rows, …] in host memory; every process has the full batch. For
+        ``jax.ShapeDtypeStruct`` leaves, only their sharding is set.
       mesh: The devices, of this process or of several.
-      axis: One of the mesh's axes, whose D devices divide every array's rows.
+      axis: An axis of the mesh, whose number of devices D divides the rows of every array.
 
     Returns:
       The tree of global arrays, sharded.
@@ -47,20 +49,20 @@ def shard_batch(batch: Any, mesh: Mesh, axis: str = "data") -> Any:
             raise ValueError(
                 f"shard_batch: the {devices} devices along {axis!r} must divide the rows of each "
                 f"array, got {leaf.shape[0]} in {jax.tree_util.keystr(path) or 'the batch'}. "
-                "Fill the batch up with rows that weigh 0 (pad_batch does)."
+                "Pad the batch with rows of weight 0 (pad_batch does)."
             )
     return _put(batch, NamedSharding(mesh, PartitionSpec(axis)))
 
 
 def pad_batch(batch: Any, multiple: int) -> Any:
-    """Fill a batch of :mod:`zojax.lm.tasks` up with examples that weigh 0.
+    """Pad a batch of :mod:`zojax.lm.tasks` with examples of weight 0.
 
-    Its losses stay the mean over its own examples: what is added are copies, whose ``weights``
-    are 0.
+    The padding examples are copies whose ``weights`` are 0, so the batch's loss remains the mean
+    over its own examples.
 
     Args:
       batch: A :class:`zojax.lm.tasks.Batch` of B examples, or its shapes and dtypes.
-      multiple: The examples become a multiple of it.
+      multiple: The number of examples is rounded up to a multiple of this.
     """
     size = batch.weights.shape[0]
     extra = -size % multiple

@@ -1,4 +1,4 @@
-"""A step whose queries and signs are shared out over devices."""
+"""Distributes the queries and signs of a step over devices."""
 
 from __future__ import annotations
 
@@ -13,31 +13,33 @@ Step = TypeVar("Step", bound=Callable[..., object])
 
 
 def query_parallel(step: Step, mesh: Mesh, axis: str = "query") -> Step:
-    """Let the devices along an axis of a mesh share the queries and signs of a training step.
+    """Distribute the queries and signs of a training step over the devices along an axis of a mesh.
 
-    Every device holds the parameters and sees the whole batch. Of the p losses that an estimator
-    asks for (both signs of each query), each of D devices evaluates ⌈p/D⌉; one all-gather tells
-    all of them all losses, and each applies the same update, drawn from the same keys. Other axes
-    of the mesh stay what they are: batches and parameters may be sharded over them.
+    Every device has the parameters and reads the full batch. Of the p losses that an estimator
+    evaluates (both signs of each query), each of D devices evaluates ⌈p/D⌉. One all-gather gives
+    all losses to all devices, and each applies the same update, drawn from the same keys. Other
+    axes of the mesh are not affected: batches and parameters may be sharded over them.
 
     Args:
-      step: Any function of arrays, such as ``(params, state, batch) -> (params, state)``, that
-        also takes a keyword ``query_axis`` and hands it to an optimizer's ``update``. It takes
-        trees of arrays that ``axis`` does not divide.
+      step: Any function of arrays, such as ``(params, state, batch) -> (params, state)``, that also
+        takes a keyword ``query_axis`` and passes it to an optimizer's ``update``. Its arguments
+        must not be sharded over ``axis``.
       mesh: The devices, of this process or of several.
       axis: One of the mesh's axes.
 
     Returns:
-      A function of the same positional arguments with the same results, to go into ``jax.jit``.
+      A function of the same positional arguments with the same results, to be compiled by
+      ``jax.jit``.
 
-    Cost: ⌈p/D⌉ forward passes in place of p, one after the other; 4 bytes of each loss cross the
-      wire. The unperturbed pass of a forward difference, and the one of
-      :func:`zojax.one_point`, are done by every device.
-    Error: none: the losses are those of one device. Where a compiler comes to other code for
-      several devices than for one, they differ in rounding; :doc:`/parallel` says where it does.
+    Cost: ⌈p/D⌉ forward passes in sequence instead of p; 4 bytes of communication for each loss. The
+      unperturbed pass of a forward difference, and the pass of :func:`zojax.one_point`, are
+      evaluated by every device.
+    Error: none: the losses are those of a single device. If the compiler generates other code for
+      several devices than for one, they differ in rounding; :doc:`/parallel` says when it does.
 
     Raises:
-      ValueError: ``mesh`` has no such axis; or ``evaluation="in_place"``, which leaves JAX.
+      ValueError: ``mesh`` has no such axis, or the step uses ``evaluation="in_place"``, which is
+        not one JAX program.
       TypeError: ``step`` takes no ``query_axis``.
 
     Examples:
@@ -59,20 +61,20 @@ def query_parallel(step: Step, mesh: Mesh, axis: str = "query") -> Step:
     taken = inspect.signature(step).parameters
     if "query_axis" not in taken and not any(p.kind == p.VAR_KEYWORD for p in taken.values()):
         raise TypeError(
-            "query_parallel: step must take a keyword query_axis and hand it to the optimizer's "
+            "query_parallel: step must take a keyword query_axis and pass it to the optimizer's "
             "update: tx.update(None, state, params, value_fn=..., query_axis=query_axis)."
         )
 
-    def shared(*args: object) -> object:
+    def on_each_device(*args: object) -> object:
         return step(*args, query_axis=axis)
 
-    everywhere = PartitionSpec()
-    # What each device computes from equal arguments is equal, which JAX cannot prove.
+    replicated = PartitionSpec()
+    # check_vma=False: the results are equal on all devices, but JAX cannot prove it.
     return jax.shard_map(  # pyright: ignore[reportReturnType]
-        shared,
+        on_each_device,
         mesh=mesh,
-        in_specs=everywhere,
-        out_specs=everywhere,
+        in_specs=replicated,
+        out_specs=replicated,
         axis_names={axis},
         check_vma=False,
     )

@@ -1,11 +1,12 @@
-"""Plan for a device that is not there: compile a step for it and read what it needs.
+"""Planning for devices that are not attached: compiles a step for them and reads what it needs.
 
 Needs ``pip install "zojax[plan]"`` (Linux), and no accelerator::
 
     work = zojax.lm.models.workload("opt-13b", batch=16, length=256, dtype="bfloat16")
     print(zojax.planning.report(zojax.planning.plan(work, "zo_adamu", "a100-80gb")))
 
-A :class:`Workload` of your own has shapes and a loss; :func:`compile_for` takes any program::
+A :class:`Workload` of your own consists of shapes and a loss; :func:`compile_for` compiles any
+program::
 
     compiled = zojax.planning.compile_for("a100-80gb", step, params, state, batch)
     zojax.planning.memory(compiled).device   # bytes

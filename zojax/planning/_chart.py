@@ -1,4 +1,4 @@
-"""A plan as a picture: memory against the device's, and the roofline times."""
+"""A plan as an image: memory compared with the device's, and the roofline times."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def chart(plan: Plan, path: str | Path) -> None:
     """Draw the memory and the roofline times.
 
     Args:
-      plan: What :func:`zojax.planning.plan` found.
-      path: An image file, overwritten where it is; the ending says which kind.
+      plan: A plan from :func:`zojax.planning.plan`.
+      path: An image file, which is replaced if it exists; its suffix selects the format.
 
     Raises:
       ImportError: matplotlib is not installed.

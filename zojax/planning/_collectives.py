@@ -13,12 +13,12 @@ from zojax.planning._hlo import Instruction, Program, nbytes, shapes
 class Collective(NamedTuple):
     """One kind of communication between devices."""
 
-    runs: int  # how many times
-    bytes: int  # of their results, on each device
+    runs: int  # number of executions
+    bytes: int  # bytes of all their results, on each device
 
 
-# By kind, what a device sends in a ring of g devices, in bytes of its result. No algorithm sends
-# less, but for sums within the switch itself.
+# By kind: the bytes that a device sends in a ring of g devices, for each byte of the result. No
+# algorithm sends fewer, except for reductions in the network switch itself.
 _SENT = {
     "all-reduce": lambda g: 2 * (g - 1) / g,
     "all-gather": lambda g: (g - 1) / g,
@@ -33,7 +33,7 @@ _AXIS = re.compile(r"'([\w.]+)'(?:=(\d+)|:\(\d+\)(\d+))?")
 
 
 def collectives(program: Program) -> tuple[dict[str, Collective], float]:
-    """Every kind of communication, and the bytes that a device sends in all of it."""
+    """Return the communication of a program by kind, and the bytes that a device sends in total."""
     found: dict[str, Collective] = {}
     sent = 0.0
     for name, times in program.runs():
@@ -51,14 +51,15 @@ def collectives(program: Program) -> tuple[dict[str, Collective], float]:
 def _result_bytes(instruction: Instruction) -> int:
     arrays = shapes(instruction.type)
     if instruction.opcode.endswith("-start") and instruction.opcode != "all-reduce-start":
-        # Such a start gives its operands, its results, and perhaps scalars of its own.
+        # The result of such a start is a tuple of its operands, its results, and u32 scalars that
+        # are left out here.
         arrays = [(dtype, shape) for dtype, shape in arrays if not (dtype == "u32" and not shape)]
         arrays = arrays[len(arrays) // 2 :]
     return sum(nbytes(dtype, shape) for dtype, shape in arrays)
 
 
 def _group(instruction: Instruction) -> int:
-    """How many devices communicate with one another; 1 where the text does not say."""
+    """The number of devices that communicate with each other; 1 if the text does not say it."""
     found = _GROUPS.search(instruction.rest)
     if found is None:
         return 1
@@ -73,5 +74,5 @@ def _group(instruction: Instruction) -> int:
 
 
 def _sizes(axes: Iterable[tuple[str, str, str]], sizes: dict[str, int]) -> Iterable[int]:
-    # Of an axis, all of it, or a part: 'axis_1':(2)4 is 4 of it.
+    # An axis is used entirely or in part: 'axis_1':(2)4 uses 4 of its devices.
     return (int(part) if part else sizes[name] for name, _, part in axes)

@@ -1,4 +1,4 @@
-"""What a compiled program does: operations, bytes moved, collectives."""
+"""The cost of a compiled program: floating-point operations, memory traffic, communication."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ _METADATA = re.compile(r", metadata=\{[^{}]*\}")
 
 
 class Cost(NamedTuple):
-    """What one run of a program takes, on each of its devices."""
+    """The cost of one run of a program, on each of its devices."""
 
-    flops: float  # operations of arithmetic; those of the noise are on integers
-    bytes_accessed: float  # between the chip and its memory, as the compiler has fused
-    collectives: Mapping[str, Collective]  # by kind
-    unknown_loops: int  # loops counted as one turn, for the compiler does not know more
-    sent: float = 0.0  # bytes to other devices, by algorithms that send the least
+    flops: float  # floating-point operations; the integer operations of the noise do not count
+    bytes_accessed: float  # bytes between the chip and its memory, after the compiler's fusions
+    collectives: Mapping[str, Collective]  # communication by kind
+    unknown_loops: int  # loops of unknown trip count, whose bodies are counted once
+    sent: float = 0.0  # bytes sent to other devices, by algorithms that send the least
 
 
 def cost(compiled: jax.stages.Compiled) -> Cost:
-    """Count what a compiled program does.
+    """Count the operations, bytes and communication of a compiled program.
 
-    The compiler's own analysis takes the body of a loop once. Here a body counts as often as it
-    runs, where the compiler knows how often that is. The analysis knows nothing of a product
-    that is left to cuBLAS: its operations are counted from its shapes.
+    The compiler's own analysis counts the body of a loop once. Here a body counts as often as it
+    runs, if the compiler knows the trip count. The analysis does not count products that are
+    delegated to cuBLAS; their operations are computed from their shapes.
 
     Args:
       compiled: ``jax.jit(f).lower(...).compile()`` or the result of
         :func:`zojax.planning.compile_for`.
 
     Raises:
-      ImportError: This version of jax has no analysis that takes a program's text.
+      ImportError: This version of jax has no cost analysis of a program's text.
 
     Examples:
       >>> import jax, jax.numpy as jnp
@@ -50,21 +50,21 @@ def cost(compiled: jax.stages.Compiled) -> Cost:
       True
     """
     program = parse(_METADATA.sub("", compiled.as_text() or ""))
-    flops, moved = _once(program, program.entry)
+    flops, traffic = _once(program, program.entry)
     loops = program.loops()
     bodies: dict[str, tuple[float, float]] = {}
     for loop in loops:
         if loop.body not in bodies:
             bodies[loop.body] = _once(program, loop.body)
-        # A loop within a loop is in the analysis of the outer body once, as this one is in its
-        # caller's: only the turns beyond the first are missing.
+        # The analysis of the computation around the loop, which may be another loop's body,
+        # includes one trip of this body already: only the further trips are added.
         more = loop.times * ((loop.trips or 1) - 1)
         flops += more * bodies[loop.body][0]
-        moved += more * bodies[loop.body][1]
+        traffic += more * bodies[loop.body][1]
     found, sent = collectives(program)
     return Cost(
         flops=flops + _library_products(program),
-        bytes_accessed=moved,
+        bytes_accessed=traffic,
         collectives=found,
         unknown_loops=sum(loop.trips is None for loop in loops),
         sent=sent,
@@ -72,7 +72,7 @@ def cost(compiled: jax.stages.Compiled) -> Cost:
 
 
 def _once(program: Program, entry: str) -> tuple[float, float]:
-    """Operations and bytes of a computation, every loop's body taken once."""
+    """Operations and bytes of a computation, with the body of every loop counted once."""
     found = analysed(program.text(entry))
     return max(found.get("flops", 0.0), 0.0), max(found.get("bytes accessed", 0.0), 0.0)
 

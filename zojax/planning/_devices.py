@@ -1,4 +1,4 @@
-"""The devices to plan for: what they hold and how fast they can be at best."""
+"""The devices to plan for: their memory and their peak rates."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Literal
 
 @dataclasses.dataclass(frozen=True)
 class Device:
-    """One card or chip, by its vendor's figures."""
+    """One GPU or TPU chip, by its vendor's figures."""
 
     name: str
     platform: Literal["cuda", "tpu"]
-    memory: int  # bytes that a program can have
+    memory: int  # bytes that a program can use
     bandwidth: float  # bytes/s between the memory and the chip
-    peak: Mapping[str, float]  # dtype -> FLOP/s of dense matrix products, the fastest way to them
-    source: str  # where the figures are from
-    link: float | None = None  # bytes/s to the other cards of its host, one way; None: unknown
+    peak: Mapping[str, float]  # dtype -> FLOP/s of dense matrix products, on the fastest units
+    source: str  # reference for the figures
+    link: float | None = None  # bytes/s to other devices of its host, one way; None if unknown
 
     def peak_of(self, dtype: str) -> float | None:
-        """FLOP/s in ``dtype``, or None where the device has no units for it."""
+        """FLOP/s in ``dtype``, or None if the device has no units for it."""
         return self.peak.get(dtype)
 
 
@@ -32,8 +32,8 @@ def _gpu(
 
 
 def _tpu(name: str, memory: int, bandwidth: float, bfloat16: float) -> Device:
-    # The matrix unit multiplies bfloat16 only, and float32 at JAX's default precision becomes
-    # that; float16 is widened.
+    # The matrix unit multiplies bfloat16 only. float32 is rounded to it at JAX's default precision;
+    # float16 is converted.
     peak = {"bfloat16": bfloat16, "float32": bfloat16, "float16": bfloat16}
     source = f"https://cloud.google.com/tpu/docs/{name.removeprefix('tpu-')}"
     return Device(name, "tpu", memory, bandwidth, MappingProxyType(peak), source)
@@ -44,10 +44,10 @@ _H100 = "NVIDIA H100 Tensor Core GPU data sheet (SXM)"
 _H200 = "NVIDIA H200 Tensor Core GPU data sheet (SXM)"
 _V100 = "NVIDIA V100 Tensor Core GPU data sheet (SXM2)"
 
-# Memory is what CUDA reports on the card (the data sheets round: 80GB, 141GB); of a TPU what its
-# vendor says. Peaks are without sparsity. Products of float32 may run in TF32 where the card has
-# it, which is JAX's default precision: 156 TFLOP/s on an A100 whose float32 units do 19.5. Links
-# are NVLink's, half of what the data sheets give for both ways.
+# The memory of a GPU is what CUDA reports on it (data sheets round: 80GB, 141GB); that of a TPU is
+# its vendor's figure. Peaks are without sparsity. Products of float32 use TF32 if the GPU has it,
+# which is JAX's default precision: 156 TFLOP/s on an A100, whose float32 units reach 19.5. Links
+# are NVLink, with half of the data sheets' bandwidth, which is that of both directions together.
 TABLE: Mapping[str, Device] = MappingProxyType(
     {
         device.name: device
@@ -106,10 +106,10 @@ DEVICES: tuple[str, ...] = tuple(TABLE)
 
 
 def device_named(where: str, name: str) -> Device:
-    """Look a device up.
+    """Return the device of a name.
 
     Raises:
-      ValueError: There is none of this name.
+      ValueError: No device has this name.
     """
     if name not in TABLE:
         raise ValueError(f"{where}: device must be one of {', '.join(DEVICES)}, got {name!r}.")

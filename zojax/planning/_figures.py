@@ -12,21 +12,21 @@ from zojax.planning._program import ProgramPlan
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What :func:`plan` found. All bytes are of one device."""
+    """The figures of :func:`plan`. All bytes are those of one device."""
 
     model: str  # the workload's name
-    optimizer: str
-    device: Device
-    devices: int
+    optimizer: str  # one of OPTIMIZERS
+    device: Device  # the kind of device
+    devices: int  # number of devices
     mesh: Mapping[str, int]  # axes and their sizes; empty for one device
-    batch_shapes: tuple[tuple[int, ...], ...]  # of a step, over all devices
-    dtype: str  # that most of the parameters have
-    layers: int  # that are alike; 0 where nothing is known of them
-    parameters: int  # of the whole model
-    parameter_bytes: int
-    state_bytes: int  # of the optimizer
-    forward: ProgramPlan
-    step: ProgramPlan  # the forward pass again where the optimizer is "inference"
+    batch_shapes: tuple[tuple[int, ...], ...]  # shapes of a step's batch, over all devices
+    dtype: str  # the dtype of most parameters
+    layers: int  # number of equal layers; 0 if unknown
+    parameters: int  # number of parameters of the entire model
+    parameter_bytes: int  # bytes of the parameters
+    state_bytes: int  # bytes of the optimizer's state
+    forward: ProgramPlan  # the forward pass
+    step: ProgramPlan  # the training step; the forward pass again if the optimizer is "inference"
 
     @property
     def total_bytes(self) -> int:
@@ -35,17 +35,17 @@ class Plan:
 
     @property
     def temporary_bytes(self) -> int:
-        """All but parameters and state: activations, gradients, the batch, work space."""
+        """Everything except parameters and state: activations, gradients, batch, work space."""
         return self.total_bytes - self.parameter_bytes - self.state_bytes
 
     @property
     def free_bytes(self) -> int:
-        """The device's memory less the total; negative where the step does not fit."""
+        """The device's memory minus the total; negative if the step does not fit."""
         return self.device.memory - self.total_bytes
 
     @property
     def fits(self) -> bool:
-        """Whether the device holds the step's buffers."""
+        """Whether the step's buffers fit into the device's memory."""
         return self.free_bytes >= 0
 
     @property
@@ -54,7 +54,7 @@ class Plan:
         return len(self.step.compiled_layers) > 1
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, of plain JSON types, units in the names."""
+        """Convert to types of JSON; the names include units."""
         found = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)

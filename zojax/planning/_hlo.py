@@ -1,4 +1,4 @@
-"""A compiled program's text: its computations, its loops, and how often each of them runs."""
+"""Parses a compiled program's text: its computations, its loops, and how often each runs."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Instruction:
     """One line of a computation."""
 
     name: str
-    type: str  # as printed: bf16[4,64]{1,0}, or a tuple of such
+    type: str  # as printed: bf16[4,64]{1,0}, or a tuple of these
     opcode: str
     rest: str  # the operands and what follows them
 
     @property
     def called(self) -> list[str]:
-        """Names of the computations it runs."""
+        """Names of the computations that it calls."""
         found: list[str] = []
         for several, one in _CALLED.findall(self.rest):
             found += [name.strip().lstrip("%") for name in several.split(",")] if several else [one]
@@ -40,11 +40,11 @@ class Instruction:
 
 @dataclasses.dataclass(frozen=True)
 class Loop:
-    """A ``while`` of the program, at one place."""
+    """One ``while`` instruction of the program."""
 
-    body: str
-    trips: int | None  # turns, where the compiler knows them
-    times: int  # how often the loop as a whole runs
+    body: str  # name of the body's computation
+    trips: int | None  # trip count; None if the compiler does not know it
+    times: int  # how often the program executes the entire loop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,23 +60,23 @@ class Program:
         return {name: list(_instructions(lines[1:])) for name, lines in self.lines.items()}
 
     def runs(self) -> Iterator[tuple[str, int]]:
-        """Each computation that the entry runs, and how often; not what is fused into one kernel.
+        """Yield each computation that the entry calls, and how often it runs.
 
-        A computation comes once for every place that calls it. Loops whose turns the compiler
-        does not know count as one turn.
+        A computation is yielded once for every place that calls it. Computations inside fusions are
+        left out. Loops of unknown trip count count as one trip.
         """
-        waiting = [(self.entry, 1)]
-        while waiting:
-            name, times = waiting.pop()
+        pending = [(self.entry, 1)]
+        while pending:
+            name, times = pending.pop()
             yield name, times
             for instruction in self.computations[name]:
                 if instruction.opcode == "fusion":
                     continue
                 trips = (_trips(instruction) or 1) if instruction.opcode == "while" else 1
-                waiting += [(called, times * trips) for called in instruction.called]
+                pending += [(called, times * trips) for called in instruction.called]
 
     def loops(self) -> list[Loop]:
-        """Every loop that runs."""
+        """Return every loop that is executed."""
         found: list[Loop] = []
         for name, times in self.runs():
             for instruction in self.computations[name]:
@@ -86,16 +86,16 @@ class Program:
         return found
 
     def text(self, entry: str) -> str:
-        """A module whose entry is the computation ``entry``, with all that it runs."""
+        """Return a module whose entry is the computation ``entry``, with all that it calls."""
         needed: dict[str, None] = {}
-        waiting = [entry]
-        while waiting:
-            name = waiting.pop()
-            # The last mention counts: a computation is printed before those that run it.
+        pending = [entry]
+        while pending:
+            name = pending.pop()
+            # The order of last mention is kept: a computation is printed before its callers.
             needed.pop(name, None)
             needed[name] = None
             for instruction in self.computations[name]:
-                waiting += instruction.called
+                pending += instruction.called
         parts = ["HloModule part"]
         for name in reversed(needed):
             header, *body = self.lines[name]
@@ -105,10 +105,10 @@ class Program:
 
 
 def parse(text: str) -> Program:
-    """Read ``compiled.as_text()``.
+    """Parse ``compiled.as_text()``.
 
     Raises:
-      ValueError: It has no entry computation.
+      ValueError: The text has no entry computation.
     """
     entry, current = None, None
     lines: dict[str, list[str]] = {}
@@ -128,7 +128,7 @@ def parse(text: str) -> Program:
 
 
 def shapes(type_text: str) -> list[tuple[str, tuple[int, ...]]]:
-    """The arrays in a printed type: dtype and dimensions of each."""
+    """Return the dtype and dimensions of each array in a printed type."""
     return [
         (dtype, tuple(int(size) for size in sizes.split(",") if size))
         for dtype, sizes in _SHAPE.findall(type_text)
@@ -136,7 +136,7 @@ def shapes(type_text: str) -> list[tuple[str, tuple[int, ...]]]:
 
 
 def nbytes(dtype: str, dimensions: tuple[int, ...]) -> int:
-    """Bytes of an array; 0 for a token."""
+    """Return the bytes of an array; 0 for a token type."""
     bits = _BITS.match(dtype)
     width = int(bits[1]) if bits else 8 * (dtype == "pred")
     return math.prod(dimensions) * width // 8

@@ -1,7 +1,7 @@
-"""What planning takes of jax and jaxlib that is no part of their public interface.
+"""The private names of jax and jaxlib that planning uses.
 
-All of it is here and nowhere else in zojax, so that a release that moves a name is mended in one
-place. ``tests/planning/test_jaxlib.py`` says which name is gone, and in which version of jax.
+They are used only here, so that there is one place to change when a release moves a name.
+``tests/planning/test_jaxlib.py`` says which name is missing, and in which version of jax.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from typing import Any, NamedTuple
 import jax
 
 TESTED = "0.10.2"
-"""The newest jax that the names below were found in."""
+"""The newest jax in which the names below were found."""
 
-# An environment variable: the CUDA plugin is to be taken although CUDA's run-time is missing.
+# An environment variable that lets JAX accept the CUDA plugin without CUDA's run-time libraries.
 SKIP_CUDA_CHECK = "JAX_SKIP_CUDA_CONSTRAINTS_CHECK"
 
 
 class PrivateName(NamedTuple):
     """A name that the next release of jax may move."""
 
-    modules: tuple[str, ...]  # where it is: in the first of these that has it
-    name: str
-    purpose: str  # what planning cannot do without it
+    modules: tuple[str, ...]  # modules to look it up in; the first that has it is used
+    name: str  # the attribute of the module
+    purpose: str  # what zojax does with it, for the error message
 
     def find(self) -> Any:
-        """What the name stands for.
+        """Return the object of this name.
 
         Raises:
-          ImportError: It is gone, though its package is installed.
+          ImportError: No module has the name, although its package is installed.
         """
         for module in self.modules:
             try:
@@ -45,12 +45,12 @@ class PrivateName(NamedTuple):
         )
 
 
-# Before jaxlib 0.10.2 its module _jax had what is now in _hlo.
+# Before jaxlib 0.10.2, the names of its module _hlo were in _jax.
 READ_HLO = PrivateName(
     ("jaxlib._hlo", "jaxlib._jax"), "hlo_module_from_text", "reads a compiled program"
 )
-# JAX gives a program's cost only where its backend's plugin does, which CUDA's does not. The
-# analysis itself takes a program's text.
+# JAX's public cost analysis needs the backend's plugin, and CUDA's plugin does not implement it.
+# This function analyses a program's text.
 ANALYSE_HLO = PrivateName(
     ("jaxlib._jax",), "hlo_module_cost_analysis", "counts a program's operations and bytes"
 )
@@ -60,13 +60,13 @@ START_CUDA_PLUGIN = PrivateName(
 
 
 def analysed(text: str) -> dict[str, float]:
-    """XLA's own cost analysis of a program's text, a loop's body taken once.
+    """Return XLA's own cost analysis of a program's text, in which a loop's body counts once.
 
     Raises:
       ImportError: This version of jax has no such analysis.
     """
     module = READ_HLO.find()(text)
-    # Any backend's client will do: the analysis is of the text.
+    # The client of any backend works, because only the text is analysed.
     client: Any = jax.local_devices(backend="cpu")[0].client
     return dict(ANALYSE_HLO.find()(client, module))
 
@@ -81,7 +81,7 @@ def has_cuda_plugin() -> bool:
 
 
 def start_cuda_plugin() -> None:
-    """Let JAX know the CUDA plugin, which it turned away where CUDA's run-time is missing.
+    """Register the CUDA plugin with JAX, which rejects it if CUDA's run-time is missing.
 
     Raises:
       ImportError: This version of the plugin cannot be started.

@@ -1,4 +1,4 @@
-"""The largest model that a device, or several, can tune."""
+"""Finds the largest model that a device, or several, can tune."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Largest:
     device: str
     devices: int
     optimizer: str
-    model: str | None  # its workload's name; None: not even the smallest
-    plan: Plan | None  # of that model
-    next_model: str | None  # None: the largest there is
-    next_plan: Plan | None  # None where parameters and state alone exceed the memory
+    model: str | None  # name of the largest workload that fits; None if none does
+    plan: Plan | None  # plan of that workload
+    next_model: str | None  # name of the next larger workload; None if there is none
+    next_plan: Plan | None  # its plan; None if parameters and state alone exceed the memory
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, of plain JSON types."""
+        """Convert to types of JSON."""
         return {
             "device": self.device,
             "devices": self.devices,
@@ -51,13 +51,14 @@ def largest(
 ) -> Largest:
     """Find the largest model whose step fits.
 
-    From the largest down: a model whose parameters and state alone exceed the memory is passed
-    over without compiling; the first that fits is the answer.
+    Models are tried from the largest to the smallest, and the first that fits is the result. A
+    model whose parameters and state alone exceed the memory is skipped without compiling it.
 
     Args:
-      models: Workloads, from the smallest to the largest, or functions that make them: the smaller
-        ones are never called. ``[partial(zojax.lm.models.workload, name, batch=1, length=400) for
-        name in zojax.lm.models.OPT_MODELS]`` are all of OPT.
+      models: Workloads from the smallest to the largest, or functions that make them, which are
+        only called for models that are tried. For all sizes of OPT:
+        ``[partial(zojax.lm.models.workload, name, batch=1, length=400) for name in
+        zojax.lm.models.OPT_MODELS]``.
       optimizer, device, devices, tell: As for :func:`plan`.
 
     Raises:
@@ -88,5 +89,5 @@ def largest(
 
 
 def _naming(work: Workload, tell: Callable[[str], None] | None) -> Callable[[str], None] | None:
-    """What tells of which model a line is."""
+    """Prefix the lines of ``tell`` with the model's name."""
     return None if tell is None else lambda text: tell(f"{work.name}: {text}")

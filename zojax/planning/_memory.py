@@ -10,27 +10,28 @@ import jax
 class Memory(NamedTuple):
     """Bytes that a program needs on each of its devices while it runs."""
 
-    argument: int  # bytes: inputs, parameters and state among them
-    output: int  # bytes: results, donated buffers included
-    alias: int  # bytes: results that live in a donated argument's buffer
-    temp: int  # bytes: everything in between
+    argument: int  # bytes of the inputs, including parameters and state
+    output: int  # bytes of the results, including those in donated buffers
+    alias: int  # bytes of the results that use a donated argument's buffer
+    temp: int  # bytes of all intermediate buffers
 
     @property
     def device(self) -> int:
-        """All bytes together; a result in a donated buffer counts once."""
+        """Total bytes; a result in a donated buffer counts once."""
         return self.argument + self.output - self.alias + self.temp
 
 
 def memory(compiled: jax.stages.Compiled) -> Memory:
-    """Read the memory of a compiled program, as the compiler has laid it out.
+    """Read the memory of a compiled program, as the compiler has allocated it.
 
     Args:
       compiled: ``jax.jit(f).lower(...).compile()`` or the result of
         :func:`zojax.planning.compile_for`.
 
     Returns:
-      Bytes of one device. The buffers are exact; the run-time adds its own (a CUDA context is some
-      hundred MB), and libraries such as cuBLAS their workspace.
+      Bytes of one device. The program's buffers are exact. The run-time needs further memory (a
+      CUDA context takes several hundred MB), and so do libraries such as cuBLAS, for their
+      workspace.
 
     Raises:
       NotImplementedError: The program's backend reports no memory.

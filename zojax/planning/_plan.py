@@ -1,4 +1,4 @@
-"""What a step needs on a device that is not there: memory, operations, traffic, time at best."""
+"""Plans a step on a device that is not attached: memory, operations, traffic, minimum time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zojax.planning._program import (
     ProgramPlan,
     check_optimizer,
     compile_program,
-    continued,
+    extrapolated,
     program_plan,
     transformation,
 )
@@ -28,9 +28,9 @@ from zojax.planning._workload import Workload, made
 
 DTYPES = ("bfloat16", "float16", "float32")
 
-# A zeroth-order step of more layers than these takes minutes and gigabytes to compile: it is
-# compiled at the two depths and continued in a line.
-_WHOLE, _DEPTHS = 4, (2, 4)
+# Compiling a zeroth-order step of more layers than _FULL_DEPTH takes minutes and gigabytes. It is
+# compiled at the two _DEPTHS instead, and its figures are extrapolated linearly.
+_FULL_DEPTH, _DEPTHS = 4, (2, 4)
 
 
 def plan(
@@ -46,36 +46,39 @@ def plan(
 ) -> Plan:
     """Compile a training step and its forward pass for a device, and read what they need.
 
-    A zeroth-order step of a model of more than 4 layers is compiled at 2 and 4 layers, where the
-    workload says how, and every figure continued in a line to the model's depth: its layers are
-    alike. The plan says so. The forward pass and a first-order step are compiled whole.
+    If a model has more than 4 equal layers and the workload has ``at_depth``, a zeroth-order step
+    is compiled at 2 and at 4 layers, and all of its figures are extrapolated linearly to the
+    model's depth; the plan says so. The forward pass and first-order steps are compiled at full
+    depth.
 
     Args:
-      work: Shapes and a loss, such as :func:`zojax.lm.models.workload` makes of a model's name; or
-        a function that makes them, called once the other arguments are known to be right.
+      work: Shapes and a loss, such as :func:`zojax.lm.models.workload` makes for a model's name; or
+        a function that returns them, which is called after the other arguments have been checked.
       optimizer: ``"zo_adamu"``, ``"mezo"`` or ``"forward_gradient"``; ``"adam"`` or ``"sgd"``, by
         backpropagation; ``"inference"``, a forward pass alone.
       device: One of :data:`DEVICES`.
-      devices: How many, ≥ 1; the parameters are sharded over them, tensor-parallel.
-      mesh: Axes and their sizes instead, as for :func:`mesh`: ``{"data": 2, "model": 4}``.
-      full: Compile every step whole, which may take minutes and gigabytes.
-      shallow: Compile the forward pass at 2 and 4 layers as well, which is as exact.
+      devices: The number of devices, ≥ 1, over which the parameters are sharded (tensor
+        parallelism).
+      mesh: Axes and sizes of a mesh, instead of ``devices``, as for :func:`mesh`: ``{"data": 2,
+        "model": 4}``.
+      full: Compile every step at full depth, which may take minutes and gigabytes.
+      shallow: Compile the forward pass at 2 and 4 layers too, which is equally exact.
       tell: Called with a line when a compilation begins.
 
     Returns:
-      The figures, for :func:`report`, :func:`chart`, or a program to read.
+      The figures, which :func:`report` and :func:`chart` present.
 
     Raises:
       ImportError: The compiler for the device is not installed.
-      TypeError: ``work`` is no workload.
+      TypeError: ``work`` is not a workload.
       ValueError: An argument is unknown or out of range, or the device has no units for the dtype
-        of most of the parameters.
-      DoesNotFitError: A TPU's compiler refused the program for want of memory.
+        of most parameters.
+      DoesNotFitError: A TPU's compiler refused the program because it exceeds the memory.
     """
     found = device_named("plan", device)
     check_optimizer("plan", optimizer)
-    whole = made("plan", work)
-    _check_dtype(whole.dtype, found)
+    entire = made("plan", work)
+    _check_dtype(entire.dtype, found)
     tell = tell or (lambda _: None)
     axes = _axes(devices, mesh)
     target = mesh_of_devices(device, **axes) if axes else topology(device)
@@ -83,31 +86,31 @@ def plan(
     def program(work: Workload, name: str) -> Compiled:
         what = "forward pass" if name == INFERENCE else f"step of {name}"
         tell(f"compiling the {what}" + (f", {work.layers} layers" if work.layers else ""))
-        return compile_program(target, work, name, model_bytes=whole.nbytes)
+        return compile_program(target, work, name, model_bytes=entire.nbytes)
 
-    def planned(name: str, at_once: bool) -> ProgramPlan:
-        if at_once or whole.at_depth is None or whole.layers <= _WHOLE:
-            return program_plan(program(whole, name), found, whole.dtype, (whole.layers,))
-        few, more = (program(_at_depth(whole, layers), name) for layers in _DEPTHS)
-        line = continued(few, more, _DEPTHS, whole.layers)
-        return program_plan(line, found, whole.dtype, _DEPTHS)
+    def planned(name: str, full_depth: bool) -> ProgramPlan:
+        if full_depth or entire.at_depth is None or entire.layers <= _FULL_DEPTH:
+            return program_plan(program(entire, name), found, entire.dtype, (entire.layers,))
+        few, more = (program(_at_depth(entire, layers), name) for layers in _DEPTHS)
+        line = extrapolated(few, more, _DEPTHS, entire.layers)
+        return program_plan(line, found, entire.dtype, _DEPTHS)
 
-    params, state = abstract_state(target, whole, transformation(optimizer))
+    params, state = abstract_state(target, entire, transformation(optimizer))
     forward = planned(INFERENCE, not shallow)
     if optimizer == INFERENCE:
         step = forward
     else:
         step = planned(optimizer, full or optimizer not in ZEROTH_ORDER)
     return Plan(
-        model=whole.name,
+        model=entire.name,
         optimizer=optimizer,
         device=found,
         devices=math.prod(axes.values()),
         mesh=axes,
-        batch_shapes=tuple(leaf.shape for leaf in jax.tree.leaves(whole.batch)),
-        dtype=whole.dtype,
-        layers=whole.layers,
-        parameters=whole.size,
+        batch_shapes=tuple(leaf.shape for leaf in jax.tree.leaves(entire.batch)),
+        dtype=entire.dtype,
+        layers=entire.layers,
+        parameters=entire.size,
         parameter_bytes=bytes_on_each(params),
         state_bytes=bytes_on_each(state),
         forward=forward,
@@ -127,7 +130,7 @@ def _at_depth(work: Workload, layers: int) -> Workload:
 
 def _axes(devices: int, mesh: Mapping[str, int] | None) -> dict[str, int]:
     if mesh is None:
-        # The count is checked where it is used; one device needs no mesh.
+        # One device needs no mesh. Other counts are checked by mesh().
         return {} if devices == 1 else {"model": devices}
     if devices != 1:
         raise ValueError(f"plan: devices must not be given with mesh, got {devices} and {mesh}.")

@@ -1,4 +1,4 @@
-"""One program of a plan: compiled whole, or at two depths and continued in a line."""
+"""One program of a plan: compiled at full depth, or extrapolated from two smaller depths."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zojax.planning._memory import Memory, memory
 from zojax.planning._step import compile_first_order, compile_forward, compile_step
 from zojax.planning._workload import Workload
 
-# A program's size does not depend on the numbers in it.
+# The settings are arbitrary: a program's size does not depend on their values.
 ZEROTH_ORDER: Mapping[str, Callable[[], optax.GradientTransformationExtraArgs]] = {
     "zo_adamu": lambda: zojax.zo_adamu(learning_rate=1e-4, eps=1e-3, key=0),
     "mezo": lambda: zojax.mezo(learning_rate=1e-6, eps=1e-3, key=0),
@@ -33,25 +33,25 @@ _FIRST_ORDER: Mapping[str, Callable[[], optax.GradientTransformation]] = {
 }
 INFERENCE = "inference"
 OPTIMIZERS = (*ZEROTH_ORDER, *_FIRST_ORDER, INFERENCE)
-"""What can be planned: training steps, and a forward pass alone."""
+"""The programs that can be planned: training steps, and a forward pass alone."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ProgramPlan:
     """One program, on each of its devices."""
 
-    memory: Memory
-    flops: float  # operations of arithmetic
-    bytes_accessed: float  # between the chip and its memory
-    collectives: Mapping[str, Collective]  # by kind; bytes of their results
-    sent_bytes: float  # to other devices
-    communication_seconds: float  # of the bytes sent; 0 where the device's link is unknown
-    seconds: float  # roofline: no run can be faster
-    compile_seconds: float  # on this machine, tracing included
-    compiled_layers: tuple[int, ...]  # one depth: the whole model; two: continued in a line
+    memory: Memory  # memory of one device
+    flops: float  # floating-point operations
+    bytes_accessed: float  # bytes between the chip and its memory
+    collectives: Mapping[str, Collective]  # communication by kind, with the bytes of its results
+    sent_bytes: float  # bytes sent to other devices
+    communication_seconds: float  # time to send these; 0 if the device's link is unknown
+    seconds: float  # roofline time, a lower bound of any run
+    compile_seconds: float  # time to compile on this machine, including tracing
+    compiled_layers: tuple[int, ...]  # one depth: the model's; two: extrapolated from these
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, of plain JSON types, units in the names."""
+        """Convert to types of JSON; the names include units."""
         return {
             "argument_bytes": self.memory.argument,
             "output_bytes": self.memory.output,
@@ -74,15 +74,15 @@ class DoesNotFitError(ValueError):
 
 
 class Compiled(NamedTuple):
-    """What a plan reads from a compiled program."""
+    """The figures that a plan reads from a compiled program."""
 
-    memory: Memory
-    cost: Cost
-    seconds: float  # of the compilation
+    memory: Memory  # memory of one device
+    cost: Cost  # operations, traffic and communication of one device
+    seconds: float  # time to compile
 
 
 def check_optimizer(where: str, optimizer: str) -> None:
-    """Refuse what cannot be planned."""
+    """Refuse the name of an optimizer that cannot be planned."""
     if optimizer not in OPTIMIZERS:
         raise ValueError(
             f"{where}: optimizer must be one of {', '.join(OPTIMIZERS)}, got {optimizer!r}. For "
@@ -91,7 +91,7 @@ def check_optimizer(where: str, optimizer: str) -> None:
 
 
 def transformation(optimizer: str) -> Any:
-    """The optax transformation whose state a program keeps."""
+    """Make the optax transformation of an optimizer; the identity for inference."""
     if optimizer == INFERENCE:
         return optax.identity()
     return {**ZEROTH_ORDER, **_FIRST_ORDER}[optimizer]()
@@ -104,16 +104,16 @@ def compile_program(
     *,
     model_bytes: int,
 ) -> Compiled:
-    """Compile a step, or a forward pass, and read what it needs.
+    """Compile a step, or a forward pass, and read its figures.
 
     Args:
       target: The device or devices.
-      work: What is compiled.
+      work: The workload to compile.
       optimizer: One of :data:`OPTIMIZERS`.
-      model_bytes: Of the whole model's parameters, where ``work`` has a few of its layers.
+      model_bytes: Bytes of the entire model's parameters, if ``work`` has only a few of its layers.
 
     Raises:
-      DoesNotFitError: A TPU's compiler refused the program for want of memory.
+      DoesNotFitError: A TPU's compiler refused the program because it exceeds the memory.
     """
     start = time.perf_counter()
     try:
@@ -132,28 +132,30 @@ def compile_program(
     return Compiled(memory(compiled), cost(compiled), seconds)
 
 
-def continued(shallow: Compiled, deep: Compiled, depths: tuple[int, int], layers: int) -> Compiled:
-    """What a program of ``layers`` layers needs, in a line through two shallower ones.
+def extrapolated(
+    shallow: Compiled, deep: Compiled, depths: tuple[int, int], layers: int
+) -> Compiled:
+    """Extrapolate the figures of two shallow programs linearly to ``layers`` layers.
 
-    Exact where every layer beyond the shallower program's adds the same.
+    This is exact if every layer beyond those of ``shallow`` adds the same amounts.
     """
     slope = (layers - depths[0]) / (depths[1] - depths[0])
 
     def line(low: float, high: float) -> float:
         return low + (high - low) * slope
 
-    def whole(low: int, high: int) -> int:
+    def rounded(low: int, high: int) -> int:
         return round(line(low, high))
 
     none = Collective(0, 0)
     before, after = shallow.cost.collectives, deep.cost.collectives
     return Compiled(
-        Memory(*map(whole, shallow.memory, deep.memory)),
+        Memory(*map(rounded, shallow.memory, deep.memory)),
         Cost(
             flops=line(shallow.cost.flops, deep.cost.flops),
             bytes_accessed=line(shallow.cost.bytes_accessed, deep.cost.bytes_accessed),
             collectives={
-                kind: Collective(*map(whole, before.get(kind, none), after.get(kind, none)))
+                kind: Collective(*map(rounded, before.get(kind, none), after.get(kind, none)))
                 for kind in {**before, **after}
             },
             unknown_loops=deep.cost.unknown_loops,
@@ -166,7 +168,7 @@ def continued(shallow: Compiled, deep: Compiled, depths: tuple[int, int], layers
 def program_plan(
     found: Compiled, device: Device, dtype: str, compiled_layers: tuple[int, ...]
 ) -> ProgramPlan:
-    """Add what the device makes of it: the roofline time."""
+    """Add the device's times: the roofline time, and that of communication."""
     compute = found.cost.flops / device.peak[dtype]
     traffic = found.cost.bytes_accessed / device.bandwidth
     communication = found.cost.sent / device.link if device.link else 0.0

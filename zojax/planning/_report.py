@@ -6,17 +6,17 @@ from zojax.planning._figures import Plan
 from zojax.planning._program import ProgramPlan
 
 UNKNOWN = (
-    "Not in these figures: memory that the run-time takes besides (a CUDA context is some hundred "
-    "MB), that cuBLAS takes for its work, and that fragmentation loses; kernels that autotuning "
-    "would choose on the device itself. JAX takes 75% of a GPU's memory unless "
-    "XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise. Roofline times are lower bounds: every "
-    "operation at peak, every byte of memory and every byte between devices at full bandwidth, the "
-    "largest of the three, as if nothing waited for anything."
+    "Not in these figures: memory of the run-time (a CUDA context takes several hundred MB), "
+    "workspace of cuBLAS, fragmentation, and the kernels that autotuning would choose on the "
+    "device itself. JAX reserves 75% of a GPU's memory unless XLA_PYTHON_CLIENT_MEM_FRACTION says "
+    "otherwise. Roofline times are lower bounds: the largest of the times for all operations at "
+    "the peak rate, for all memory traffic and for all traffic between devices at full bandwidth, "
+    "as if they overlapped completely."
 )
 
 
 def report(plan: Plan) -> str:
-    """The whole plan in lines, for a terminal, and what it cannot know."""
+    """Format a plan as text, with a note on what its figures do not include."""
     step = plan.step
     lines = [
         f"{title(plan)}, on {cards(plan)}",
@@ -48,20 +48,20 @@ def report(plan: Plan) -> str:
         few, more = step.compiled_layers
         lines += [
             "",
-            f"The step was compiled with {few} and with {more} layers, and its figures continued "
-            f"in a line to {plan.layers}. --full compiles it whole.",
+            f"The step was compiled with {few} and with {more} layers, and its figures were "
+            f"extrapolated linearly to {plan.layers}. --full compiles it at full depth.",
         ]
     return "\n".join([*lines, "", UNKNOWN])
 
 
 def title(plan: Plan) -> str:
-    """Which step of which model, on which batch."""
+    """Name the model, the step, the dtype and the batch."""
     batch = " and ".join("×".join(map(str, shape)) for shape in plan.batch_shapes)
     return f"{plan.model}, {plan.optimizer}, {plan.dtype}, batch {batch}"
 
 
 def cards(plan: Plan) -> str:
-    """How many of which device, and in which mesh."""
+    """Name the devices, their number and their mesh."""
     if plan.devices == 1:
         return plan.device.name
     axes = ", ".join(f"{name}={size}" for name, size in plan.mesh.items())
@@ -69,14 +69,14 @@ def cards(plan: Plan) -> str:
 
 
 def verdict(plan: Plan) -> str:
-    """Whether it fits, and by how much."""
+    """Say whether the step fits, and by how much."""
     if plan.fits:
         return f"fits, {gigabytes(plan.free_bytes)} left"
     return f"does not fit, {gigabytes(-plan.free_bytes)} too much"
 
 
 def gigabytes(nbytes: float) -> str:
-    """Bytes in GB of 10⁹, or MB where that shows more."""
+    """Format bytes in GB of 10⁹, or in MB if they are less than 1 GB."""
     return f"{nbytes / 1e9:,.2f} GB" if nbytes >= 1e9 else f"{nbytes / 1e6:,.1f} MB"
 
 

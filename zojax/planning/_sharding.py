@@ -1,4 +1,4 @@
-"""How a plan lays a model over several devices."""
+"""The sharding of a plan's model over several devices."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from zojax.planning._topology import topology
 from zojax.sharding import fully_sharded, state_layout, tensor_parallel
 
 Target: TypeAlias = str | topologies.TopologyDescription | Mesh
-"""A device's name, several devices, or several devices in a mesh."""
+"""A device's name, a topology of one or several devices, or a mesh of devices."""
 
 AXES = ("data", "fsdp", "model")
-"""Axes of a mesh, and what is cut over each: the batch; batch and parameters; matrices."""
+"""Axes of a mesh. Sharded over them are: the batch; the batch and all parameters; matrices."""
 
 
 def mesh(device: str = "a100-80gb", **axes: int) -> Mesh:
-    """Devices that are not there, in a mesh.
+    """Make a mesh of devices that are not attached.
 
     Args:
       device: One of :data:`zojax.planning.DEVICES`.
-      **axes: Sizes by name, in this order: ``mesh(data=2, model=4)``. Programs of this package cut
-        matrices over ``model`` (:func:`zojax.sharding.tensor_parallel`), the batch over ``data``,
-        and the batch and all parameters over ``fsdp`` (:func:`zojax.sharding.fully_sharded`).
+      **axes: Sizes of the axes, in the order of the mesh: ``mesh(data=2, model=4)``. Programs of
+        this package shard matrices over ``model`` (:func:`zojax.sharding.tensor_parallel`), the
+        batch over ``data``, and the batch and all parameters over ``fsdp``
+        (:func:`zojax.sharding.fully_sharded`).
 
     Raises:
       ImportError: The compiler for the device is not installed.
@@ -41,7 +42,7 @@ def mesh(device: str = "a100-80gb", **axes: int) -> Mesh:
 
 
 def mesh_of_target(target: Target) -> Mesh | None:
-    """The mesh to lay a model over; None for a single device."""
+    """The mesh to shard a model over; None for a single device."""
     if isinstance(target, Mesh):
         return target if target.size > 1 else None
     if isinstance(target, str) or len(target.devices) == 1:
@@ -53,13 +54,13 @@ def place(params: Any, batch: Any, over: Mesh) -> tuple[Any, Any]:
     """Give abstract parameters and an abstract batch their shardings over a mesh.
 
     Raises:
-      ValueError: An axis is none of :data:`AXES`, or does not divide what it is to cut.
+      ValueError: An axis is not one of :data:`AXES`, or does not divide a dimension that it shards.
     """
     for name in over.axis_names:
         if name not in AXES:
             raise ValueError(f"plan: mesh must have axes of {', '.join(AXES)}, got {name!r}.")
-    whole = NamedSharding(over, PartitionSpec())
-    layout = jax.tree.map(lambda _: whole, params)
+    replicated = NamedSharding(over, PartitionSpec())
+    layout = jax.tree.map(lambda _: replicated, params)
     if "model" in over.axis_names:
         layout = tensor_parallel(params, over)
     if "fsdp" in over.axis_names:
@@ -69,22 +70,22 @@ def place(params: Any, batch: Any, over: Mesh) -> tuple[Any, Any]:
     for leaf in jax.tree.leaves(batch) if axes else ():
         if not leaf.shape or leaf.shape[0] % count:
             raise ValueError(
-                f"plan: batch must be a multiple of {count}, the devices that it is cut over "
+                f"plan: batch must be a multiple of {count}, the devices that it is sharded over "
                 f"({' × '.join(axes)}), got an array of shape {leaf.shape}."
             )
     rows = NamedSharding(over, PartitionSpec(axes) if axes else PartitionSpec())
-    cut = jax.tree.map(lambda leaf: _placed(leaf, rows), batch)
-    return jax.tree.map(_placed, params, layout), cut
+    placed = jax.tree.map(lambda leaf: _placed(leaf, rows), batch)
+    return jax.tree.map(_placed, params, layout), placed
 
 
 def place_state(state: Any, params: Any) -> Any:
-    """Give an optimizer's abstract state its shardings, by those of the parameters."""
+    """Give an optimizer's abstract state the shardings that follow from the parameters'."""
     layout = jax.tree.map(lambda leaf: leaf.sharding, params)
     return jax.tree.map(_placed, state, state_layout(state, params, layout))
 
 
 def bytes_on_each(tree: Any) -> int:
-    """Bytes that one device holds of a tree of abstract arrays."""
+    """Return the bytes that each device stores of a tree of abstract arrays."""
     total = 0
     for leaf in jax.tree.leaves(tree):
         shape = leaf.sharding.shard_shape(leaf.shape) if leaf.sharding else leaf.shape

@@ -1,4 +1,4 @@
-"""The programs to compare: a model's forward pass, and a training step made of it."""
+"""Compiles the programs of a plan: a model's forward pass, and a training step."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from zojax.streaming import compiler_options
 
 
 def compile_forward(device: Target, workload: Workload) -> jax.stages.Compiled:
-    """Compile one forward pass, as inference needs it.
+    """Compile one forward pass, which inference needs.
 
     Args:
       device: One of :data:`zojax.planning.DEVICES`, or ``"cpu"`` for this machine; or a
-        :func:`topology`, over whose devices the parameters are sharded, tensor-parallel; or a
+        :func:`topology`, over whose devices the parameters are sharded (tensor parallelism); or a
         :func:`mesh`.
-      workload: Shapes and a loss.
+      workload: The shapes and the loss.
     """
     params, batch = _placed(device, workload)
     return _compile(device, workload.loss, (), None, params, batch)
@@ -37,9 +37,9 @@ def compile_step(
 
     Args:
       device, workload: As in :func:`compile_forward`.
-      optimizer: An optimizer of zojax; its ``update`` gets ``value_fn``.
-      model_bytes: Of the whole model's parameters, where ``workload`` has a few of its layers: what
-        share of them a weight is decides whether it is perturbed in parts.
+      optimizer: An optimizer of zojax, whose ``update`` takes ``value_fn``.
+      model_bytes: Bytes of the entire model's parameters, if ``workload`` has only a few of its
+        layers. A weight's share of them decides whether it is perturbed in parts.
     """
 
     def step(params: Any, state: Any, batch: Any) -> tuple[Any, Any]:
@@ -60,16 +60,17 @@ def compile_first_order(
 ) -> jax.stages.Compiled:
     """Compile one training step by backpropagation, with donated parameters and state.
 
-    No activation is computed twice (no checkpointing), and moments have the parameters' dtype.
+    Activations are stored and not recomputed (no checkpointing); moments have the parameters'
+    dtype.
 
     Args:
       device, workload: As in :func:`compile_forward`.
-      optimizer: Any of optax.
+      optimizer: Any optimizer of optax.
     """
 
     def step(params: Any, state: Any, batch: Any) -> tuple[Any, Any, jax.Array]:
         value, gradients = jax.value_and_grad(workload.loss)(params, batch)
-        # optax's rules promote dtypes, which strict settings of JAX refuse.
+        # optax's optimizers need promotion of dtypes, which JAX's strict settings refuse.
         with jax.numpy_dtype_promotion("standard"):
             updates, state = optimizer.update(gradients, state, params)
             return optax.apply_updates(params, updates), state, value
@@ -80,7 +81,7 @@ def compile_first_order(
 def abstract_state(
     device: Target, workload: Workload, optimizer: optax.GradientTransformation
 ) -> tuple[Any, Any]:
-    """The parameters and the optimizer's state, abstract, and sharded over several devices."""
+    """Return the parameters and the optimizer's state as abstract arrays, with their shardings."""
     params, _ = _placed(device, workload)
     state = jax.eval_shape(optimizer.init, workload.params)
     return params, place_state(state, params) if mesh_of_target(device) else state
@@ -91,7 +92,7 @@ def _compile_update(device: Target, workload: Workload, optimizer: Any, step: An
     abstract = jax.eval_shape(optimizer.init, workload.params)
     results = None
     if mesh_of_target(device):
-        # Donated buffers can be written to only where the results are laid out as they are.
+        # A donated buffer can be reused only if the result has the same sharding.
         results = jax.tree.map(lambda leaf: leaf.sharding, (params, state))
         values = len(jax.eval_shape(step, workload.params, abstract, workload.batch)) - 2
         results = (*results, *[None] * values)

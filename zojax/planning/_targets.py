@@ -1,7 +1,7 @@
-"""What XLA has to know of a card to compile for it without one.
+"""Descriptions of GPUs that XLA needs to compile for them when they are not attached.
 
-Each text is XLA's ``GpuTargetConfigProto``. On a machine that has the card, XLA writes the text
-with ``--xla_dump_to=FOLDER`` (``*.gpu_target_config.pbtxt``); XLA's own repository has many, in
+Each text is XLA's ``GpuTargetConfigProto``. On a machine with the GPU, XLA writes it with
+``--xla_dump_to=FOLDER`` (``*.gpu_target_config.pbtxt``); XLA's own repository has many of them in
 ``xla/backends/gpu/target_config/specs``.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-# What is the same on every card below.
+# The template; its constants are the same for every GPU below.
 _TEXT = """
 gpu_device_info {{
   threads_per_block_limit: 1024

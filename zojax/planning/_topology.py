@@ -1,4 +1,4 @@
-"""Devices to compile for that are not attached."""
+"""Descriptions of devices that are not attached, to compile for them."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from zojax.planning._devices import Device, device_named
 from zojax.planning._jaxlib import SKIP_CUDA_CHECK, has_cuda_plugin, start_cuda_plugin
 from zojax.planning._targets import TARGETS
 
-# libtpu would ask Google Cloud's metadata server which machine this is, and let one process at a
-# time have the chips: here there are none. It says so at length unless it is given a machine.
+# Without these settings, libtpu would query Google Cloud's metadata server for the type of machine,
+# allow only one process at a time to use the chips, and print long warnings.
 _NO_TPU = {
     "TPU_SKIP_MDS_QUERY": "1",
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
 }
-# XLA's names of the TPUs, and how many axes their meshes have.
+# XLA's names of the TPUs, and the number of axes of their meshes.
 _TPUS = {"tpu-v5e": ("v5e", 2), "tpu-v5p": ("v5p", 3), "tpu-v6e": ("v6e", 2)}
 
 
-# Cached: programs accept one another's shardings only where the devices are the same objects.
+# Cached, because programs accept each other's shardings only if the devices are the same objects.
 @functools.cache
 def topology(device: str = "a100-80gb", count: int = 1) -> topologies.TopologyDescription:
-    """Describe ``count`` devices of one host, for the compiler alone.
+    """Describe ``count`` devices of one host, for compilation only.
 
-    The attached devices stay what they are, and programs still run on those. Works before and
+    The attached devices are not affected, and programs still run on them. This works before and
     after JAX has started its backends.
 
     Args:
       device: One of :data:`zojax.planning.DEVICES`.
-      count: How many, ≥ 1.
+      count: The number of devices, ≥ 1.
 
     Returns:
       JAX's description; ``jax.sharding.Mesh(topology(count=8).devices, ("data",))`` is a mesh to
@@ -44,7 +44,7 @@ def topology(device: str = "a100-80gb", count: int = 1) -> topologies.TopologyDe
 
     Raises:
       ImportError: The compiler for the device is not installed.
-      ValueError: ``device`` is unknown, ``count`` < 1, or no power of 2 for a TPU.
+      ValueError: ``device`` is unknown, ``count`` < 1, or ``count`` is not a power of 2 for a TPU.
     """
     found = device_named("topology", device)
     if count < 1:
@@ -66,8 +66,8 @@ def _cuda(device: Device, count: int) -> topologies.TopologyDescription:
         try:
             return describe()
         except NotImplementedError:
-            # JAX started before this call, and its check turned the plugin away because CUDA's
-            # run-time libraries are missing. Compiling needs none of them.
+            # JAX was started before this call, and rejected the plugin because CUDA's run-time
+            # libraries are missing. Compiling does not need them.
             start_cuda_plugin()
             return describe()
 
@@ -81,7 +81,7 @@ def _tpu(device: Device, count: int) -> topologies.TopologyDescription:
         raise ImportError(_missing("a TPU", "no TPU")) from error
     name, axes = _TPUS[device.name]
     bounds = _mesh(count, axes)
-    # One host holds all chips: a mesh of hosts adds nothing to the plan of one step.
+    # All chips are on one host: several hosts would not change the plan of a step.
     with _environment(_NO_TPU):
         return topologies.get_topology_desc(
             f"{name}:{'x'.join(map(str, bounds))}",
@@ -91,7 +91,7 @@ def _tpu(device: Device, count: int) -> topologies.TopologyDescription:
 
 
 def _mesh(count: int, axes: int) -> list[int]:
-    """``count``, a power of 2, as the product of ``axes`` sides that differ least."""
+    """Factor ``count``, a power of 2, into ``axes`` sides that differ as little as possible."""
     sides = [1] * axes
     while count > 1:
         shortest = sides.index(min(sides))

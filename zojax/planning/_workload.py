@@ -1,4 +1,4 @@
-"""What is planned for: shapes and a loss."""
+"""The workload of a plan: shapes and a loss."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import jax
 
 
 class Workload(NamedTuple):
-    """A model's parameters and a batch, both without values, and the loss of one on the other.
+    """The shapes of a model's parameters and of a batch, and the loss as a function of both.
 
-    ``zojax.lm.models.workload`` makes one of a language model's name. For a model of your own::
+    ``zojax.lm.models.workload`` makes one from a language model's name. For a model of your own::
 
         params = jax.eval_shape(init, jax.random.key(0))
         batch = jax.ShapeDtypeStruct((16, 784), jnp.float32)
         work = zojax.planning.Workload(params, batch, loss, "my model")
     """
 
-    params: Any  # ShapeDtypeStruct leaves
-    batch: Any  # likewise; the first axis of each counts the examples
+    params: Any  # tree of ShapeDtypeStruct
+    batch: Any  # tree of ShapeDtypeStruct; the first axis of each leaf is that of the examples
     loss: Callable[[Any, Any], jax.Array]  # (params, batch) -> float []
-    name: str = "a model"
-    layers: int = 0  # that are alike; 0 where nothing is known of them
-    # The same model with another number of layers; without it a step is compiled whole.
+    name: str = "a model"  # shown in reports
+    layers: int = 0  # number of equal layers; 0 if unknown
+    # Makes the same model with another number of layers; without it, steps are compiled at full
+    # depth.
     at_depth: Callable[[int], Workload] | None = None
 
     @property
@@ -38,7 +39,7 @@ class Workload(NamedTuple):
 
     @property
     def dtype(self) -> str:
-        """The dtype that most of the parameters have."""
+        """The dtype of most parameters."""
         sizes: dict[str, int] = {}
         for leaf in jax.tree.leaves(self.params):
             sizes[leaf.dtype.name] = sizes.get(leaf.dtype.name, 0) + leaf.size
@@ -46,15 +47,15 @@ class Workload(NamedTuple):
 
 
 def made(where: str, work: Any) -> Workload:
-    """The workload, or what a function makes of one.
+    """Return ``work``, or the workload that ``work()`` returns.
 
     Raises:
-      TypeError: It is neither.
+      TypeError: The result is not a workload.
     """
     work = work() if callable(work) else work
     if not isinstance(work, Workload):
         raise TypeError(
             f"{where}: work must be a zojax.planning.Workload, or a function that makes one, got "
-            f"{work!r}. Of a language model's name zojax.lm.models.workload makes one."
+            f"{work!r}. zojax.lm.models.workload makes one from a language model's name."
         )
     return work

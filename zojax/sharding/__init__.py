@@ -1,14 +1,14 @@
-"""Layouts of a model's parameters over several devices.
+"""Layouts: how a model's parameters are sharded over devices.
 
-A layout is a tree of ``jax.sharding.NamedSharding`` like the parameters::
+A layout is a tree of ``jax.sharding.NamedSharding`` with the structure of the parameters::
 
     mesh = jax.sharding.Mesh(jax.devices(), ("model",))
     layout = zojax.sharding.tensor_parallel(model.params, mesh)
     params = zojax.sharding.shard(model.params, layout)
-    state = jax.jit(tx.init)(params)  # laid out as the parameters
+    state = jax.jit(tx.init)(params)  # sharded like the parameters
 
-A step on such parameters draws on each device the noise of that device's part, with the same bits
-whatever the layout, and communicates what its forward passes communicate.
+In a step on sharded parameters, each device draws only the noise of its own shards, whose bits do
+not depend on the layout. Nothing is communicated besides what the forward passes communicate.
 """
 
 from zojax.sharding._layouts import Layout as Layout

@@ -1,4 +1,4 @@
-"""Trees of shardings like the parameters."""
+"""Layouts for tensor parallelism, for full sharding, and by patterns of paths."""
 
 from __future__ import annotations
 
@@ -14,31 +14,33 @@ from zojax.coordinates import slash_paths
 from zojax.sharding._table import TENSOR_PARALLEL, Table
 
 Layout: TypeAlias = Any
-"""A tree like the parameters, of ``jax.sharding.NamedSharding``."""
+"""A tree of ``jax.sharding.NamedSharding`` with the structure of the parameters."""
 
 
 def tensor_parallel(
     params: Any, mesh: Mesh, axis: str = "model", *, table: Table = TENSOR_PARALLEL
 ) -> Layout:
-    """Cut each large matrix once, such that a layer needs two sums over the devices (Megatron).
+    """Shard each large matrix once, so that a layer needs two all-reduces (Megatron).
 
     Args:
-      params: Parameters, or their shapes, of OPT, RoBERTa, LLaMA or Mistral; of an adapted model
-        too, whose adapter stays whole.
+      params: Parameters, or their shapes, of OPT, RoBERTa, LLaMA or Mistral. The parameters of an
+        adapter are replicated.
       mesh: The devices.
-      axis: The mesh's axis to cut over. Let it divide the number of attention heads, of keys and
-        values too, or the forward pass moves parts of heads between devices.
-      table: Lines of a glob for a whole '/'-joined path, in which ``*`` stands for any text,
-        slashes too, and the dimension to cut, or None for a leaf that stays whole. The first line
-        that fits a leaf counts; what none fits stays whole, as biases and norms do. A line of one's
-        own goes in front: ``[("lm_head/kernel", 0), *TENSOR_PARALLEL]``.
+      axis: The mesh's axis to shard over. Its size should divide the number of attention heads, and
+        of heads of keys and values; otherwise the forward pass moves parts of heads between
+        devices.
+      table: Pairs of a glob and the dimension to shard, or None to replicate the leaf. A glob must
+        match the full '/'-joined path of a leaf; ``*`` matches any text, including slashes. The
+        first line that matches a leaf is used. Leaves that no line matches, such as biases and
+        norms, are replicated. Put your own lines first: ``[("lm_head/kernel", 0),
+        *TENSOR_PARALLEL]``.
 
     Returns:
       A NamedSharding for each leaf.
 
     Raises:
-      ValueError: The mesh has no such axis, its size does not divide a dimension to be cut, a leaf
-        lacks that dimension, or no line of the table cuts any leaf.
+      ValueError: The mesh has no such axis, its size does not divide a dimension to shard, a leaf
+        does not have that dimension, or no line of the table shards any leaf.
 
     References:
       Shoeybi et al., 2019, arXiv:1909.08053.
@@ -52,13 +54,15 @@ def tensor_parallel(
     """
     _size("tensor_parallel", mesh, axis)
     paths = slash_paths(params)
-    cuts = [next((cut for glob, cut in table if _fits(glob, path)), None) for path in paths]
-    if all(cut is None for cut in cuts):
+    dimensions = [
+        next((dim for glob, dim in table if _matches(glob, path)), None) for path in paths
+    ]
+    if all(dim is None for dim in dimensions):
         raise ValueError(
-            f"tensor_parallel: table must cut at least one parameter; none of its lines does. The "
+            f"tensor_parallel: table must shard at least one parameter, but no line does. The "
             f"first paths are {paths[:5]}. Give a table of this model's own paths."
         )
-    specs = [_cut(cut, axis) for cut in cuts]
+    specs = [_spec_along(dim, axis) for dim in dimensions]
     return _layout("tensor_parallel", params, mesh, specs)
 
 
@@ -70,25 +74,25 @@ def fully_sharded(
     min_size: int = 2**16,
     given: Layout | None = None,
 ) -> Layout:
-    """Cut each leaf along its largest dimension that the axis divides (FSDP, ZeRO).
+    """Shard each leaf along the largest dimension that the axis divides (FSDP, ZeRO).
 
-    Each device keeps its part of the parameters and of the optimizer's state. Where the batch is
-    sharded over the same axis, a forward pass gathers each weight when it comes to it.
+    Each device stores its shards of the parameters and of the optimizer's state. If the batch is
+    sharded over the same axis, the forward pass gathers each weight just before it is used.
 
     Args:
       params: Parameters, or their shapes; any tree.
       mesh: The devices.
-      axis: The mesh's axis to cut over, or several, taken as one.
-      min_size: Leaves of fewer elements stay as they are: a gather of its own costs more time than
-        they cost memory.
-      given: A layout to cut further, along dimensions that it leaves whole; of another axis.
+      axis: The mesh's axis to shard over, or a tuple of axes, which are used as one.
+      min_size: Leaves with fewer elements are not sharded: gathering them would take more time than
+        the memory that sharding them saves is worth.
+      given: A layout over other axes to shard further, along dimensions that it does not shard.
 
     Returns:
       A NamedSharding for each leaf.
 
     Raises:
-      ValueError: The mesh has no such axis, ``given`` uses it already, or a leaf of ``min_size``
-        elements or more has no dimension that its size divides.
+      ValueError: The mesh has no such axis, ``given`` uses it already, or the axis divides no
+        dimension of a leaf of ``min_size`` or more elements.
 
     References:
       Rajbhandari et al., 2020, arXiv:1910.02054. Zhao et al., 2023, arXiv:2304.11277.
@@ -117,8 +121,8 @@ def fully_sharded(
                     f"fully_sharded: axis {axis!r} of size {count} must divide a dimension of "
                     f"every parameter of {min_size} elements or more, but {path} has the shape "
                     f"{tuple(leaf.shape)}"
-                    f"{f', cut by {spec} already' if len(spec) else ''}. Take an axis of another "
-                    f"size, or a larger min_size, which leaves it whole."
+                    f"{f', sharded by {spec} already' if len(spec) else ''}. Take an axis of "
+                    f"another size, or a larger min_size, so that the parameter is not sharded."
                 )
             parts[max(divided, key=lambda i: leaf.shape[i])] = axis
         specs.append(_trimmed(parts))
@@ -126,21 +130,22 @@ def fully_sharded(
 
 
 def by_pattern(params: Any, mesh: Mesh, table: Sequence[tuple[str, PartitionSpec]]) -> Layout:
-    """A layout of one's own.
+    """Choose the sharding of each leaf by its path.
 
     Args:
       params: Parameters, or their shapes; any tree.
       mesh: The devices.
-      table: Lines of a glob for a whole '/'-joined path, in which ``*`` stands for any text,
-        slashes too, and the leaf's PartitionSpec. The first line that fits a leaf counts; what
-        none fits stays whole.
+      table: Pairs of a glob and a PartitionSpec. A glob must match the full '/'-joined path of a
+        leaf; ``*`` matches any text, including slashes. The first line that matches a leaf is used.
+        Leaves that no line matches are replicated.
 
     Returns:
       A NamedSharding for each leaf.
 
     Raises:
-      ValueError: A line fits no parameter, its PartitionSpec is longer than a leaf has dimensions
-        or names an axis that the mesh lacks, or an axis does not divide the dimension it cuts.
+      ValueError: A line matches no parameter, its PartitionSpec is longer than the number of a
+        leaf's dimensions or names an axis that the mesh does not have, or the size of an axis does
+        not divide the dimension that it shards.
 
     Examples:
       >>> import jax
@@ -152,21 +157,22 @@ def by_pattern(params: Any, mesh: Mesh, table: Sequence[tuple[str, PartitionSpec
     """
     paths = slash_paths(params)
     for glob, _ in table:
-        if not any(_fits(glob, path) for path in paths):
+        if not any(_matches(glob, path) for path in paths):
             raise ValueError(
                 f"by_pattern: no parameter matches {glob!r}. The first paths are {paths[:5]}."
             )
     specs = [
-        next((spec for glob, spec in table if _fits(glob, path)), PartitionSpec()) for path in paths
+        next((spec for glob, spec in table if _matches(glob, path)), PartitionSpec())
+        for path in paths
     ]
     return _layout("by_pattern", params, mesh, specs)
 
 
-def _fits(glob: str, path: str) -> bool:
+def _matches(glob: str, path: str) -> bool:
     return fnmatch.fnmatchcase(path, glob)
 
 
-def _cut(dimension: int | None, axis: str) -> PartitionSpec:
+def _spec_along(dimension: int | None, axis: str) -> PartitionSpec:
     return PartitionSpec() if dimension is None else PartitionSpec(*[None] * dimension, axis)
 
 
@@ -177,7 +183,7 @@ def _trimmed(parts: list[Any]) -> PartitionSpec:
 
 
 def _size(where: str, mesh: Mesh, axis: str | tuple[str, ...]) -> int:
-    """How many parts an axis of the mesh, or several, make."""
+    """The number of shards along an axis of the mesh, or along several."""
     names = (axis,) if isinstance(axis, str) else axis
     for name in names:
         if name not in mesh.shape:
@@ -193,7 +199,8 @@ def _layout(where: str, params: Any, mesh: Mesh, specs: Sequence[PartitionSpec])
     for path, leaf, spec in zip(slash_paths(params), leaves, specs, strict=True):
         _check(where, path, tuple(leaf.shape), spec, mesh)
     if AxisType.Explicit in mesh.axis_types:
-        # As JAX writes them there; to its caches of programs another spelling is another layout.
+        # With explicit axes, JAX itself writes specs as long as the array has dimensions. Its
+        # caches of compiled programs would take a shorter, equivalent spec for another layout.
         specs = [
             PartitionSpec(*spec, *[None] * (len(leaf.shape) - len(spec)))
             for leaf, spec in zip(leaves, specs, strict=True)
@@ -204,8 +211,8 @@ def _layout(where: str, params: Any, mesh: Mesh, specs: Sequence[PartitionSpec])
 def _check(where: str, path: str, shape: tuple[int, ...], spec: PartitionSpec, mesh: Mesh) -> None:
     if len(spec) > len(shape):
         raise ValueError(
-            f"{where}: {path} must have {len(spec)} dimensions or more to be cut by {spec}, got "
-            f"the shape {shape}. Give its path another line in the table."
+            f"{where}: {path} must have at least {len(spec)} dimensions to be sharded by {spec}, "
+            f"got the shape {shape}. Give its path another line in the table."
         )
     for dimension, part in enumerate(spec):
         if part is None:

@@ -1,4 +1,4 @@
-"""Parameters and optimizer state, put where a layout says."""
+"""Puts parameters and optimizer state on the devices of a layout."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from zojax.sharding._layouts import Layout
 
 
 def shard(params: Any, layout: Layout) -> Any:
-    """Put parameters on the devices of a layout, each device its part alone.
+    """Put parameters on the devices of a layout; each device gets only its own shards.
 
     Args:
-      params: Arrays of JAX or NumPy. From NumPy no device ever holds a whole leaf.
-      layout: A tree of shardings like ``params``; what :func:`tensor_parallel` and its like give.
+      params: JAX or NumPy arrays. If they are NumPy arrays, no device ever holds an unsharded leaf.
+      layout: A tree of shardings with the structure of ``params``, such as :func:`tensor_parallel`
+        returns.
 
     Returns:
-      The same values as JAX arrays, so laid out. They share memory with JAX arrays of ``params``
-      where they can: a step that donates them takes those along.
+      The same values as JAX arrays with these shardings. They may share buffers with the JAX arrays
+      of ``params``, so a step that donates them may invalidate ``params`` too.
 
     Raises:
       ValueError: ``layout`` has another structure than ``params``.
@@ -35,10 +36,10 @@ def shard(params: Any, layout: Layout) -> Any:
 
 
 def state_layout(state: Any, params: Any, layout: Layout) -> Layout:
-    """The layout of an optimizer's state: moments as their parameters, scalars on every device.
+    """Make the layout of an optimizer's state: moments like their parameters, scalars replicated.
 
-    ``jax.jit(tx.init)`` lays the state of zojax's named optimizers out by itself. For chains of
-    one's own: ``jax.jit(tx.init, out_shardings=state_layout(...))(params)``.
+    ``jax.jit(tx.init)`` shards the state of zojax's named optimizers in this way. Other chains need
+    ``jax.jit(tx.init, out_shardings=state_layout(...))(params)``.
 
     Args:
       state: The state, or its shapes: ``jax.eval_shape(tx.init, params)``.
@@ -46,21 +47,21 @@ def state_layout(state: Any, params: Any, layout: Layout) -> Layout:
       layout: The parameters' layout.
 
     Returns:
-      A sharding for each leaf of ``state``. A leaf is laid out as a parameter where its path ends
-      in that parameter's path and its shape is the same.
+      A sharding for each leaf of ``state``. A leaf is sharded like a parameter if its path ends in
+      that parameter's path and it has the same shape; other leaves are replicated.
     """
     shardings: list[NamedSharding] = jax.tree.leaves(layout)
-    whole = NamedSharding(shardings[0].mesh, PartitionSpec())
+    replicated = NamedSharding(shardings[0].mesh, PartitionSpec())
     leaves, tree = jax.tree.flatten(state)
     found = [
-        whole if owner is None else shardings[owner]
+        replicated if owner is None else shardings[owner]
         for _, owner in zip(leaves, owners(state, params), strict=True)
     ]
     return jax.tree.unflatten(tree, found)
 
 
 def bytes_on_each(tree: Any, layout: Layout) -> int:
-    """Bytes that one device holds of a tree of arrays, or of their shapes.
+    """Return the bytes that each device stores of a tree of arrays, or of their shapes.
 
     Examples:
       >>> import jax

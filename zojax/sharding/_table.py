@@ -1,4 +1,4 @@
-"""Where tensor parallelism cuts the matrices of OPT, RoBERTa, LLaMA and Mistral."""
+"""The dimensions along which tensor parallelism shards OPT, RoBERTa, LLaMA and Mistral."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 Table: TypeAlias = Sequence[tuple[str, int | None]]
-"""A glob for a whole path, and the dimension to cut, or None for a leaf that stays whole."""
+"""Pairs of a glob for a full path and the dimension to shard, or None to replicate the leaf."""
 
-# Matrices are [in, out]. Those cut by their outputs leave parts that stay apart until the next
-# matrix, which is cut by its inputs, and whose products are summed over the devices: one sum for
-# attention, one for the feed-forward.
+# Matrices are [in, out]. A matrix that is sharded by its outputs gives sharded activations, which
+# the next matrix, sharded by its inputs, takes without communication. Its products are summed over
+# the devices: one all-reduce for attention, and one for the feed-forward layer.
 BY_OUTPUTS, BY_INPUTS = 1, 0
 
 TENSOR_PARALLEL: Table = (
-    # An adapter's parameters are few.
+    # An adapter has so few parameters that they are replicated.
     ("adapter/*", None),
     # OPT, LLaMA, Mistral.
     ("*self_attn/q_proj/kernel", BY_OUTPUTS),
@@ -27,7 +27,7 @@ TENSOR_PARALLEL: Table = (
     ("*mlp/gate_proj/kernel", BY_OUTPUTS),
     ("*mlp/up_proj/kernel", BY_OUTPUTS),
     ("*mlp/down_proj/kernel", BY_INPUTS),
-    # RoBERTa. Its vocabulary is odd, so its embedding stays whole.
+    # RoBERTa. The size of its vocabulary is odd, so its embedding is replicated.
     ("*attention/self/query/kernel", BY_OUTPUTS),
     ("*attention/self/key/kernel", BY_OUTPUTS),
     ("*attention/self/value/kernel", BY_OUTPUTS),
@@ -38,4 +38,4 @@ TENSOR_PARALLEL: Table = (
     ("*embed_tokens/embedding", 0),
     ("*lm_head/kernel", 1),
 )
-"""The table of :func:`zojax.sharding.tensor_parallel`. What no line names stays whole."""
+"""The default table of :func:`zojax.sharding.tensor_parallel`; unlisted leaves are replicated."""

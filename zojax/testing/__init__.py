@@ -1,7 +1,7 @@
-"""The promises of zojax's parts as checks, for optimizers, estimators and directions of your own.
+"""Checks for your own optimizers, estimators and directions: the promises that zojax's parts keep.
 
-Each check raises :class:`BrokenPromiseError`, an AssertionError that names the promise. zojax's own
-tests are these checks over everything that zojax has.
+A failed check raises :class:`BrokenPromiseError`, an AssertionError that names the promise. zojax's
+own tests run these checks on all of its optimizers, estimators and directions.
 """
 
 from zojax.testing._direction import DIRECTION_PROMISES as DIRECTION_PROMISES

@@ -1,4 +1,4 @@
-"""What every direction promises."""
+"""The promises of directions, and their checks."""
 
 import copy
 from collections.abc import Iterable
@@ -16,17 +16,17 @@ _SHAPES = ((), (3,), (4, 3), (2, 3, 4))
 
 
 def check_direction(direction: SampledDirection, promises: Iterable[str] | None = None) -> None:
-    """Check that a direction keeps the promises that those of zojax keep.
+    """Check that a direction keeps the promises that zojax's directions keep.
 
     Args:
       direction: The direction.
-      promises: Some of :data:`DIRECTION_PROMISES`; all of them for None.
+      promises: Some of :data:`DIRECTION_PROMISES`; None checks all of them.
 
-    Cost: a second; 20,000 draws of 16 numbers.
+    Cost: about a second, for 20,000 draws of 16 numbers.
 
     Raises:
-      BrokenPromiseError: An AssertionError that names the first promise broken, and how.
-      ValueError: ``promises`` holds an unknown one.
+      BrokenPromiseError: An AssertionError that names the first broken promise, and how it fails.
+      ValueError: ``promises`` contains an unknown promise.
       TypeError: ``direction`` is no :class:`zojax.SampledDirection`.
 
     Examples:
@@ -53,14 +53,15 @@ def _draws_shapes(direction: SampledDirection) -> None:
 
 def _equals_copies(direction: SampledDirection) -> None:
     other = copy.deepcopy(direction)
-    # By these, jit knows what it has compiled.
+    # jit finds compiled programs by equality and hash.
     same = direction == other and hash(direction) == hash(other)
     require(same, "A copy of it is not equal to it: make it a frozen dataclass.")
 
 
 def _depends_on_the_key(direction: SampledDirection) -> None:
     for shape in _SHAPES:
-        # Compiled, a number that came from elsewhere would be a constant.
+        # Without jit, because a compiled draw would repeat a number that does not come from the
+        # key.
         with jax.disable_jit():
             once, again = (direction.draw(jax.random.key(0), shape) for _ in range(2))
         require_equal(once, again, f"Two draws {list(shape)} from one key differ.")
@@ -74,7 +75,7 @@ def _makes_each_element_alone(direction: SampledDirection) -> None:
         return
     bits = jax.random.bits(jax.random.key(0), (6, 5))
     alone = jnp.array([[direction.from_bits(bit) for bit in row] for row in bits])
-    # Compiled apart, the last bits may differ.
+    # Not exactly equal: they are compiled as different programs, so the last bits may differ.
     near = np.allclose(direction.from_bits(bits), alone, rtol=1e-5, atol=1e-6)
     require(near, "from_bits of an array is not from_bits of each of its elements.")
 
@@ -114,4 +115,4 @@ _SUITE: Suite = {
     "have mean 0 and the identity as second moment": _has_unit_moments,
 }
 DIRECTION_PROMISES = tuple(_SUITE)
-"""What :func:`check_direction` checks, each worded to follow "it must"."""
+"""The promises that :func:`check_direction` checks, each worded to follow "it must"."""

@@ -1,4 +1,4 @@
-"""Parameters that are only ever written by optax.apply_updates do not drift."""
+"""Check that an optimizer does not change parameters except by its updates."""
 
 from typing import Any
 
@@ -11,23 +11,23 @@ from zojax.testing._promises import require_equal, run
 
 
 def check_no_drift(make: MakeOptimizer, dtype: Any = jnp.float32, *, jit: bool = True) -> None:
-    """Check that an optimizer whose learning rate is 0 leaves the parameters their bits.
+    """Check that an optimizer with learning rate 0 does not change any bit of the parameters.
 
     Args:
       make: Builds the optimizer, with learning rate 0.
-      dtype: Of the parameters.
-      jit: Whether its 100 steps run under ``jit``; ``evaluation="in_place"`` must not.
+      dtype: Dtype of the parameters.
+      jit: Whether to run its 100 steps under ``jit``; must be False for ``evaluation="in_place"``.
 
     Raises:
-      BrokenPromiseError: A bit of a parameter has changed; −0.0 must stay −0.0, for which the
-        update has to be −0.0. That of ``optax.scale_by_learning_rate(0.0)`` is 0.0 where the
-        gradient is negative.
+      BrokenPromiseError: A bit of a parameter has changed. In particular −0.0 must remain −0.0,
+        which needs an update of −0.0; ``optax.scale_by_learning_rate(0.0)`` gives 0.0 for negative
+        gradients.
     """
 
     def stays(make: MakeOptimizer) -> None:
         tx = make()
         params = parameters(dtype)
-        # An update of 0.0 leaves every number equal, and yet turns −0.0 into 0.0.
+        # Adding 0.0 changes no value, but it turns −0.0 into 0.0.
         params["zeros"] = jnp.full(8, -0.0, dtype)
         start = params
         state = tx.init(params)

@@ -1,4 +1,4 @@
-"""What every estimator of the gradient promises."""
+"""The promises of gradient estimators, and their checks."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -19,22 +19,23 @@ _DRAWS = 10_000
 def check_estimator(
     make: MakeOptimizer, promises: Iterable[str] | None = None, *, learning_rate: float = 0.01
 ) -> None:
-    """Check that an estimator keeps the promises that those of zojax keep.
+    """Check that an estimator keeps the promises that zojax's estimators keep.
 
-    Its mean is that of 10,000 steps on half the squared norm, the first left out, for it may only
-    look. As the loss is quadratic, a bias of order eps² is none here.
+    The mean estimate is taken over 10,000 steps on half the squared norm, after a first step that
+    is not counted, because some estimators only evaluate a first loss in it. The loss is quadratic,
+    so biases of order eps² vanish and are not detected.
 
     Args:
       make: Builds the estimator, a link to put first in a chain.
-      promises: Some of :data:`ESTIMATOR_PROMISES`; None for all of them, and for those of an
-        optimizer, which are then checked on the estimator with ``optax.sgd`` after it.
-      learning_rate: Of that ``optax.sgd``.
+      promises: Some of :data:`ESTIMATOR_PROMISES`; None checks all of them, and also those of an
+        optimizer, on the estimator followed by ``optax.sgd``.
+      learning_rate: Learning rate of that ``optax.sgd``.
 
-    Cost: as :func:`check_optimizer`, and 10,000 steps on 41 parameters.
+    Cost: that of :func:`check_optimizer`, and 10,000 steps on 41 parameters.
 
     Raises:
-      BrokenPromiseError: An AssertionError that names the first promise broken, and how.
-      ValueError: ``promises`` holds an unknown one.
+      BrokenPromiseError: An AssertionError that names the first broken promise, and how it fails.
+      ValueError: ``promises`` contains an unknown promise.
 
     Examples:
       >>> import zojax, zojax.testing
@@ -83,4 +84,4 @@ _SUITE: Suite = {
     "have the gradient as its mean": _is_unbiased,
 }
 ESTIMATOR_PROMISES = tuple(_SUITE)
-"""What :func:`check_estimator` checks beyond :data:`OPTIMIZER_PROMISES`."""
+"""The promises that :func:`check_estimator` checks, besides :data:`OPTIMIZER_PROMISES`."""

@@ -1,4 +1,4 @@
-"""What an optimizer promises that runs outside of jit."""
+"""The promise of optimizers that run outside of jit, and its check."""
 
 import contextlib
 import logging
@@ -15,10 +15,10 @@ def check_in_place(make: MakeOptimizer) -> None:
     """Check that an optimizer compiles nothing on its second step outside of ``jit``.
 
     Args:
-      make: Builds the optimizer with ``evaluation="in_place"``, the one that is meant to run there.
+      make: Builds the optimizer with ``evaluation="in_place"``, which must run outside of ``jit``.
 
     Raises:
-      BrokenPromiseError: It compiles.
+      BrokenPromiseError: The second or third step compiles a program.
     """
     run(
         "check_in_place",
@@ -40,7 +40,7 @@ def _eager(make: MakeOptimizer) -> None:
 
 
 class _Collector(logging.Handler):
-    """Keeps the lines that tell of a compilation."""
+    """Collects the log lines that report compilations."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class _Collector(logging.Handler):
 
 @contextlib.contextmanager
 def _compilations() -> Generator[list[str]]:
-    """What JAX says of its compilations, which it would otherwise print."""
+    """Collect the lines that JAX logs about compilations, instead of printing them."""
     logger, collector = logging.getLogger("jax"), _Collector()
     handlers, propagate = logger.handlers, logger.propagate
     logger.handlers, logger.propagate = [collector], False

@@ -1,4 +1,4 @@
-"""What every optimizer promises, whatever it computes."""
+"""The promises of optimizers, and their checks."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -21,24 +21,24 @@ from zojax.testing._promises import (
 )
 
 MakeOptimizer: TypeAlias = Callable[[], optax.GradientTransformation]
-"""Builds the optimizer to be checked, a new one at each call."""
+"""Builds the optimizer to check, a new one at each call."""
 
 
 def check_optimizer(make: MakeOptimizer, promises: Iterable[str] | None = None) -> None:
     """Check that an optimizer keeps the promises that every optimizer of zojax keeps.
 
-    It is run on half the squared norm of 41 parameters (:func:`parameters`, :func:`loss`), so set
-    its learning rate up such that 60 steps lower that.
+    The loss is half the squared norm of 41 parameters (:func:`parameters`, :func:`loss`); choose a
+    learning rate at which 60 steps lower it.
 
     Args:
       make: Builds the optimizer; a function without arguments.
-      promises: Some of :data:`OPTIMIZER_PROMISES`; all of them for None.
+      promises: Some of :data:`OPTIMIZER_PROMISES`; None checks all of them.
 
-    Cost: seconds, in which a dozen small programs are compiled.
+    Cost: seconds, for compiling a dozen small programs.
 
     Raises:
-      BrokenPromiseError: An AssertionError that names the first promise broken, and how.
-      ValueError: ``promises`` holds an unknown one.
+      BrokenPromiseError: An AssertionError that names the first broken promise, and how it fails.
+      ValueError: ``promises`` contains an unknown promise.
 
     Examples:
       >>> import optax, zojax, zojax.testing
@@ -64,7 +64,7 @@ def _compiles_once(make: MakeOptimizer) -> None:
 
 
 def _traces(tx: optax.GradientTransformation, params: Any) -> int:
-    """How often 3 steps are traced."""
+    """Count how often the step is traced in 3 steps."""
     traces = 0
 
     def step(params: Any, state: Any) -> Any:
@@ -100,7 +100,7 @@ def _tells_the_loss(make: MakeOptimizer) -> None:
     _, state = jax.jit(step_with(tx))(params, state)
     value = last_loss(state)
     require(value.dtype == jnp.float32, f"value is {value.dtype}, not float32.")
-    # It is the mean over points that are perturbed, so it is only near the loss.
+    # The value is a mean of losses at perturbed parameters, so it only approximates the loss.
     near = abs(float(value) / float(loss(params)) - 1.0) < 0.05
     require(near, f"value is {value} where the loss is {loss(params)}.")
 
@@ -144,11 +144,11 @@ def _runs_sharded(make: MakeOptimizer) -> None:
         params["matrix"] = jax.device_put(
             params["matrix"], NamedSharding(mesh, PartitionSpec("x", None))
         )
-        moved, state = jax.jit(step_with(tx))(params, tx.init(params))
-    for path, leaf in jax.tree_util.tree_leaves_with_path((moved, state)):
+        stepped, state = jax.jit(step_with(tx))(params, tx.init(params))
+    for path, leaf in jax.tree_util.tree_leaves_with_path((stepped, state)):
         sharded = leaf.shape != (8, 4) or leaf.sharding.spec[0] == "x"
         require(sharded, f"{jax.tree_util.keystr(path)} is not sharded as its parameter is.")
-    for path, leaf in jax.tree_util.tree_leaves_with_path(moved):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(stepped):
         other = dict(jax.tree_util.tree_leaves_with_path(alone))[path]
         near = np.allclose(leaf, other, rtol=2e-5, atol=2e-6)
         require(near, f"{jax.tree_util.keystr(path)} is not what it is on one device.")
@@ -164,7 +164,7 @@ def _replays(make: MakeOptimizer) -> None:
     once, _ = step(params, state)
     again, _ = step(params, jax.tree.map(jnp.copy, state))
     require_equal(once, again, "The same program gave two results for one state.")
-    # Traced anew, it sees what it may have kept in Python meanwhile.
+    # A new trace reveals state that the optimizer keeps in Python.
     retraced, _ = jax.jit(step_with(tx))(params, state)
     require_equal(once, retraced, "Traced a second time, the step from one state is another.")
 
@@ -175,24 +175,24 @@ def _leaves_parameters(make: MakeOptimizer) -> None:
     state = tx.init(params)
     none: Any = None
     tx.update(none, state, params, value_fn=loss)
-    gone = [leaf.is_deleted() for leaf in jax.tree.leaves((params, state))]
-    require(not any(gone), "It has donated what its caller still holds.")
+    deleted = [leaf.is_deleted() for leaf in jax.tree.leaves((params, state))]
+    require(not any(deleted), "It has donated buffers that its caller still uses.")
 
 
 def _leaves_integers(make: MakeOptimizer) -> None:
     tx = make()
     floats = parameters()
     params = {**floats, "steps": jnp.arange(3)}
-    # optax scales the updates of integers, which are 0, by a float.
+    # Standard promotion, because optax multiplies the updates of integers, which are 0, by a float.
     with jax.numpy_dtype_promotion("standard"):
-        moved, _ = jax.jit(step_with(tx, lambda p: loss({**p, "steps": jnp.zeros(())})))(
+        stepped, _ = jax.jit(step_with(tx, lambda p: loss({**p, "steps": jnp.zeros(())})))(
             params, tx.init(params)
         )
         alone, _ = jax.jit(step_with(tx))(floats, tx.init(floats))
-    require(moved["steps"].dtype == params["steps"].dtype, "An integer parameter is a float now.")
-    require_equal(moved["steps"], params["steps"], "An integer parameter has moved.")
-    # Directions that look at all parameters, as the sphere does, look at those that move.
-    require_equal(moved["matrix"], alone["matrix"], "An integer parameter changed another's step.")
+    require(stepped["steps"].dtype == params["steps"].dtype, "An integer parameter became a float.")
+    require_equal(stepped["steps"], params["steps"], "The value of an integer parameter changed.")
+    # Directions that depend on all parameters, such as the sphere, must ignore integer parameters.
+    require_equal(stepped["matrix"], alone["matrix"], "An integer parameter changed other steps.")
 
 
 _SUITE: Suite = {
@@ -209,4 +209,4 @@ _SUITE: Suite = {
     "leave integers": _leaves_integers,
 }
 OPTIMIZER_PROMISES = tuple(_SUITE)
-"""What :func:`check_optimizer` checks, each worded to follow "it must"."""
+"""The promises that :func:`check_optimizer` checks, each worded to follow "it must"."""

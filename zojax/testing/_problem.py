@@ -1,4 +1,4 @@
-"""A small problem for the checks: a tree with every kind of leaf, and a loss of it."""
+"""A small problem for the checks: a tree with leaves of several ranks, and a loss of it."""
 
 from typing import Any
 
@@ -10,13 +10,14 @@ from zojax._types import Array, ValueFn
 
 
 def parameters(dtype: Any = jnp.float32) -> dict[str, Any]:
-    """A tree with a matrix, a nested list, a vector and a scalar.
+    """Return a tree with a matrix and a nested list of a vector and a scalar.
 
     Args:
-      dtype: Of every leaf.
+      dtype: Dtype of every leaf.
 
     Returns:
-      ``{"matrix": [8, 4], "nested": [[8], []]}``: 41 normal numbers, the same at each call.
+      ``{"matrix": [8, 4], "nested": [[8], []]}``: 41 normally distributed numbers, the same at each
+      call.
     """
     keys = jax.random.split(jax.random.key(7), 3)
     return {
@@ -32,11 +33,11 @@ def loss(params: Any) -> Array:
 
 
 def step_with(tx: optax.GradientTransformation, value_fn: ValueFn = loss) -> Any:
-    """One step of an optimizer of zojax, to be jitted or not.
+    """Make the training step of an optimizer, which may be compiled by ``jit`` or not.
 
     Args:
-      tx: The optimizer; its ``update`` gets ``value_fn``.
-      value_fn: From parameters to the loss.
+      tx: The optimizer, whose ``update`` takes ``value_fn``.
+      value_fn: The loss as a function of the parameters.
 
     Returns:
       ``step(params, state) -> (params, state)``.

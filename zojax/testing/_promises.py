@@ -1,4 +1,4 @@
-"""How a suite of promises is run, and what its checks compare."""
+"""Runs a suite of promises; comparisons that its checks use."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
@@ -8,18 +8,18 @@ import jax
 import numpy as np
 
 Suite: TypeAlias = Mapping[str, Callable[[Any], None]]
-"""From a promise, worded to follow "it must", to the check that raises where it is broken."""
+"""Promises, worded to follow "it must", and for each the check that raises if it is broken."""
 
 
 class BrokenPromiseError(AssertionError):
-    """What is checked does not keep one of the promises that zojax's own parts keep."""
+    """The object that is checked breaks one of the promises that zojax's own parts keep."""
 
 
 def run(where: str, suite: Suite, subject: Any, promises: Iterable[str] | None) -> None:
-    """Check ``subject`` against some promises of a suite; all for None.
+    """Check that ``subject`` keeps some promises of a suite, or all if ``promises`` is None.
 
     Raises:
-      BrokenPromiseError: It names the first promise that is broken, and how.
+      BrokenPromiseError: A promise is broken; the message names the first one and how it fails.
       ValueError: The suite has no such promise.
     """
     for promise in suite if promises is None else promises:
@@ -28,43 +28,43 @@ def run(where: str, suite: Suite, subject: Any, promises: Iterable[str] | None) 
             raise ValueError(f"{where}: there is no promise {promise!r}; the nearest is {near!r}.")
         try:
             suite[promise](subject)
-        # Whatever it raises, such as a TypeError for an argument that it should ignore, is how
-        # the promise is broken.
+        # Any exception breaks the promise, such as a TypeError for an argument that should be
+        # ignored.
         except Exception as error:
             reason = str(error) if isinstance(error, AssertionError) else repr(error)
             raise BrokenPromiseError(f"{where}: it must {promise}. {reason}") from error
 
 
-def require(kept: bool, otherwise: str) -> None:
-    """Raise ``otherwise`` where a promise is not kept; ``assert`` would vanish under -O."""
+def require(kept: bool, message: str) -> None:
+    """Raise ``message`` if a promise is not kept; an ``assert`` would be removed by -O."""
     if not kept:
-        raise AssertionError(otherwise)
+        raise AssertionError(message)
 
 
-def require_equal(first: Any, second: Any, otherwise: str) -> None:
+def require_equal(first: Any, second: Any, message: str) -> None:
     """Require that two trees of arrays have the same bits."""
     same = jax.tree.all(jax.tree.map(_same_bits, first, second))
-    require(same, otherwise)
+    require(same, message)
 
 
 def _same_bits(first: Any, second: Any) -> bool:
-    # As bytes, for 0.0 equals −0.0 and NaN does not equal itself.
+    # Bytes are compared because 0.0 equals −0.0, and NaN does not equal itself.
     a, b = np.asarray(first), np.asarray(second)
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
 def require_unbiased(draws: Any, mean: Any, what: str, names: Callable[[int], str]) -> None:
-    """Require that the mean of independent draws is ``mean``, by a z-score under 4.5.
+    """Require that independent draws have the mean ``mean``, by a z-score below 4.5.
 
     Args:
-      draws: float32 [n, d].
-      mean: float32 [d].
-      what: Whose mean it is, for the message.
-      names: The name of one of the d elements.
+      draws: n draws, float32 [n, d].
+      mean: The expected mean, float32 [d].
+      what: What has this mean, for the message.
+      names: Returns the name of one of the d elements, for the message.
     """
     draws = np.asarray(draws, np.float64)
     error = np.abs(draws.mean(0) - np.asarray(mean, np.float64))
-    # What does not vary has a standard error of 0, and yet is rounded.
+    # Rounding errors are allowed, because an element that does not vary has a standard error of 0.
     rounding = 1e-4 * np.maximum(1.0, np.abs(np.asarray(mean, np.float64)))
     z_scores = np.maximum(error - rounding, 0.0) / (draws.std(0) / np.sqrt(len(draws)) + 1e-12)
     worst = int(z_scores.argmax())
@@ -76,7 +76,7 @@ def require_unbiased(draws: Any, mean: Any, what: str, names: Callable[[int], st
 
 
 def structure(tree: Any) -> dict[str, str]:
-    """From a leaf's path to its dtype and shape."""
+    """Describe a tree: the dtype and shape of each leaf by its path."""
     return {
         jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}"
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)

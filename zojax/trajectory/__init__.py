@@ -1,11 +1,11 @@
-"""Runs as logs of scalars: a few bytes a step, from which the parameters come back to the bit.
+"""Logs of runs: a few bytes for each step, from which a replay rebuilds the parameters.
 
-To the bit means: on one platform and processor family, with one version of jax; elsewhere the
-parameters agree to rounding.
+A zeroth-order step is determined by its keys and the slopes that it measured. A :class:`LogWriter`
+writes the slopes, and :func:`replay` rebuilds the parameters from them. ``zojax finetune`` writes
+such a log for every zeroth-order run.
 
-With its keys and the slopes that it measured, a zeroth-order step is determined. A
-:class:`LogWriter` writes the slopes, :func:`replay` makes parameters of them again.
-``zojax finetune`` keeps such a log of every run.
+The rebuilt parameters have the same bits on the same platform and processor family with the same
+version of jax; otherwise they agree up to rounding.
 """
 
 from zojax._meter import Measured as Measured

@@ -1,4 +1,4 @@
-"""A name for parameters that no other parameters have."""
+"""A hash that identifies parameters."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from zojax._types import Params
 
 
 def fingerprint(params: Params) -> str:
-    """SHA-256 of any tree of arrays: of paths, shapes, dtypes and bits, wherever the arrays lie.
+    """Return the SHA-256 of a tree of arrays: of its paths, shapes, dtypes and bits.
 
-    An adapter's file names its base model by it. A tree of nested dicts and one of other nodes with
-    the same keys have the same one.
+    It does not depend on the devices of the arrays. A tree of nested dicts and a tree of other
+    nodes with the same keys have the same fingerprint. An adapter's file identifies its base model
+    by it.
 
-    Cost: reads every parameter once, and copies none of those that lie in host memory.
+    Cost: reads every parameter once; parameters in host memory are not copied.
     """
     leaves = jax.tree_util.tree_leaves_with_path(params)
     named = [
         (tuple(jax.tree_util.keystr((k,), simple=True) for k in p), leaf) for p, leaf in leaves
     ]
-    # Hashing lets go of the interpreter's lock.
+    # hashlib releases the interpreter's lock, so threads hash in parallel.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         digests = pool.map(_digest, sorted(named, key=lambda item: item[0]))
         return hashlib.sha256(b"".join(digests)).hexdigest()
@@ -34,8 +35,8 @@ def fingerprint(params: Params) -> str:
 
 def _digest(item: tuple[tuple[str, ...], Any]) -> bytes:
     path, leaf = item
-    shape = np.shape(leaf)  # ascontiguousarray would make [1] of a scalar's []
+    shape = np.shape(leaf)  # taken before ascontiguousarray, which changes the shape [] to [1]
     array = np.ascontiguousarray(leaf)
     digest = hashlib.sha256(json.dumps([path, shape, str(array.dtype)]).encode())
-    digest.update(array.reshape(-1).view(np.uint8).data)  # no copy
+    digest.update(array.reshape(-1).view(np.uint8).data)  # a view, not a copy
     return digest.digest()

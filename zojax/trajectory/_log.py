@@ -1,4 +1,4 @@
-"""The trajectory log: a header, then a record of a few bytes for each step, append-only."""
+"""The trajectory log: a header, and for each step a record of a few bytes that is appended."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _CHECKSUM = struct.Struct("<H")
 
 
 class Log(NamedTuple):
-    """What a log says.
+    """The content of a log.
 
     Attributes:
-      header: What came before the first step.
-      scalars: float32 [n, k]: of each step, what its update measured; NaN where it was skipped.
+      header: The header.
+      scalars: float32 [n, k]: the scalars that each step's update measured; NaN where skipped.
       size: Bytes of the header and these n records.
-      checksum: Of these bytes, to go on from.
+      checksum: The checksum of these bytes, from which that of the next record is computed.
     """
 
     header: Header
@@ -35,7 +35,7 @@ class Log(NamedTuple):
 
 
 def record_dtype(fields: tuple[Field, ...], dtype: LogDtype) -> np.dtype[Any]:
-    """How a step's scalars lie in its record, little-endian, without the checksum."""
+    """The layout of a step's scalars in its record, little-endian, without the checksum."""
     formats = {
         "slopes": np.dtype("<f4") if dtype == "float32" else np.dtype(ml_dtypes.bfloat16),
         "sign": np.dtype("i1"),  # -1, 0 or 1
@@ -47,16 +47,17 @@ def record_dtype(fields: tuple[Field, ...], dtype: LogDtype) -> np.dtype[Any]:
 class LogWriter:
     """Appends the record of each step to a log.
 
-    A record is written by one call of the operating system and has two bytes of CRC-16 over the log
-    so far, so that a record that is torn, altered, missing or out of order is found. A process that
-    is killed leaves every record that was appended; a machine that loses power may not.
+    Each record is written by one call of the operating system and ends in a CRC-16 of the log so
+    far, so that truncated, altered, missing and misplaced records are detected. If the process is
+    killed, all records that were appended are in the file; if the machine loses power, some may be
+    missing.
 
     Args:
-      path: The file; one that is there is replaced.
-      header: Its header.
+      path: The file; an existing one is replaced.
+      header: The log's header.
 
     Raises:
-      OSError: The file cannot be written; the disk is full, say.
+      OSError: The file cannot be written, for example because the disk is full.
     """
 
     def __init__(self, path: str | Path, header: Header) -> None:
@@ -69,7 +70,7 @@ class LogWriter:
 
     @classmethod
     def reopen(cls, path: str | Path, log: Log) -> LogWriter:
-        """Go on after the records of ``log``; what lies behind them in the file is cut off."""
+        """Append after the records of ``log``; bytes after them are removed from the file."""
         writer = cls.__new__(cls)
         os.truncate(path, log.size)
         writer._open(Path(path), log.header, log.checksum, len(log.scalars))
@@ -79,7 +80,7 @@ class LogWriter:
         self._file = path.open("ab", buffering=0)
         self._fields, self._dtype = header.fields, record_dtype(header.fields, header.dtype)
         self._checksum = checksum
-        self.steps = steps  # records in the file
+        self.steps = steps  # number of records in the file
 
     def append(self, scalars: np.ndarray) -> None:
         """Write the record of the next step.
@@ -88,8 +89,8 @@ class LogWriter:
           scalars: float32 [k]: all that its update measured, in the order of the header's fields.
 
         Raises:
-          ValueError: k is not that of the header.
-          OSError: The record cannot be written; the disk is full, say.
+          ValueError: k is not the number of scalars of the header's fields.
+          OSError: The record cannot be written, for example because the disk is full.
         """
         wanted = sum(field.size for field in self._fields)
         if scalars.shape != (wanted,):
@@ -109,11 +110,11 @@ class LogWriter:
         self.steps += 1
 
     def sync(self) -> None:
-        """Wait until the disk has what was appended."""
+        """Wait until all records are on the disk."""
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Write no more."""
+        """Close the file."""
         self._file.close()
 
 
@@ -122,13 +123,13 @@ def read_log(path: str | Path, *, until: int | None = None, cut: bool = False) -
 
     Args:
       path: The file.
-      until: Steps to read; all of them where None. What comes after is not looked at.
-      cut: Leave out a last record that a crash has torn, instead of refusing it.
+      until: The number of steps to read; None reads all. Bytes after these steps are not checked.
+      cut: Ignore a last record that a crash has truncated, instead of refusing the log.
 
     Raises:
-      FileNotFoundError: There is no such file.
-      ValueError: The file is no log or of another version, has fewer than ``until`` steps, or is
-        cut off or altered; the message names the last good step.
+      FileNotFoundError: The file does not exist.
+      ValueError: The file is not a log or is of another version, has fewer than ``until`` steps, or
+        is truncated or altered; the message names the last good step.
     """
     path = Path(path)
     if not path.is_file():
@@ -137,7 +138,7 @@ def read_log(path: str | Path, *, until: int | None = None, cut: bool = False) -
     header, start = unpack(data, path)
     dtype = record_dtype(header.fields, header.dtype)
     stride = dtype.itemsize + _CHECKSUM.size
-    steps, checksum = _good(data, start, stride, until)
+    steps, checksum = _count_good(data, start, stride, until)
     end = start + steps * stride
     rest = len(data) - end
     if cut and rest <= stride:
@@ -148,8 +149,8 @@ def read_log(path: str | Path, *, until: int | None = None, cut: bool = False) -
         )
     if steps != until and rest:
         raise ValueError(
-            f"read_log: {path} is cut off or altered at step {steps + 1}. The last good step is "
-            f"{steps}: replay until that one, or copy the log again."
+            f"read_log: {path} is truncated or altered at step {steps + 1}. The last good step is "
+            f"{steps}: replay until that step, or copy the log again."
         )
     records = np.ndarray((steps,), dtype, data, start, (stride,))
     columns = [records[name].astype(np.float32) for name in dtype.names or ()]
@@ -157,8 +158,8 @@ def read_log(path: str | Path, *, until: int | None = None, cut: bool = False) -
     return Log(header, scalars, end, checksum)
 
 
-def _good(data: bytes, start: int, stride: int, until: int | None) -> tuple[int, int]:
-    """How many records follow each other without a fault, and the checksum of the last."""
+def _count_good(data: bytes, start: int, stride: int, until: int | None) -> tuple[int, int]:
+    """Return the number of valid records before the first damaged one, and the last checksum."""
     steps = (len(data) - start) // stride
     steps = steps if until is None else min(steps, until)
     checksum = _seed(data[:start])
@@ -172,6 +173,7 @@ def _good(data: bytes, start: int, stride: int, until: int | None) -> tuple[int,
 
 
 def _seed(header: bytes) -> int:
-    """What the first record's checksum starts from: records of another header do not fit."""
-    # Its own checksum, at its end: that of all with that would be the same for every header.
+    """Return the initial CRC of the first record, so that records of another header are refused."""
+    # It is derived from the checksum at the header's end. A CRC over the header and its own
+    # checksum would be the same for every header.
     return int.from_bytes(header[-4:], "little") & 0xFFFF

@@ -1,4 +1,4 @@
-"""What an update measures, noted while it trains and given back while it is replayed."""
+"""Meters: record the scalars that an update measures, and play them back in a replay."""
 
 from __future__ import annotations
 
@@ -13,61 +13,62 @@ from zojax._meter import Kind, Measure, Measured
 class Field(NamedTuple):
     """Scalars of one kind in a step's record."""
 
-    kind: Kind
-    size: int  # how many
+    kind: Kind  # what the scalars are: "slopes", "sign" or "loss"
+    size: int  # number of scalars
 
 
 class Recorder:
-    """Notes the scalars of an update; give it to ``update`` as ``meter``, a new one each time.
+    """Records the scalars of one update; pass a new one to each ``update`` as ``meter``.
 
     Args:
-      dtype: Of the log. Slopes are rounded to it, and a loss to float32, before they are used, so
-        that the log has what the update had.
+      dtype: The log's dtype. Slopes are rounded to it, and losses to float32, before the update
+        uses them, so that a replay uses the same values.
     """
 
     def __init__(self, dtype: str = "float32") -> None:
         self._dtype = dtype
-        self._taken: list[Array] = []
+        self._recorded: list[Array] = []
         self.fields: list[Field] = []
 
     @property
     def scalars(self) -> Array:
-        """float32 [k]: all that the update needed besides keys; NaN where it was not usable."""
-        return jnp.concatenate([jnp.zeros(0, jnp.float32), *self._taken])
+        """float32 [k]: all that the update needed besides keys; NaN where not finite."""
+        return jnp.concatenate([jnp.zeros(0, jnp.float32), *self._recorded])
 
     def __call__(self, kind: Kind, size: int, measure: Measure) -> Measured:
-        """Measure and note."""
+        """Measure scalars and record them."""
         found = measure()
         log_dtype = self._dtype if kind == "slopes" else jnp.float32
         found = found._replace(scalars=found.scalars.astype(log_dtype).astype(jnp.float32))
         self.fields.append(Field(kind, size))
-        self._taken.append(jnp.where(found.usable, found.scalars, jnp.nan))
+        self._recorded.append(jnp.where(found.usable, found.scalars, jnp.nan))
         return found
 
 
 class Player:
-    """Gives scalars back to an update; give it to ``update`` as ``meter``.
+    """Gives recorded scalars to an update instead of measuring; pass it to ``update`` as ``meter``.
 
     Args:
-      scalars: float32 [k]: those of one step, as a :class:`Recorder` noted them.
+      scalars: float32 [k]: the scalars of one step, as a :class:`Recorder` recorded them.
     """
 
     def __init__(self, scalars: Array) -> None:
-        self._left = scalars
+        self._remaining = scalars
 
     def __call__(self, kind: Kind, size: int, measure: Measure) -> Measured:
-        """Give back, and measure nothing.
+        """Return the next recorded scalars.
 
         Raises:
           ValueError: The log has fewer scalars than the update asks for.
         """
         del measure
-        if size > len(self._left):
+        if size > len(self._remaining):
             raise ValueError(
                 f"replay: the update needs {size} of kind {kind!r}, and the log has "
-                f"{len(self._left)} more a step. Give the optimizer of the run, with as many queries."
+                f"{len(self._remaining)} more a step. Give the optimizer of the run, with as many "
+                f"queries."
             )
-        scalars, self._left = self._left[:size], self._left[size:]
+        scalars, self._remaining = self._remaining[:size], self._remaining[size:]
         usable = jnp.isfinite(scalars)
         unknown = jnp.full((), jnp.nan, jnp.float32)
         return Measured(jnp.where(usable, scalars, 0.0), usable, unknown)

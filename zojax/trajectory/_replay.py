@@ -1,4 +1,4 @@
-"""Parameters again from what their updates measured: no data and no forward pass."""
+"""Rebuilds parameters from the scalars of a log, without data or forward passes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from zojax.trajectory._meters import Player
 
 
 class Replayer:
-    """Takes the steps of an optimizer again, compiled once.
+    """Replays the steps of an optimizer; the step is compiled once.
 
     Args:
-      tx: The optimizer. Its updates must be functions of keys, parameters and what a
-        :class:`Recorder` notes: no gradients, and no loss that is measured otherwise.
-      compiled: As the run's own steps were; operations one by one round more often than a
-        program of them.
+      tx: The optimizer. Its updates must be functions of keys, parameters and the scalars that a
+        :class:`Recorder` records: it must use neither gradients nor a loss that is measured in
+        another way.
+      compiled: Whether the run's own steps were compiled. It matters because separate operations
+        round intermediate results that a compiled program does not.
     """
 
     def __init__(self, tx: optax.GradientTransformation, *, compiled: bool = True) -> None:
@@ -33,9 +34,9 @@ class Replayer:
         self._step = donated if compiled else self._one
 
     def take(self, params: Any, state: Any, scalars: np.ndarray) -> tuple[Any, Any]:
-        """Take the steps of ``scalars``, float32 [n, k]; the memory of both trees is taken too."""
-        # A program of one step, not a loop of many: what is constant over the steps would be
-        # computed before a loop, which changes what is fused with what, and so what is rounded.
+        """Take the steps of ``scalars``, float32 [n, k]; the buffers of both trees are donated."""
+        # The compiled program is one step, not a loop over steps. XLA would hoist what is constant
+        # over the steps out of a loop, which changes the fusions, and therefore the rounding.
         for row in scalars:
             params, state = self._step(params, state, row)
         return params, state
@@ -64,20 +65,20 @@ def replay(
 
     Args:
       tx: The optimizer of the run, with the same settings; its key is ``log.header.prng_key()``.
-      params: The parameters before the first step; they are not written.
-      log: From :func:`zojax.trajectory.read_log`.
-      until: The step; the last of the log where None.
-      base: The part of ``params`` that the header's SHA-256 is of, where an adapter has none; all
-        of them where None.
-      compiled: As the run's own steps were: see :class:`Replayer`.
+      params: The parameters before the first step; they are not changed.
+      log: The log, from :func:`zojax.trajectory.read_log`.
+      until: The step; None means the last one of the log.
+      base: The part of ``params`` whose SHA-256 the header has, which does not include an adapter;
+        None means all of ``params``.
+      compiled: Whether the run's own steps were compiled: see :class:`Replayer`.
 
-    Cost: each step draws its directions once and evaluates nothing; one compilation.
-    Error: none where the backend rounds as that of the run did: the same versions of jax on the
+    Cost: each step draws its directions once and evaluates no loss; one compilation.
+    Error: none if the backend rounds as that of the run did: with the same version of jax on the
       same kind of device.
 
     Raises:
-      ValueError: The parameters are not the log's by their SHA-256, ``until`` is outside the log,
-        or ``tx`` is one whose updates need more than the log has.
+      ValueError: The SHA-256 of the parameters is not that of the log, ``until`` is outside the
+        log, or the updates of ``tx`` need more than the log has.
     """
     steps = len(log.scalars) if until is None else until
     if not 0 <= steps <= len(log.scalars):
@@ -98,6 +99,6 @@ def replay(
 
 def _refuse(_: Any) -> NoReturn:
     raise ValueError(
-        "replay: tx must be an optimizer whose updates are functions of keys and of what the log "
-        "has, got one that evaluates value_fn besides. Its runs go on from checkpoints alone."
+        "replay: tx must be an optimizer whose updates depend only on keys and the log's scalars, "
+        "got one that also evaluates value_fn. Its runs can only be resumed from checkpoints."
     )

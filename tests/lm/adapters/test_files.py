@@ -100,7 +100,7 @@ def test_another_base_is_refused(saved: Path, load):
 def test_damaged_files(saved: Path, load):
     weights = (saved / "adapter.safetensors").read_bytes()
     (saved / "adapter.safetensors").write_bytes(weights[:-7])
-    with pytest.raises(ValueError, match="cut off, damaged or of another adapter"):
+    with pytest.raises(ValueError, match="truncated, damaged or of another adapter"):
         load_adapter(load("opt"), saved)
     (saved / "adapter.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"there is no .*adapter\.safetensors"):
@@ -126,7 +126,7 @@ def test_damaged_files(saved: Path, load):
             dict(settings=dict(rank=3, targets=["k_proj", "fc1"])),
             r"of shape \(16, 3\), got \(16, 2",
         ),
-        (dict(kind="prefix", settings=dict(length=2)), "settings are not those of its values"),
+        (dict(kind="prefix", settings=dict(length=2)), "the settings do not fit the values"),
     ],
 )
 def test_settings_that_do_not_fit(changes, message: str, saved: Path, load):
@@ -157,7 +157,7 @@ def test_what_cannot_be_saved_or_merged(load, tmp_path: Path):
     with pytest.raises(ValueError, match="merge: params must be the adapted model's tree"):
         merge(adapter, base.params)
     for adapter in (Prefix(2), VirtualTokens(2)):
-        with pytest.raises(ValueError, match="no weights of the model compute what a"):
+        with pytest.raises(ValueError, match="whose effect no weights of the model can have"):
             merge(adapter, adapter.adapt(base, 0).params)
     with pytest.raises(ValueError, match=r"LanguageModel\.save: the model must be one without"):
         adapter.adapt(base, 0).save(params, tmp_path / "model")

@@ -71,5 +71,5 @@ def test_a_head_of_its_own_is_merged(family: str, load, quick, tmp_path: Path):
 def test_a_tied_head_is_not_merged(load):
     adapter = HeadTuning()
     model = adapter.adapt(load("opt"), 0)
-    with pytest.raises(ValueError, match="reads tokens as well, model/decoder/embed_tokens"):
+    with pytest.raises(ValueError, match=r"must not be tied .* model/decoder/embed_tokens"):
         merge(adapter, model.params)

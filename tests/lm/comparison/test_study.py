@@ -118,7 +118,9 @@ def test_a_budget_buys_steps_of_equal_cost(tmp_path: Path, options: dict[str, ob
 
 def test_a_budget_below_a_step_is_refused(tmp_path: Path):
     text = STUDY.replace("forward_passes = 100", "forward_passes = 1")
-    with pytest.raises(ValueError, match=r"compare: forward_passes must buy a step, got 1; .* 2\."):
+    with pytest.raises(
+        ValueError, match=r"compare: forward_passes must be enough for a step, got 1; .* 2\."
+    ):
         _ = run(tmp_path, text).config
 
 

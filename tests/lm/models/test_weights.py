@@ -127,7 +127,9 @@ def test_other_shapes_are_refused(tiny_opt: Path, folder: Path):
 def test_no_weights(folder: Path):
     with pytest.raises(FileNotFoundError, match=r"neither model\.safetensors nor flax_.*from_pt"):
         zojax.lm.models.load(folder)
-    with pytest.raises(FileNotFoundError, match=r"nor pytorch_model\.bin, whole or in shards\.$"):
+    with pytest.raises(
+        FileNotFoundError, match=r"nor pytorch_model\.bin, in one file or sharded\.$"
+    ):
         zojax.lm.models.load(folder, from_pt=True)
 
 
@@ -150,7 +152,7 @@ def test_a_shard_is_missing(tiny_opt: Path, folder: Path):
 def test_weights_that_are_cut_off(tiny_opt: Path, folder: Path, name: str, size: int):
     write(load_file(tiny_opt / SAFETENSORS), folder / name)
     (folder / name).write_bytes((folder / name).read_bytes()[:size])
-    with pytest.raises(ValueError, match=rf"load: .*{name} is cut off or damaged"):
+    with pytest.raises(ValueError, match=rf"load: .*{name} is truncated or damaged"):
         zojax.lm.models.load(folder)
 
 

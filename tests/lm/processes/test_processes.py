@@ -57,8 +57,8 @@ def test_processes_train_to_the_parameters_of_one(
     ("given", "message"),
     [
         ((None, 2, 0), "need a coordinator, got 2 and 0 without"),
-        (("localhost:1", None, 0), "num_processes must be given, or JAX_NUM_PROCESSES be a number"),
-        (("localhost:1", 2, None), "process_id must be given, or JAX_PROCESS_ID be a number"),
+        (("localhost:1", None, 0), "given, or JAX_NUM_PROCESSES must be a number"),
+        (("localhost:1", 2, None), "process_id must be given, or JAX_PROCESS_ID must be a number"),
         (("localhost:1", 2, 2), "process_id within 0 … num_processes - 1, got 'localhost:1'"),
         (("localhost", 2, 1), "must be host:port"),
     ],

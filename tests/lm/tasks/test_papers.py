@@ -134,7 +134,7 @@ def test_prompts_of_a_causal_model(name: str, tokenizer: PreTrainedTokenizerBase
 def test_prompts_of_a_masked_model(name: str, masked_tokenizer: PreTrainedTokenizerBase):
     task = load_task(name)
     if name not in MASKED:
-        reason = "cannot write" if task.kind == "generation" else "no prompt for a masked model"
+        reason = "cannot generate" if task.kind == "generation" else "no prompt for a masked model"
         with pytest.raises(ValueError, match=f"Task {name}: .*{reason}"):
             tokenize(task, masked_tokenizer, 999, kind="masked")
         return
@@ -201,7 +201,7 @@ def test_words_stand_for_the_classes_of_the_data():
         ("copa", '{"premise": "a", "question": "why"}', "line 1: question must be one of 'effect'"),
         ("winogrande", '{"sentence": "a _ b _", "answer": "1"}', "sentence must have one _"),
         ("winogrande", '{"sentence": "a _ b", "answer": ""}', "answer must be one of '1', '2'"),
-        ("winogrande", '{"sentence": "so it is _", "answer": "1"}', "must go on after the _"),
+        ("winogrande", '{"sentence": "so it is _", "answer": "1"}', "must have text after the _"),
         ("record", '{"passage": "a", "query": "b"}', "query must have @placeholder"),
         (
             "record",

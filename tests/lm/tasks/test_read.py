@@ -129,8 +129,11 @@ def test_what_is_wrong_is_named(tmp_path: Path, name: str, content: str, message
     ("row", "message"),
     [
         ('{"text": "x", "choices": "a", "label": 0}', "choices must be a list of strings"),
-        ('{"text": "x", "choices": ["a"], "label": 0}', "choices must have two choices or more"),
-        ('{"text": "x", "choices": ["a", ""], "label": 0}', "choices must hold non-empty strings"),
+        ('{"text": "x", "choices": ["a"], "label": 0}', "choices must have at least two choices"),
+        (
+            '{"text": "x", "choices": ["a", ""], "label": 0}',
+            "choices must contain non-empty strings",
+        ),
         ('{"text": "x", "choices": ["a", "b"], "label": []}', "label must have a right choice"),
         ('{"text": "x", "choices": ["a", "b"], "label": 2}', "label must be one of 'a', 'b' or"),
         (

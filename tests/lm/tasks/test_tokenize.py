@@ -193,7 +193,7 @@ def test_every_piece_is_tokenised_once(tokenizer: PreTrainedTokenizerBase):
         (TEXT, Example("a", 2), "example 1: labels must lie within 0 … 1, its classes, got 2"),
         (TEXT, Example("a", -1), "example 1: labels must lie within 0 … 1, its classes, got -1"),
         (TEXT, Example({"body": "a"}), r"example 1: fields must have text, got \['body'\]"),
-        (OPTIONS, Example("a", choices=()), r"example 1: choices must have one at least, got \(\)"),
+        (OPTIONS, Example("a", choices=()), r"example 1: choices must not be empty, got \(\)"),
         (
             OPTIONS,
             Example("a", 2, choices=("b", "c")),
@@ -214,7 +214,7 @@ def test_every_piece_is_tokenised_once(tokenizer: PreTrainedTokenizerBase):
             Example({"text": ("a", "b", "c")}, choices=("b", "c")),
             r"text must be one text, or one for each of 2 choices, got \('a', 'b', 'c'\)",
         ),
-        (WRITING, Example("a"), r"example 1: answers must have one at least, got \(\)"),
+        (WRITING, Example("a"), r"example 1: answers must not be empty, got \(\)"),
     ],
 )
 def test_examples_that_do_not_fit_the_task(

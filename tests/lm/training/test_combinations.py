@@ -126,7 +126,11 @@ def test_what_cannot_work_says_why(folders: dict[str, Path], tmp_path: Path):
             finetune(configuration(folders["roberta"], task, tmp_path / "run"))
     for task, objective, reason in (
         ("squad", "accuracy", "a task that chooses, got squad, a task of generation. Take f1"),
-        ("sst2", "f1", "a task that writes, got sst2, a task of classification. Take accuracy"),
+        (
+            "sst2",
+            "f1",
+            "a task that generates text, got sst2, a task of classification. Take accuracy",
+        ),
     ):
         with pytest.raises(ValueError, match=f"objective {objective} must be for {reason}"):
             finetune(configuration(folders["opt"], task, tmp_path / "run", objective=objective))

@@ -80,7 +80,9 @@ def test_adapters_have_defaults_of_their_own(adapter: str):
 @pytest.mark.parametrize("adapter", ["virtual_tokens", "head"])
 def test_what_has_no_layers_is_not_tuned_layer_by_layer(adapter: AdapterName):
     config = FinetuneConfig(optimizer="zo_sgd_blockwise", tuned=AdapterConfig(adapter))
-    with pytest.raises(ValueError, match=f"layer by layer, and adapter {adapter} has none. Take"):
+    with pytest.raises(
+        ValueError, match=f"layer by layer, and adapter {adapter} has no layers. Choose"
+    ):
         resolve(config)
 
 

@@ -134,14 +134,14 @@ def test_a_killed_run_goes_on_to_the_same_bits(
         [x.get("dev_loss") for x in lines(f) if "dev_loss" in x] for f in (folder, config.output)
     ]
     assert dev[0] == dev[1]
-    with pytest.raises(ValueError, match="resume must be a run that is not at its end"):
+    with pytest.raises(ValueError, match="resume must be a run that is not complete"):
         resume(folder)
 
 
 def test_the_log_alone_is_the_model(whole: tuple[FinetuneConfig, Result], tmp_path: Path):
     config, expected = whole
     if config.optimizer == "adam":
-        with pytest.raises(ValueError, match="got adam, whose updates are made of gradients"):
+        with pytest.raises(ValueError, match="got adam, whose updates need gradients"):
             replay_run(config.model, expected.folder, tmp_path / "again")
         return
     found = replay_run(config.model, expected.folder, tmp_path / "again")
@@ -303,7 +303,7 @@ def test_an_altered_checkpoint_is_refused_and_the_one_before_it_will_do(
     content = bytearray(largest.read_bytes())
     content[len(content) // 2] ^= 4
     largest.write_bytes(content)
-    with pytest.raises(ValueError, match=r"checkpoints/6 is cut off or altered.*that of step 3"):
+    with pytest.raises(ValueError, match=r"checkpoints/6 is truncated, altered.*that of step 3"):
         resume(killed)
     (killed / "checkpoints" / "6").rename(tmp_path / "bad")
     assert weights(resume(killed).model_folder) == weights(unbroken.model_folder)
@@ -328,7 +328,7 @@ def test_another_base_model_is_refused(killed: Path, untied_opt: Path, tmp_path:
 def test_other_settings_are_refused(killed: Path):
     config = json.loads((killed / "config.json").read_text())
     (killed / "config.json").write_text(json.dumps({**config, "batch_size": 4}))
-    with pytest.raises(ValueError, match=r"must be that of the settings in config\.json"):
+    with pytest.raises(ValueError, match=r"must be of a run with the settings in config\.json"):
         resume(killed)
     with pytest.raises(ValueError, match="resume must be given alone"):
         finetune(FinetuneConfig(resume=killed, batch_size=4))
@@ -396,7 +396,7 @@ def test_a_checkpoint_that_cannot_be_written_is_an_error(base: FinetuneConfig, t
                 (tmp_path / "run" / "checkpoints").touch()
 
     config = dataclasses.replace(base, steps=8, output=tmp_path / "run")
-    with pytest.raises(OSError, match=r"a checkpoint could not be written.*there is none yet"):
+    with pytest.raises(OSError, match=r"a checkpoint could not be written.*no earlier one exists"):
         finetune(config, Blocker())
 
 

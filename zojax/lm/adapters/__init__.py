@@ -1,7 +1,7 @@
-"""A few parameters beside a language model that stays as it is.
+"""Adapters: a few trainable parameters added to a frozen language model.
 
-Each adapter makes a :class:`zojax.lm.models.LanguageModel` of another one: its parameters are
-``{"model": ..., "adapter": ...}``, and ``zojax.select(tx, "adapter/*")`` moves the adapter alone.
+Each adapter turns a :class:`zojax.lm.models.LanguageModel` into another one, whose parameters are
+``{"model": ..., "adapter": ...}``; ``zojax.select(tx, "adapter/*")`` trains the adapter alone.
 """
 
 from zojax.lm.adapters._adapter import Adapter as Adapter

@@ -1,4 +1,4 @@
-"""What every adapter is: a few parameters beside a model that stays as it is."""
+"""The interface of adapters: a few trainable parameters added to a frozen model."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from jax import Array
 from zojax.lm.models import LanguageModel, Params
 
 MODEL, ADAPTER = "model", "adapter"
-# What transformers calls the number of columns written, in every layer of a cache.
+# transformers' name for the number of written columns, which every layer of a cache has.
 CACHE_INDEX = "cache_index"
 LeafPath = tuple[str, ...]
 
 
 class Adapter(abc.ABC):
-    """Parameters beside a model's own, and how the model computes with both.
+    """A kind of adapter: which parameters it adds to a model, and how the model uses them.
 
     :class:`LoRA`, :class:`Prefix`, :class:`VirtualTokens` and :class:`HeadTuning` are the adapters
-    of this package; their attributes are settings, never arrays.
+    of this package. Their attributes are settings, never arrays.
     """
 
     def adapt(self, model: LanguageModel, key: int | Array) -> LanguageModel:
-        """The model with fresh parameters of this adapter.
+        """Add this adapter, with newly initialized parameters, to a model.
 
         Args:
-          model: Stays as it is; one without an adapter.
-          key: Typed PRNG key or int seed, for the adapter's first values.
+          model: A model without an adapter; it is not changed.
+          key: Typed PRNG key or int seed, for the adapter's initial values.
 
         Returns:
-          A model whose ``params`` are ``{"model": model.params, "adapter": {...}}``: the base
-          arrays themselves, not copies. All its functions take such a tree.
-          ``zojax.select(tx, "adapter/*")`` moves the adapter alone.
+          A model whose ``params`` are ``{"model": model.params, "adapter": {...}}``, with the base
+          arrays themselves and not copies. All its functions take a tree of this structure.
+          ``zojax.select(tx, "adapter/*")`` trains the adapter alone.
 
         Raises:
-          ValueError: The settings do not fit the model, or it has an adapter already.
-          TypeError: ``key`` is neither one typed key nor an int.
+          ValueError: The settings do not fit the model, or the model already has an adapter.
+          TypeError: ``key`` is neither a scalar typed key nor an int.
         """
         where = f"{type(self).__name__}.adapt"
         if model.params.keys() == {MODEL, ADAPTER}:
@@ -49,45 +49,45 @@ class Adapter(abc.ABC):
 
     @abc.abstractmethod
     def initial(self, model: LanguageModel, key: Array) -> Params:
-        """The adapter's first values, a nested dict of float arrays, for a typed ``key``."""
+        """Return the initial values, a nested dict of float arrays, for a typed ``key``."""
 
     @abc.abstractmethod
     def wrap(self, model: LanguageModel, own: Params) -> LanguageModel:
-        """The model with ``own`` as the adapter's values, shaped like :meth:`initial`'s."""
+        """Return the model adapted with the values ``own``, shaped like :meth:`initial`'s."""
 
     def merged(self, params: Params) -> Params:  # noqa: ARG002 - some adapters can merge
-        """The base parameters that alone compute what ``params`` compute; see :func:`merge`."""
+        """Return base parameters that compute the same as ``params``; see :func:`merge`."""
         name = type(self).__name__
         raise ValueError(
-            f"merge: adapter must be a LoRA or an untied HeadTuning, got {name}: no weights of the "
-            f"model compute what a {name} adds. Save it beside the model with save_adapter."
+            f"merge: adapter must be a LoRA or an untied HeadTuning, got {name}, whose effect no "
+            f"weights of the model can have. Save the adapter with save_adapter."
         )
 
 
 def merge(adapter: Adapter, params: Params) -> Params:
-    """The base parameters that alone compute what an adapted model computes.
+    """Merge an adapter into the base parameters, which then compute the same as the adapted model.
 
-    LoRA's products are added to the weights, in float32, and rounded once to the weights' dtype; a
-    tuned head takes the place of the model's. The base model's ``save`` writes them, and
-    transformers' Flax class and :func:`zojax.lm.models.load` read that.
+    LoRA's products are added to the weights in float32 and rounded once to the weights' dtype; a
+    tuned head replaces the model's. The base model's ``save`` writes the result for transformers'
+    Flax class and :func:`zojax.lm.models.load`.
 
     Args:
-      adapter: What made ``params``.
-      params: The tree of the adapted model, ``{"model": ..., "adapter": ...}``; stays as it is.
+      adapter: The adapter that made ``params``.
+      params: The tree of the adapted model, ``{"model": ..., "adapter": ...}``; it is not changed.
 
     Cost: a copy of each weight that changes; the others are shared.
 
     Raises:
-      ValueError: ``params`` is not such a tree; the adapter is a :class:`Prefix` or
-        :class:`VirtualTokens`, which no weights replace; or it is a :class:`HeadTuning` of a model
-        whose head is its token embedding as well.
+      ValueError: ``params`` is not the tree of an adapted model; the adapter is a :class:`Prefix`
+        or :class:`VirtualTokens`, which cannot be merged into weights; or it is a
+        :class:`HeadTuning` of a model whose head is tied to its token embedding.
     """
     check_tree("merge", params)
     return adapter.merged(params)
 
 
 def check_count(where: str, name: str, value: Any) -> None:
-    """Refuse a setting that is no whole number of at least 1."""
+    """Refuse a setting that is not an int ≥ 1."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{where}: {name} must be an int, got {value!r}.")
     if value < 1:
@@ -95,7 +95,7 @@ def check_count(where: str, name: str, value: Any) -> None:
 
 
 def check_tree(where: str, params: Params) -> None:
-    """Refuse what is not the tree of an adapted model."""
+    """Refuse ``params`` that are not the tree of an adapted model."""
     if params.keys() != {MODEL, ADAPTER}:
         raise ValueError(
             f"{where}: params must be the adapted model's tree, with {MODEL!r} and {ADAPTER!r}, "
@@ -104,15 +104,16 @@ def check_tree(where: str, params: Params) -> None:
 
 
 def adapted(model: LanguageModel, own: Params, **functions: Any) -> LanguageModel:
-    """``model`` with the adapter's values ``own``; ``functions`` take the tree of both.
+    """Make an adapted model with the adapter's values ``own``.
 
-    The functions that are not given are the model's, of its own part of the tree.
+    ``functions`` replace those of ``model`` and take the tree of both. ``hidden`` and ``logits``,
+    if they are not replaced, apply the model's functions to its own part of the tree.
     """
 
-    def below(function: Callable[..., Any]) -> Callable[..., Any]:
+    def on_model(function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda params, *args, **kwargs: function(params[MODEL], *args, **kwargs)
 
-    functions = {"hidden": below(model.hidden), "logits": below(model.logits), **functions}
+    functions = {"hidden": on_model(model.hidden), "logits": on_model(model.logits), **functions}
     params = {MODEL: model.params, ADAPTER: own}
     return dataclasses.replace(model, params=params, write=_refuse_to_write, **functions)
 
@@ -135,19 +136,19 @@ def _typed_key(where: str, key: Any) -> Array:
 
 
 def flat(params: Params) -> dict[LeafPath, Array]:
-    """The leaves of nested dicts by their paths."""
+    """Flatten nested dicts: leaves by path."""
     from flax.traverse_util import flatten_dict
 
     return flatten_dict(params)  # pyright: ignore[reportReturnType]
 
 
 def nested(leaves: dict[LeafPath, Any]) -> Params:
-    """The reverse of :func:`flat`."""
+    """Invert :func:`flat`."""
     from flax.traverse_util import unflatten_dict
 
     return unflatten_dict(leaves)
 
 
 def with_ones(mask: Array, columns: int) -> Array:
-    """``mask`` [B, T] with ``columns`` more ones in front."""
+    """Prepend ``columns`` columns of ones to ``mask`` [B, T]."""
     return jnp.concatenate([jnp.ones((mask.shape[0], columns), mask.dtype), mask], axis=1)

@@ -1,4 +1,4 @@
-"""An adapter in a folder of its own, small beside the model that it belongs to."""
+"""Saves and loads an adapter without the model, which is much larger."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zojax.trajectory import fingerprint
 WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"
 FORMAT = 1
 _CONTENT = ("format", "kind", "settings", "weights_sha256", "base")
-_CHECKSUM = "sha256"  # of the settings file itself
+_CHECKSUM = "sha256"  # entry with the checksum of the settings file itself
 _KINDS: dict[str, type[Adapter]] = {
     "lora": LoRA,
     "prefix": Prefix,
@@ -39,25 +39,25 @@ def save_adapter(
     base: str | Path = "",
     overwrite: bool = False,
 ) -> None:
-    """Write an adapter's values and settings, and which model they belong to; not the model.
+    """Write an adapter's values and settings, and the identity of its base model.
 
-    The folder gets ``adapter.safetensors`` and ``adapter.json``. The latter has a SHA-256 of the
-    base parameters, so that the adapter never runs on others unnoticed, one of the values, and one
-    of itself.
+    The folder gets ``adapter.safetensors`` and ``adapter.json``. The latter has SHA-256 checksums
+    of the base parameters, so that the adapter cannot be used with others unnoticed, of the values,
+    and of itself.
 
     Args:
-      adapter: What made ``params``.
+      adapter: The adapter that made ``params``.
       params: The tree of the adapted model, ``{"model": ..., "adapter": ...}``.
-      folder: Made where it is missing.
-      base: What the base model was loaded from, for the reader of the file.
-      overwrite: Replace an adapter that is there.
+      folder: Made if it does not exist.
+      base: The name or folder that the base model was loaded from, stored for human readers.
+      overwrite: Replace an adapter that the folder contains.
 
     Cost: reads every base parameter once, for its hash.
 
     Raises:
-      FileExistsError: There is an adapter in ``folder``, and ``overwrite`` is False.
-      TypeError: ``adapter`` is of no kind that files know.
-      ValueError: ``params`` is not a tree of an adapted model.
+      FileExistsError: ``folder`` contains an adapter, and ``overwrite`` is False.
+      TypeError: ``adapter`` is not of a class of this package.
+      ValueError: ``params`` is not the tree of an adapted model.
     """
     from safetensors.flax import save
 
@@ -94,11 +94,11 @@ def save_adapter(
 
 
 def load_adapter(model: LanguageModel, folder: str | Path) -> tuple[Adapter, LanguageModel]:
-    """Read what :func:`save_adapter` wrote.
+    """Load an adapter that :func:`save_adapter` wrote.
 
     Args:
-      model: The base model, with the very parameters that the adapter was trained on.
-      folder: Of the adapter.
+      model: The base model, with exactly the parameters that the adapter was trained on.
+      folder: The adapter's folder.
 
     Returns:
       The adapter with its settings, and the adapted model.
@@ -117,7 +117,7 @@ def load_adapter(model: LanguageModel, folder: str | Path) -> tuple[Adapter, Lan
     if base["sha256"] != found:
         raise ValueError(
             f"load_adapter: model must be the one that {folder} was trained on, "
-            f"{base['name'] or 'which has no name there'}, with parameters of {base['dtypes']} and "
+            f"{base['name'] or 'an unnamed model'}, with parameters of {base['dtypes']} and "
             f"SHA-256 {base['sha256'][:12]}..., got one of {_dtypes(model.params)} and "
             f"{found[:12]}.... Load that model, in that dtype."
         )
@@ -128,7 +128,7 @@ def load_adapter(model: LanguageModel, folder: str | Path) -> tuple[Adapter, Lan
 
 
 def _sha256(content: dict[str, Any]) -> str:
-    """Of the settings: their numbers have no other witness, such as LoRA's alpha."""
+    """SHA-256 of the settings: nothing else would reveal a changed number, such as LoRA's alpha."""
     text = json.dumps({name: content[name] for name in _CONTENT}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -180,9 +180,9 @@ def _read_weights(path: Path, sha256: str) -> dict[LeafPath, Array]:
     if hashlib.sha256(_read(path)).hexdigest() != sha256:
         raise ValueError(
             f"load_adapter: {path} must be the file that was saved with its {SETTINGS}, got one of "
-            f"another SHA-256: it is cut off, damaged or of another adapter. Copy it again."
+            f"another SHA-256: it is truncated, damaged or of another adapter. Copy it again."
         )
-    # `load` of the bytes knows no bfloat16.
+    # safetensors' `load`, which takes the bytes, does not support bfloat16.
     return {tuple(name.split("/")): leaf for name, leaf in load_file(path).items()}
 
 
@@ -201,7 +201,7 @@ def _same_shapes(own: dict[LeafPath, Array], expected: dict[LeafPath, Any], path
     if wrong:
         raise ValueError(
             f"load_adapter: {path} must have {wrong[0]} of shape {wanted.get(wrong[0])}, got "
-            f"{shapes.get(wrong[0])}: its settings are not those of its values."
+            f"{shapes.get(wrong[0])}: the settings do not fit the values."
         )
 
 
@@ -210,7 +210,7 @@ def _dtypes(params: Params) -> str:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Replace a file atomically: a crash leaves the old content or the new one."""
     part = path.with_name(path.name + ".part")
     part.write_bytes(content)
     part.replace(path)

@@ -1,4 +1,4 @@
-"""Head tuning: the LM head moves alone."""
+"""Head tuning: only the LM head is trained."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from zojax.lm.models import LanguageModel, Params
 
 @dataclass(frozen=True)
 class HeadTuning(Adapter):
-    """An untied copy of the LM head: every parameter between the hidden states and the logits.
+    """Trains an untied copy of the LM head: every parameter between hidden states and logits.
 
-    In OPT, LLaMA and Mistral that is one matrix, be it the token embedding or a head of its own;
-    in RoBERTa it is the transform, the matrix and the bias. The token embedding stays as it is
-    where tokens are read. The first logits are the model's.
+    In OPT, LLaMA and Mistral the head is one matrix, tied to the token embedding or not; in RoBERTa
+    it is the transform, the matrix and the bias. The embedding of the input tokens stays frozen.
+    The initial logits equal the model's.
 
-    Cost: one more head, of the model's dtype; the parameters that it stands for stay as well.
+    Cost: one more head, of the model's dtype; the parameters that it replaces remain in memory.
 
     References:
       Malladi et al., 2023, arXiv:2305.17333.
     """
 
     def initial(self, model: LanguageModel, key: Array) -> Params:
-        del key  # the first values are the model's
+        del key  # the initial values are the model's
         leaves = flat(model.params)
-        # Copies: a training step may donate the adapter, and the base must outlive it.
+        # jnp.array copies: a training step may donate the adapter, but not the base parameters.
         return nested({path: jnp.array(leaves[path]) for path in head_paths(model)})
 
     def wrap(self, model: LanguageModel, own: Params) -> LanguageModel:
@@ -43,19 +43,19 @@ class HeadTuning(Adapter):
         tied = [path for path in flat(params[ADAPTER]) if path[-1] == "embedding"]
         if tied:
             raise ValueError(
-                f"merge: a tuned head must be the model's own matrix, got one that reads tokens as "
-                f"well, {'/'.join(tied[0])}. Save the adapter with save_adapter, or tune a model "
-                "with tie_word_embeddings=False."
+                f"merge: a tuned head must not be tied to the token embedding, got "
+                f"{'/'.join(tied[0])}. Save the adapter with save_adapter, or tune a model with "
+                "tie_word_embeddings=False."
             )
         return self.merged_tree(params)
 
     def merged_tree(self, params: Params) -> Params:
-        """The model's tree with the adapter's values in their places."""
+        """The model's tree with the head's parameters replaced by the adapter's values."""
         return nested({**flat(params[MODEL]), **flat(params[ADAPTER])})
 
 
 def head_paths(model: LanguageModel) -> list[LeafPath]:
-    """The paths of the parameters that the logits are made of, given the hidden states."""
+    """The paths of the parameters that the logits depend on, given the hidden states."""
     token = jnp.ones((1, 1), jnp.int32)
     hidden = jax.eval_shape(lambda params: model.hidden(params, token, token)[0], model.params)
     leaves = flat(model.params)
@@ -63,6 +63,6 @@ def head_paths(model: LanguageModel) -> list[LeafPath]:
         lambda leaves, hidden: model.logits(nested(leaves), hidden, None),
     )(jax.eval_shape(lambda: leaves), hidden).jaxpr
     read = {id(operand) for equation in jaxpr.eqns for operand in equation.invars}
-    # The hidden states come last, behind the leaves.
+    # The inputs are the leaves, then the hidden states.
     *inputs, _ = jaxpr.invars
     return [path for path, x in zip(sorted(leaves), inputs, strict=True) if id(x) in read]

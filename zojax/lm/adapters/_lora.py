@@ -1,4 +1,4 @@
-"""LoRA: a product of two narrow matrices beside a weight."""
+"""LoRA: a trainable product of two low-rank matrices, added to a frozen weight."""
 
 from __future__ import annotations
 
@@ -29,28 +29,29 @@ _QUERY_AND_VALUE = ("q_proj", "v_proj", "query", "value")
 
 @dataclass(frozen=True)
 class LoRA(Adapter):
-    r"""Low-rank adaptation: each chosen projection gets a product of two narrow matrices.
+    r"""Low-rank adaptation: adds a product of two low-rank matrices to each chosen projection.
 
     .. math:: y = x W + b + \frac{\alpha}{r}\, (x A) B, \qquad A \in R^{d \times r},
         \; B \in R^{r \times k}
 
-    A is uniform within :math:`\pm 1/\sqrt d`, as in MeZO's code and LoRA's own (Kaiming's rule
-    with a = √5): published values of ``eps`` and of the learning rate go with that scale. B is 0,
-    so that the first logits are the model's. The sum is taken in float32 and rounded once; W + AB
-    never exists.
+    A is initialized uniformly within :math:`\pm 1/\sqrt d`, as in MeZO's code and LoRA's own
+    (Kaiming's rule with a = √5); published values of ``eps`` and of the learning rate assume that
+    scale. B is initialized to 0, so that the initial logits equal the model's. The sum is computed
+    in float32 and rounded once; W + AB is never materialized.
 
     Attributes:
-      rank: r, columns of A and rows of B.
-      alpha: α, the scale of the product is α / r.
-      targets: Names of the dense modules that get one, such as ``("q_proj", "v_proj", "fc1")``;
-        None for the query and value projections.
+      rank: r, the number of columns of A and rows of B.
+      alpha: α; the product is scaled by α / r.
+      targets: Names of the dense modules that get a product, such as ``("q_proj", "v_proj",
+        "fc1")``; None means the query and value projections.
 
-    Cost: r·(d + k) parameters for each projection, float32 in a model of any dtype, so that
-      updates finer than the model's rounding are kept. 2r/d of the projection's work and more.
+    Cost: r·(d + k) parameters for each projection, in float32 whatever the model's dtype, so that
+      updates smaller than the model's rounding are not lost. The products take r/d + r/k of a
+      projection's FLOPs, in float32.
 
     Raises:
-      ValueError: ``rank`` < 1, ``alpha`` is not positive, or a target is the name of no dense
-        module that the hidden states run through.
+      ValueError: ``rank`` < 1, ``alpha`` is not positive, or a target is not the name of a dense
+        module that computes the hidden states.
 
     References:
       Hu et al., 2021, arXiv:2106.09685. Malladi et al., 2023, arXiv:2305.17333.
@@ -67,7 +68,7 @@ class LoRA(Adapter):
             raise ValueError(f"LoRA: alpha must be > 0 and finite, got {self.alpha}.")
         if isinstance(self.targets, str) or self.targets == ():
             raise ValueError(
-                f"LoRA: targets must be one name of a dense module or more, got {self.targets!r}. "
+                f"LoRA: targets must be a tuple of names of dense modules, got {self.targets!r}. "
                 'Write ("q_proj",).'
             )
 
@@ -76,7 +77,7 @@ class LoRA(Adapter):
         own: dict[LeafPath, Array] = {}
         for path in self._paths(model):
             features, outputs = kernels[(*path, "kernel")].shape
-            # By path, so that another target leaves the values of this one as they are.
+            # The key depends on the path, so that the other targets do not change these values.
             leaf_key = jax.random.fold_in(key, zlib.crc32("/".join(path).encode()))
             bound = 1 / math.sqrt(features)
             own[(*path, "a")] = jax.random.uniform(

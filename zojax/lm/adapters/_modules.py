@@ -1,4 +1,4 @@
-"""The linen modules that a model runs through, and what is computed in them."""
+"""Finds the Flax modules that a model calls, and intercepts their calls."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ Around = Callable[[Run, tuple[Any, ...], dict[str, Any]], Any]
 
 @contextmanager
 def around(find: Callable[[Any], Around | None]) -> Generator[None]:
-    """Within it, what ``find`` gives for a module runs in place of the module's ``__call__``.
+    """Replace calls of modules: a context manager.
 
-    It takes the call itself and its arguments. Modules for which ``find`` gives None run as ever.
+    If ``find(module)`` returns a function, ``function(call, args, kwargs)`` runs instead of the
+    module's ``__call__``. If it returns None, the module is called as usual.
     """
     from flax import linen as nn
 
@@ -34,7 +35,7 @@ def around(find: Callable[[Any], Around | None]) -> Generator[None]:
 
 
 def calls(model: LanguageModel, kind: type) -> list[LeafPath]:
-    """The paths of the modules of a kind that the hidden states run through, in their order."""
+    """The paths of the modules of a kind that compute the hidden states, in the order of calls."""
     paths: list[LeafPath] = []
 
     def find(module: Any) -> None:
@@ -48,6 +49,6 @@ def calls(model: LanguageModel, kind: type) -> list[LeafPath]:
 
 
 def random_tokens(model: LanguageModel, key: Array, count: int) -> Array:
-    """int32 [count] ids of tokens, each as likely as any other of the vocabulary."""
+    """Sample ids of tokens, int32 [count], uniformly from the vocabulary."""
     size = min(len(model.tokenizer), model.config.vocab_size)
     return jax.random.randint(key, (count,), 0, size)

@@ -1,4 +1,4 @@
-"""Prefix tuning: keys and values in front of the text's, in every layer."""
+"""Prefix tuning: trainable keys and values before those of the text, in every layer."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ from zojax.lm.adapters._adapter import (
 from zojax.lm.adapters._modules import Around, Run, around, random_tokens
 from zojax.lm.models import Cache, InitCache, LanguageModel, Params
 
-# What a causal model calls the keys and values of a layer, and a prefix does.
+# A causal model's names for the cached keys and values of a layer -> a prefix's names.
 _CACHED = {"cached_key": "key", "cached_value": "value"}
 
 
 @dataclass(frozen=True)
 class Prefix(Adapter):
-    """Prefix tuning: trained keys and values that every layer attends to beside the text's.
+    """Prefix tuning: trainable keys and values that every layer attends to, besides the text's.
 
-    They start as the keys and values that the model computes for random tokens of its vocabulary,
-    and move themselves: no network makes them. In MeZO's Table 17 that start is worth 1 to 6
-    points over a random one.
+    They are initialized to the keys and values that the model computes for random tokens of its
+    vocabulary, and are trained directly: no network computes them. According to MeZO's Table 17,
+    this initialization is 1 to 6 points better than a random one.
 
     In a causal model the prefix fills the first columns of the cache, and the text's positions
-    count on behind it, as behind any cache: so a fresh prefix computes just what the model does
-    for the random tokens and the text in one row. (MeZO's code leaves the text's positions as they
-    are, and counts on only while it generates.) In a masked model the text's positions stay as
-    they are.
+    continue after it, as after any cached columns. A newly initialized prefix therefore computes
+    the same as the model does for the random tokens and the text in one row. (MeZO's code does not
+    shift the text's positions, except while it generates.) In a masked model the text's positions
+    are not shifted.
 
     Attributes:
-      length: Positions of the prefix, n; with 0 the model is unchanged.
+      length: n, the number of positions of the prefix; with 0 the model is unchanged.
 
-    Cost: 2n times the width of the keys in each layer, float32 in a model of any dtype; attention
-      over n more positions, which a causal model takes from its longest row.
+    Cost: 2n times the width of the keys in each layer, in float32 whatever the model's dtype;
+      attention over n more positions, by which a causal model's longest row gets shorter.
 
     Raises:
       ValueError: ``length`` < 0.
@@ -63,10 +63,10 @@ class Prefix(Adapter):
             raise ValueError(f"Prefix: length must be >= 0, got {self.length}.")
 
     def initial(self, model: LanguageModel, key: Array) -> Params:
-        # One token at least: no model runs on none.
+        # The model is run on at least one token, because no model takes an empty row.
         ids = random_tokens(model, key, max(self.length, 1))[None]
-        real = jax.jit(lambda params, ids: _keys_and_values(model, params, ids))(model.params, ids)
-        return nested({path: x[0, : self.length].astype(jnp.float32) for path, x in real.items()})
+        start = jax.jit(lambda params, ids: _keys_and_values(model, params, ids))(model.params, ids)
+        return nested({path: x[0, : self.length].astype(jnp.float32) for path, x in start.items()})
 
     def wrap(self, model: LanguageModel, own: Params) -> LanguageModel:
         if model.init_cache is None:
@@ -79,7 +79,7 @@ def _in_cache(
 ) -> LanguageModel:
     def init_cache(batch: int, columns: int, dtype: DTypeLike | None = None) -> Cache:
         leaves = flat(empty_cache(batch, length + columns, dtype))
-        # The prefix's columns count as written, for only `hidden` knows what is in them.
+        # The prefix's columns are marked as written; `hidden` writes their values at every call.
         return nested({p: x + length if p[-1] == CACHE_INDEX else x for p, x in leaves.items()})
 
     def hidden(
@@ -88,7 +88,8 @@ def _in_cache(
         batch, tokens = input_ids.shape
         columns = flat(init_cache(batch, tokens) if cache is None else cache)
         for path, prefix in flat(params[ADAPTER]).items():
-            # At each call: a perturbed prefix differs from that of the last one.
+            # The prefix is written at every call, because it may be perturbed differently each
+            # time.
             name = (*path[:-1], f"cached_{path[-1]}")
             columns[name] = jax.lax.dynamic_update_slice(
                 columns[name], _rows(prefix, columns[name]), (0,) * columns[name].ndim
@@ -107,7 +108,8 @@ def _in_modules(model: LanguageModel, own: Params, length: int) -> LanguageModel
     layers = {path[:-1] for path in paths}
 
     def attend(run: Run, args: Any, kwargs: Any) -> Any:
-        # The layer's own mask: by the one that the model gets it numbers the text's positions.
+        # Only the mask of the layer is extended: from the model's mask, the text's positions are
+        # computed.
         states, mask, *others = args
         return run(states, with_ones(mask, length), *others, **kwargs)
 
@@ -135,29 +137,29 @@ def _in_modules(model: LanguageModel, own: Params, length: int) -> LanguageModel
 
 
 def _rows(prefix: Array, like: Array) -> Array:
-    """The prefix for each row of a batch, in its dtype."""
+    """Broadcast the prefix to the rows of ``like``, in its dtype."""
     return jnp.broadcast_to(prefix.astype(like.dtype)[None], (like.shape[0], *prefix.shape))
 
 
 def _keys_and_values(model: LanguageModel, params: Params, ids: Array) -> dict[LeafPath, Array]:
-    """What every layer attends to, [1, n, ...], on int32 [1, n] ``ids``."""
+    """The keys and values of every layer, [1, n, ...], for int32 [1, n] ``ids``."""
     ones = jnp.ones_like(ids)
     if model.init_cache is not None:
         _, cache = model.hidden(params, ids, ones, model.init_cache(1, ids.shape[1]))
         columns = flat(cache or {})
         return {(*p[:-1], _CACHED[p[-1]]): x for p, x in columns.items() if p[-1] in _CACHED}
-    real: dict[LeafPath, Array] = {}
+    found: dict[LeafPath, Array] = {}
 
     def find(module: Any) -> Around | None:
         if module.path[-1:] not in {("key",), ("value",)}:
             return None
 
         def project(run: Run, args: Any, kwargs: Any) -> Array:
-            real[module.path] = run(*args, **kwargs)
-            return real[module.path]
+            found[module.path] = run(*args, **kwargs)
+            return found[module.path]
 
         return project
 
     with around(find):
         model.hidden(params, ids, ones)
-    return real
+    return found

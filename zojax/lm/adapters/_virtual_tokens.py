@@ -1,4 +1,4 @@
-"""Prompt tuning: embeddings of tokens that no vocabulary has, in front of the text."""
+"""Prompt tuning: trainable embeddings of virtual tokens before the text."""
 
 from __future__ import annotations
 
@@ -28,17 +28,18 @@ _TOKEN_EMBEDDINGS = ("embed_tokens", "word_embeddings")
 
 @dataclass(frozen=True)
 class VirtualTokens(Adapter):
-    """Prompt tuning: trained embeddings in front of the text's, at positions of their own.
+    """Prompt tuning: trainable embeddings of virtual tokens before those of the text.
 
-    The text's positions count on behind them. Their hidden states are cut off again, so that
-    callers see the text alone.
+    The virtual tokens take the first positions, and the text's positions continue after them. Their
+    hidden states are removed from the result, so that callers get those of the text alone.
 
     Attributes:
-      length: How many, n.
+      length: n, the number of virtual tokens.
       init: ``"tokens"``, the embeddings of random tokens of the vocabulary, or ``"random"``,
         normal with the standard deviation of the model's embeddings.
 
-    Cost: n times the embedding's width, float32 in a model of any dtype; n more tokens a row.
+    Cost: n times the embedding's width, in float32 whatever the model's dtype; n more tokens in
+      each row.
 
     Raises:
       ValueError: ``length`` < 1, or ``init`` is neither.
@@ -72,8 +73,9 @@ class VirtualTokens(Adapter):
         embedding = _embedding(model)
 
         def run(params: Params, ids: Array, mask: Array, cache: Cache | None = None) -> Any:
-            """The model on ``ids`` behind the virtual tokens; its states and cache have both."""
-            # Ids that nothing reads: positions are counted by the mask.
+            """Run the model on the virtual tokens and ``ids``; states and cache include both."""
+            # The padded ids are placeholders: `embed` does not read them, and positions are
+            # computed from the mask.
             ids = jnp.pad(ids, ((0, 0), (count, 0)))
 
             def embed(embed_text: Run, args: Any, kwargs: Any) -> Array:
@@ -91,11 +93,11 @@ class VirtualTokens(Adapter):
             if cache is None:
                 states, _ = run(params, input_ids, attention_mask)
                 return states[:, count:], None
-            # In an empty cache the virtual tokens come first.
-            none = input_ids[:, :0]
+            # An empty cache first gets the columns of the virtual tokens.
+            no_ids = input_ids[:, :0]
             cache = jax.lax.cond(
                 _written(cache) == 0,
-                lambda cache: run(params, none, none, cache)[1],
+                lambda cache: run(params, no_ids, no_ids, cache)[1],
                 lambda cache: cache,
                 cache,
             )
@@ -117,5 +119,5 @@ def _embedding(model: LanguageModel) -> LeafPath:
 
 
 def _written(cache: Cache) -> Array:
-    """int32 []: columns of a cache that are written."""
+    """The number of columns of a cache that are written, int32 []."""
     return next(x for path, x in flat(cache).items() if path[-1] == CACHE_INDEX)

@@ -1,7 +1,7 @@
-"""What a tuned model is compared with: no tuning at all, and a linear model of hidden states.
+"""Baselines for tuned models: zero-shot, in-context learning, and linear probing.
 
-Each takes the configuration of a fine-tuning run and reads the same model, splits and prompts.
-Head tuning and the first-order optimizers, with and without adapters, are settings of
+Each takes the configuration of a fine-tuning run, and uses the same model, splits and prompts. Head
+tuning and first-order optimizers, with and without adapters, are baselines too, but as settings of
 :func:`zojax.lm.training.finetune`.
 """
 

@@ -17,26 +17,26 @@ def in_context(
 ) -> Measured:
     """Measure a model that reads solved training examples before each prompt.
 
-    The demonstrations are drawn by :func:`zojax.lm.tasks.in_context` with the run's seed. Each
-    example, solved or not, is cut to ``data.max_length`` as in any run, and the whole row is as
-    long as the model can read: a prompt takes as many whole demonstrations as fit.
+    The demonstrations are sampled by :func:`zojax.lm.tasks.in_context` with the run's seed. Each
+    example, solved or not, is truncated to ``data.max_length`` as in any run. A row may be as long
+    as the model allows, and each prompt gets as many complete demonstrations as fit.
 
     Args:
-      config: The model, the data and the seed; what is said of training is not read.
-      observer: Hears how it goes.
-      demonstrations: How many to draw; MeZO takes 32.
+      config: The model, the data and the seed; settings of training are ignored.
+      observer: Called as the measurement progresses.
+      demonstrations: How many to sample; MeZO uses 32.
 
     Returns:
-      Scores on dev and test; ``chosen`` has the demonstrations that were ``drawn``, and how many
-      of them stood before a test prompt, the ``fewest`` and the ``mean``.
+      Scores on dev and test. ``chosen`` has the number of demonstrations that were sampled,
+      ``drawn``, and the smallest and the mean number before a test prompt, ``fewest`` and ``mean``.
 
     Cost: a forward pass for each dev and test example, or for each of its candidates, over rows
-      that are as many times longer as there are demonstrations. A batch has about as many tokens
-      as ``eval_batch_size`` rows of ``data.max_length``.
+      that contain the demonstrations too. A batch has about as many tokens as ``eval_batch_size``
+      rows of ``data.max_length``.
 
     Raises:
       ValueError: The model is masked, ``demonstrations`` < 1, no demonstration fits before some
-        prompt, there is an adapter, or a setting or a row of data is wrong.
+        prompt, the configuration has an adapter, or a setting or a row of data is wrong.
 
     References:
       Brown et al., 2020, arXiv:2005.14165. Malladi et al., 2023, arXiv:2305.17333.
@@ -45,26 +45,26 @@ def in_context(
     observer = observer or Observer()
     model = load_untuned("in_context", config, observer)
     tokens, splits = load_prompts(config, model)
-    shown = tasks.in_context(
+    with_demonstrations = tasks.in_context(
         tokens, splits["train"], model.max_length, count=demonstrations, seed=config.seed
     )
-    dev, test = (PromptSet.of(splits[name], shown) for name in ("dev", "test"))
+    dev, test = (PromptSet.of(splits[name], with_demonstrations) for name in ("dev", "test"))
     counts = _counts(test)
     chosen = {
-        "drawn": len(shown.demonstrations),
+        "drawn": len(with_demonstrations.demonstrations),
         "fewest": int(counts.min()),
         "mean": round(float(counts.mean()), 2),
     }
     observer.status(
         f"measuring {config.model} with {chosen['mean']:g} of {chosen['drawn']} demonstrations, "
-        f"{chosen['fewest']} at least"
+        f"at least {chosen['fewest']}"
     )
     longest = max(dev.lengths.max(), test.lengths.max())
     size = max(1, config.eval_batch_size * tokens.max_length // int(longest))
     on_dev, on_test = to_measure([dev, test], model.max_length, config.data.num_buckets, size)
     found = measure(
         model,
-        objective(model, shown),
+        objective(model, with_demonstrations),
         on_dev,
         on_test,
         observer,
@@ -76,15 +76,15 @@ def in_context(
 
 
 def _counts(prompts: PromptSet) -> np.ndarray:
-    """How many demonstrations stand before each prompt."""
+    """Count the demonstrations before each prompt."""
     demonstrations = [list(ids) for ids in prompts.tokens.demonstrations]
     counts: list[int] = []
     for first, *_ in prompts.rows:
-        # What begins every row comes before the demonstrations, where there is such a token.
-        place = next(i for i in (0, 1) if _stands_at(i, first.ids, demonstrations[0]))
+        # The beginning-of-sequence token, if there is one, precedes the demonstrations.
+        place = next(i for i in (0, 1) if _contains_at(i, first.ids, demonstrations[0]))
         count = 0
         for demonstration in demonstrations:
-            if not _stands_at(place, first.ids, demonstration):
+            if not _contains_at(place, first.ids, demonstration):
                 break
             place += len(demonstration)
             count += 1
@@ -92,5 +92,5 @@ def _counts(prompts: PromptSet) -> np.ndarray:
     return np.array(counts)
 
 
-def _stands_at(place: int, ids: list[int], part: list[int]) -> bool:
+def _contains_at(place: int, ids: list[int], part: list[int]) -> bool:
     return ids[place : place + len(part)] == part

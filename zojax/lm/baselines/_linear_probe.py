@@ -1,4 +1,4 @@
-"""Linear probing: logistic regression on the hidden states of a model that stays as it is."""
+"""Linear probing: logistic regression on the hidden states of a frozen model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zojax.lm.baselines._rows import ProbedRow, choice_rows, hidden_states, ques
 from zojax.lm.tasks import PromptSet
 from zojax.lm.training import FinetuneConfig, Observer, Scores, load_prompts
 
-# Inverse strengths of the penalty, the strongest first; the best on dev is taken.
+# Inverse strengths of the penalty, the strongest penalty first; the best on dev is used.
 _GRID = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _MAX_ITER = 5000
 
@@ -22,29 +22,30 @@ _MAX_ITER = 5000
 def linear_probe(config: FinetuneConfig, observer: Observer | None = None) -> Measured:
     """Fit logistic regression to a model's hidden states on the training examples.
 
-    In a classification task it predicts the class from the state at the answer's position: where
-    the model is about to say the label word, after the prompt or at the mask. In a multiple-choice
-    task it tells right choices from others by the state at the last token of the choice, which
-    stands in its place in the prompt; the mean over the example's choices is taken off first, and
-    the highest logit wins. States are those that the LM head reads, in float32, scaled to mean 0
-    and variance 1 over the training rows. The penalty's inverse strength C is the best of 1e-5,
-    1e-4 … 10 by accuracy on dev, and of equals the one with the least loss. In float64, on the CPU.
+    In a classification task it predicts the class from the state at the position that predicts the
+    label word: the prompt's last token or, for a masked model, the mask. In a multiple-choice task
+    each choice is put into the prompt, and the probe classifies it as right or wrong by the state
+    at its last token, from which the mean over the example's choices is subtracted first; the
+    choice with the highest logit is predicted. The states are those that the LM head reads, in
+    float32, scaled to mean 0 and variance 1 over the training rows. The penalty's inverse strength
+    C is the one of 1e-5, 1e-4 … 10 with the highest accuracy on dev; among equals, the one with the
+    lowest loss. The regression is fitted in float64 on the CPU.
 
     Args:
-      config: The model, the data and the seed; what is said of training is not read.
-      observer: Hears how it goes.
+      config: The model, the data and the seed; settings of training are ignored.
+      observer: Called as the measurement progresses.
 
     Returns:
       Scores on dev and test, whose loss is the cross entropy of the probe's probabilities;
       ``chosen`` has ``C``.
 
-    Cost: a forward pass for each train, dev and test example, or for each of its choices; H
-      floats for each of them in host memory.
+    Cost: a forward pass for each train, dev and test example, or for each of its choices; H floats
+      in host memory for each of these rows.
 
     Raises:
       ImportError: scikit-learn is not installed.
-      ValueError: The task is one of generation, no training example has one of the classes, there
-        is an adapter, or a setting or a row of data is wrong.
+      ValueError: The task is one of generation, a class has no training example, the configuration
+        has an adapter, or a setting or a row of data is wrong.
 
     References:
       Malladi et al., 2023, arXiv:2305.17333, whose multiple choice differs: it predicts tokens.
@@ -57,7 +58,7 @@ def linear_probe(config: FinetuneConfig, observer: Observer | None = None) -> Me
     if tokens.task.kind == "generation":
         raise ValueError(
             f"linear_probe: the task must have classes or choices to tell apart, got "
-            f"{tokens.task.name}, a generation task: a linear model of one state writes no answer. "
+            f"{tokens.task.name}, a generation task: a linear probe cannot generate an answer. "
             "Take zero_shot or in_context."
         )
     of_train, of_dev, of_test = questions = [
@@ -104,11 +105,11 @@ class _Questions:
     """N examples as R rows to probe.
 
     Attributes:
-      rows: One an example, or one a choice.
-      targets: int [R]: an example's class, or whether a choice is right.
-      labels: int [N]: the right class, or the right choice.
-      right: bool [N, C]: all right classes or choices.
-      sizes: int [N]: each example's choices; None for classes.
+      rows: One row for each example, or for each of its choices.
+      targets: int [R]: the example's class, or whether the choice is right.
+      labels: int [N]: the right class or choice of each example.
+      right: bool [N, C]: whether each class or choice is right.
+      sizes: int [N]: the number of choices of each example; None for a task with classes.
     """
 
     rows: list[ProbedRow]
@@ -118,7 +119,7 @@ class _Questions:
     sizes: np.ndarray | None
 
     def features(self, states: np.ndarray) -> np.ndarray:
-        """What regression sees of [R, H] states: of a choice, what sets it off from the others."""
+        """Features of [R, H] states; for choices, the example's mean over choices is subtracted."""
         if self.sizes is None:
             return states
         starts = np.cumsum(self.sizes) - self.sizes
@@ -131,8 +132,8 @@ class _Questions:
             log_p = fit.predict_log_proba(features)
         else:
             log_p = np.full(self.right.shape, -np.inf)
-            there = np.arange(self.right.shape[1]) < self.sizes[:, None]
-            log_p[there] = fit.decision_function(features)
+            exists = np.arange(self.right.shape[1]) < self.sizes[:, None]
+            log_p[exists] = fit.decision_function(features)
             log_p -= np.logaddexp.reduce(log_p, axis=1, keepdims=True)
         examples = np.arange(len(self.labels))
         hits = self.right[examples, log_p.argmax(axis=1)]

@@ -1,4 +1,4 @@
-"""What a baseline comes to, and the steps that all of them share."""
+"""The result of a baseline, and the functions that all baselines share."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from zojax.lm.training import Measured as ToMeasure
 
 @dataclass(frozen=True)
 class Measured:
-    """What a baseline came to.
+    """The result of a baseline.
 
     Attributes:
       dev: Scores on the dev examples.
       test: Scores on the test examples.
-      seconds: From the call to the result, with loading and compiling.
-      rows_read: Rows that the model read, each alone: an example, or an example with one of its
-        candidates; the tokens that it writes do not count. All examples do, those on dev and test
-        too. (A fine-tuning run counts forward passes of a batch, in training alone.)
-      chosen: What the baseline settled on, by name.
+      seconds: Time from the call to the result, including loading and compiling.
+      rows_read: Rows that the model read: one for each example, or for each of its candidates, in
+        train, dev and test; generated tokens do not count. (A fine-tuning run counts forward passes
+        over a batch, and only those of training.)
+      chosen: Values that the baseline chose, by name.
     """
 
     dev: Scores
@@ -34,7 +34,7 @@ class Measured:
     chosen: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain dicts and numbers, for JSON."""
+        """Convert to plain dicts and numbers, for JSON."""
         return {
             "dev": self.dev.as_dict(),
             "test": self.test.as_dict(),
@@ -52,7 +52,7 @@ def load_untuned(name: str, config: FinetuneConfig, observer: Observer) -> Langu
     """
     if config.tuned.adapter != "none":
         raise ValueError(
-            f"{name}: adapter must be none, as the baseline tunes nothing beside the model, got "
+            f"{name}: adapter must be none, as the baseline does not tune an adapter, got "
             f"{config.tuned.adapter}. Leave it out."
         )
     observer.status(f"loading {config.model}")
@@ -69,16 +69,16 @@ def measure(
     begin: float,
     chosen: Mapping[str, float],
 ) -> Measured:
-    """Measure a model as it is.
+    """Measure a model with its own parameters.
 
     Args:
       model: The model.
-      task: Scores a batch.
+      task: The objective, which scores a batch.
       dev: All dev examples.
       test: All test examples.
-      observer: Hears what begins.
-      begin: When the baseline was called, by ``time.perf_counter``.
-      chosen: What the baseline settled on.
+      observer: Called with a line for each compilation.
+      begin: The time at which the baseline was called, by ``time.perf_counter``.
+      chosen: Values that the baseline chose.
     """
     totals = CompiledTotals(task, observer.status)
     return Measured(
@@ -91,5 +91,5 @@ def measure(
 
 
 def _rows(batch: Batch) -> int:
-    """The rows of a batch without those that fill it up."""
+    """Count the rows of a batch, without padding examples."""
     return len(batch.input_ids) // len(batch.weights) * int(batch.weights.sum())

@@ -1,4 +1,4 @@
-"""The rows that a linear probe reads, and the hidden states that it sees of them."""
+"""The rows for a linear probe, and the hidden states that it reads."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from zojax.lm.training import CompiledByShape
 
 
 class ProbedRow(NamedTuple):
-    """What the model reads, and where the probe looks."""
+    """A row of the model's input, and the position whose state the probe reads."""
 
-    ids: list[int]
-    position: int
+    ids: list[int]  # the input tokens
+    position: int  # index into ids
 
 
 class _Rows(NamedTuple):
@@ -30,10 +30,10 @@ class _Rows(NamedTuple):
 
 
 def question_rows(prompts: PromptSet) -> list[ProbedRow]:
-    """One row an example: its prompt, where the model is about to say the class.
+    """Make one row for each example: its prompt, probed where the model predicts the label word.
 
-    A masked model reads as many masks as the label word of class 0 has tokens, and the probe looks
-    at the first.
+    A masked model reads as many mask tokens as the label word of class 0 has tokens, and the probe
+    reads the state at the first.
     """
     causal = prompts.tokens.kind == "causal"
 
@@ -45,12 +45,12 @@ def question_rows(prompts: PromptSet) -> list[ProbedRow]:
 
 
 def choice_rows(prompts: PromptSet) -> list[list[ProbedRow]]:
-    """One row a choice: the prompt with the choice in its place, at the choice's last token."""
+    """Make one row for each choice: the prompt with the choice, probed at its last token."""
     causal = prompts.tokens.kind == "causal"
 
     def probed(row: TokenRow) -> ProbedRow:
         if causal:
-            # It reads all but the last token of a candidate when it predicts them.
+            # A row of a causal model lacks the candidate's last token, which is only predicted.
             return ProbedRow([*row.ids, row.targets[-1]], len(row.ids))
         ids = list(row.ids)
         for position, target in zip(row.positions, row.targets, strict=True):
@@ -67,24 +67,24 @@ def hidden_states(
     num_buckets: int,
     announce: Callable[[str], None],
 ) -> np.ndarray:
-    """Compute the last layer's states, those that the head reads.
+    """Compute the last hidden states, which the LM head reads.
 
     Args:
-      model: The model, with its own parameters.
-      rows: N of them.
+      model: The model, used with its own parameters.
+      rows: N rows.
       batch_size: Rows of a forward pass.
-      num_buckets: Most padded lengths, that is, compilations.
-      announce: Hears what is compiled.
+      num_buckets: Most padded lengths, and so most compilations.
+      announce: Called with a line that says what is being compiled.
 
     Returns:
-      float32 [N, H], in the order of the rows, whatever the model's dtype.
+      The states in the order of the rows, float32 [N, H] whatever the model's dtype.
     """
 
     def states(params: Params, batch: _Rows) -> Array:
         ids, mask = jnp.asarray(batch.input_ids), jnp.asarray(batch.attention_mask)
         hidden, _ = model.hidden(params, ids, mask)
-        there = jnp.take_along_axis(hidden, jnp.asarray(batch.positions)[:, :, None], axis=1)
-        return there[:, 0].astype(jnp.float32)
+        probed = jnp.take_along_axis(hidden, jnp.asarray(batch.positions)[:, :, None], axis=1)
+        return probed[:, 0].astype(jnp.float32)
 
     lengths = np.array([len(ids) for ids, _ in rows])
     buckets = bucket_lengths(lengths, num_buckets)
@@ -97,7 +97,7 @@ def hidden_states(
     ]
     batches = [_batch([rows[i] for i in some], length, batch_size) for length, some in members]
     compiled.prepare(*((model.params, batch) for batch in batches))
-    # Read the states only after every batch is under way, so that the device never waits for us.
+    # All batches are dispatched before the first states are read, so that the device never idles.
     found = [compiled(model.params, batch) for batch in batches]
     result = np.zeros((len(rows), found[0].shape[1]), np.float32)
     for (_, some), of_batch in zip(members, found, strict=True):
@@ -111,7 +111,7 @@ def _batch(rows: Sequence[ProbedRow], length: int, size: int) -> _Rows:
         np.zeros((size, length), np.int32),
         np.zeros((size, 1), np.int32),
     )
-    # The first row fills the batch up: it is sound, and its states are not read twice.
+    # Copies of the first row, which is valid, fill the batch up; their states are not used.
     for r, (ids, position) in enumerate([*rows, *[rows[0]] * (size - len(rows))]):
         batch.input_ids[r, : len(ids)] = ids
         batch.attention_mask[r, : len(ids)] = 1

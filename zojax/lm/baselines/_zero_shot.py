@@ -1,4 +1,4 @@
-"""Zero-shot: the model as it is, with the prompt alone."""
+"""Zero-shot: the untuned model, with the prompt alone."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def zero_shot(config: FinetuneConfig, observer: Observer | None = None) -> Measu
     The scores are those that :func:`zojax.lm.training.finetune` reports before its first step.
 
     Args:
-      config: The model, the data and the seed; what is said of training is not read.
-      observer: Hears how it goes.
+      config: The model, the data and the seed; settings of training are ignored.
+      observer: Called as the measurement progresses.
 
     Returns:
       Scores on dev and test.
@@ -23,7 +23,7 @@ def zero_shot(config: FinetuneConfig, observer: Observer | None = None) -> Measu
     Cost: a forward pass for each dev and test example, or for each of its candidates.
 
     Raises:
-      ValueError: There is an adapter, or a setting or a row of data is wrong.
+      ValueError: The configuration has an adapter, or a setting or a row of data is wrong.
     """
     begin = time.perf_counter()
     observer = observer or Observer()

@@ -1,7 +1,8 @@
-"""Studies: methods measured against each other, fairly, from one file.
+"""Studies: a fair comparison of methods, described by one file.
 
-Every run of a study has the same budget of forward passes. Settings are chosen on dev, from grids,
-with a seed that is used for nothing else; what is reported is measured on test, with other seeds::
+Every run of a study has the same budget of forward passes. Settings are chosen from grids by their
+dev scores, with a seed that is used for nothing else. Reported scores are measured on test, with
+other seeds::
 
     study = zojax.lm.comparison.load_study("study.toml")
     zojax.lm.comparison.compare(study, "runs/study")

@@ -1,4 +1,4 @@
-"""A whole study: its runs, and the tables and pictures made of them."""
+"""Makes all runs of a study, and writes tables and figures of their results."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ def compare(
     jobs: int = 1,
     observer: StudyObserver | None = None,
 ) -> list[Entry]:
-    """Make a study's runs, and write what they came to.
+    """Make a study's runs, and write their results.
 
     The folder gets ``runs.jsonl``, a line for each finished run; ``table.md``, ``table.tex`` and
-    ``table.html``; ``summary.json``; and a picture of the dev score for each model and task. Runs
-    that stand in ``runs.jsonl`` are not made again, so that a study that was cut off goes on, and
-    one whose file has changed makes only what is new in it. The other files are written anew; a
-    study that is interrupted has them of what is there.
+    ``table.html``; ``summary.json``; and a plot of the dev score for each model and task. Runs that
+    ``runs.jsonl`` contains are not made again, so an interrupted study is resumed, and a study
+    whose file has changed makes only the new runs. The other files are always written again; if the
+    study is interrupted, they have the results of the finished runs.
 
     Args:
-      study: What to run.
-      folder: Made where it is missing.
-      jobs: Processes that make runs side by side, each with its share of the cores.
-      observer: Hears how it goes.
+      study: The study.
+      folder: Made if it does not exist.
+      jobs: Processes that make runs in parallel, each with its share of the cores.
+      observer: Called as the study progresses.
 
     Returns:
       The entries of the table.
 
     Raises:
-      FileExistsError: The folder holds something else.
-      ImportError, OSError, ValueError: A run cannot be made; said before the first one.
+      FileExistsError: The folder is neither empty nor that of a study.
+      ImportError, OSError, ValueError: A run cannot be made; raised before the first run.
     """
     observer = observer or StudyObserver()
     folder = Path(folder)
@@ -66,7 +66,7 @@ def compare(
 
 
 def _write(study: Study, records: Records, folder: Path) -> list[Entry]:
-    """Write the tables and pictures of what is there."""
+    """Write the tables and plots of the finished runs."""
     runs = reported(study, records)
     entries = summarize(runs)
     if entries:

@@ -1,4 +1,4 @@
-"""Dev score over forward passes and over time, a picture for each model and task."""
+"""Plots of the dev score over forward passes and over time, one for each model and task."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ import numpy as np
 
 from zojax.lm.comparison._study import Cell
 
-_PASSES, _SECONDS, _SCORE = range(3)  # of a point of a record's curve
+_PASSES, _SECONDS, _SCORE = range(3)  # indices into a point of a record's curve
 
 
 def draw_curves(reported: Mapping[Cell, Sequence[Mapping[str, Any]]], folder: Path) -> list[Path]:
-    """Draw PNG files into ``folder``: means over seeds, with a band of one standard error.
+    """Plot means over seeds, with a band of one standard error, into PNG files in ``folder``.
 
     Args:
-      reported: Records with a ``curve``; those without, of baselines and of runs that broke down,
-        are left out.
-      folder: Must be there.
+      reported: Records. Those without a ``curve`` are left out: baselines, and runs that failed
+        because their loss was not finite.
+      folder: An existing folder.
 
     Returns:
       The files.
     """
-    # The figure's own canvas, not pyplot: no window system, no global state.
+    # Figure draws without pyplot, which has global state and may need a window system.
     from matplotlib.figure import Figure
 
-    pictures: dict[tuple[str, str], list[tuple[str, np.ndarray]]] = {}
+    plots: dict[tuple[str, str], list[tuple[str, np.ndarray]]] = {}
     for cell, records in reported.items():
         curves = [record["curve"] for record in records if "curve" in record]
         if curves:
             alone = len(cell.study.adapters) == 1
             label = cell.method if alone else f"{cell.method}, {cell.adapter}"
-            lines = pictures.setdefault((cell.model, cell.task), [])
+            lines = plots.setdefault((cell.model, cell.task), [])
             lines.append((label, np.asarray(curves, float)))
     paths: list[Path] = []
-    for (model, task), lines in pictures.items():
+    for (model, task), lines in plots.items():
         figure = Figure(figsize=(11, 4.5), layout="constrained")
         over_passes, over_time = figure.subplots(1, 2, sharey=True)
         for number, (label, curves) in enumerate(lines):
-            style = "-" if number < 10 else "--"  # ten colours
+            style = "-" if number < 10 else "--"  # matplotlib's cycle has ten colours
             mean = curves.mean(0)
             error = 100 * curves[..., _SCORE].std(0, ddof=1 if len(curves) > 1 else 0)
             error /= len(curves) ** 0.5

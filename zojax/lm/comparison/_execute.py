@@ -1,4 +1,4 @@
-"""Make the runs of a study, those that are not made yet, in one process or several."""
+"""Makes the runs of a study that are not finished, in one process or several."""
 
 from __future__ import annotations
 
@@ -21,32 +21,33 @@ from zojax.lm.training import FinetuneConfig, load_data, load_to_tune
 
 
 class StudyObserver:
-    """Hears how a study goes, and does nothing; override what you want to hear."""
+    """Callbacks that a study calls; they do nothing unless a subclass overrides them."""
 
     def status(self, message: str) -> None:
-        """Hear a line about what begins now."""
+        """Called with a line that says what begins now."""
 
     def planned(self, study: Study, runs: int) -> None:
-        """Hear how many runs the study has."""
+        """Called with the number of runs of the study."""
 
     def found(self, made: Sequence[tuple[Run, Record]]) -> None:
-        """Hear which of the next runs are in the records already."""
+        """Called with those of the next runs that the records already contain."""
 
     def ended(self, run: Run, record: Record) -> None:
-        """Hear what a run came to; it is in the records."""
+        """Called when a run has finished, with its record, which has been written."""
 
     def stopped(self) -> None:
-        """Hear that no more runs will be made."""
+        """Called when no more runs will be made."""
 
 
 def check(study: Study, observer: StudyObserver | None = None) -> int:
-    """See that every run of a study can be made: its options, models, tasks and adapters.
+    """Check the options, models, tasks and adapters of a study, so that every run can be made.
 
     Returns:
-      How many runs there are.
+      The number of runs.
 
     Raises:
-      ImportError, OSError, ValueError: A run cannot be made, for the reason that it would give.
+      ImportError, OSError, ValueError: A run cannot be made; the error is the one that it would
+        raise.
     """
     observer = observer or StudyObserver()
     runs = 0
@@ -66,14 +67,15 @@ def check(study: Study, observer: StudyObserver | None = None) -> int:
 def execute(study: Study, records: Records, observer: StudyObserver, jobs: int = 1) -> None:
     """Make all runs of a study that are not in ``records``.
 
-    First every grid is run with the tuning seed; then the best point on dev of each runs with the
-    other seeds, seed by seed, so that what is there after an interruption compares all methods.
+    First all points of the grids are run with the tuning seed. Then the best point of each grid is
+    run with the reporting seeds, one seed after another, so that the results of an interrupted
+    study compare all methods.
 
     Args:
-      study: It has been checked.
-      records: Every finished run is added.
-      observer: Hears of each.
-      jobs: Processes, each with its share of the cores.
+      study: A study that :func:`check` accepted.
+      records: Each finished run is added to them.
+      observer: Called with each run.
+      jobs: Processes that make runs in parallel, each with its share of the cores.
 
     Raises:
       ValueError: ``jobs`` < 1.
@@ -92,7 +94,7 @@ def execute(study: Study, records: Records, observer: StudyObserver, jobs: int =
 
 
 def reported(study: Study, records: Records) -> dict[Cell, list[Record]]:
-    """The records of each cell's reported runs, as far as they are made."""
+    """Return the records of each cell's reported runs that are finished."""
     found: dict[Cell, list[Record]] = {}
     for cell in study.cells():
         tuning = _tuning(study, cell)
@@ -103,7 +105,7 @@ def reported(study: Study, records: Records) -> dict[Cell, list[Record]]:
 
 
 def best_of(runs: Sequence[Run], records: Records) -> Run:
-    """The run that did best on dev; of one alone, that one, which need not have been made."""
+    """Return the run with the best dev score; a single run need not be finished."""
     if len(runs) == 1:
         return runs[0]
 
@@ -115,7 +117,7 @@ def best_of(runs: Sequence[Run], records: Records) -> Run:
 
 
 def _tuning(study: Study, cell: Cell) -> list[Run]:
-    """The runs that choose from a cell's grid."""
+    """Return the runs of the points of a cell's grid."""
     candidates = cell.candidates()
     varied = [name for name, value in candidates[0].items() if _varies(name, value, candidates)]
     return [
@@ -129,8 +131,9 @@ def _varies(name: str, value: Any, candidates: Sequence[dict[str, Any]]) -> bool
 
 
 def _reporting(study: Study, chosen: Run) -> list[Run]:
-    """The runs of a cell that go into the table."""
-    # Nothing of it is random, the test examples neither: one run says all.
+    """Return the runs of a cell whose scores are reported."""
+    # Zero-shot scores do not depend on the seed, and neither do the test examples: one run is
+    # enough.
     seeds = study.seeds[:1] if chosen.cell.baseline == "zero-shot" else study.seeds
     return [Run(chosen.cell, "report", chosen.options, chosen.point, seed) for seed in seeds]
 
@@ -164,7 +167,7 @@ class _Pool:
             self._pool.shutdown(cancel_futures=True)
 
     def measure(self, runs: Sequence[Run]) -> Iterator[tuple[Run, Record]]:
-        """Yield each run with its record as it ends."""
+        """Yield each run with its record when it has finished."""
         if self._pool is None:
             yield from ((run, run.measure()) for run in runs)
             return
@@ -178,14 +181,14 @@ def _start_worker(number: Any, jobs: int, cache: str) -> None:
     with number.get_lock():
         place = number.value
         number.value += 1
-    if hasattr(os, "sched_setaffinity"):  # XLA makes as many threads as there are cores to have
+    if hasattr(os, "sched_setaffinity"):  # XLA starts as many threads as the process has cores
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cores[place % jobs :: jobs] or cores)
     _configure(_cached_in(cache))
 
 
 def _end_with_parent() -> None:
-    """A study that was killed has no use for runs, and its worker would wait for more for ever."""
+    """End this worker when the study's process ends: it would wait for further runs forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
@@ -193,7 +196,7 @@ def _end_with_parent() -> None:
 
 
 def _cached_in(folder: str) -> dict[str, Any]:
-    """Settings of jax that keep all compiled programs in ``folder``: a grid's runs share most."""
+    """Settings of JAX that cache all compiled programs in ``folder``; a grid's runs share most."""
     return {
         "jax_compilation_cache_dir": folder,
         "jax_persistent_cache_min_compile_time_secs": 0.0,

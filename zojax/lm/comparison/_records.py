@@ -1,4 +1,4 @@
-"""Finished runs, a JSON line each: what a study that was cut off goes on from."""
+"""The finished runs of a study, one JSON line each, from which an interrupted study is resumed."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ class Records:
     """The finished runs of a study.
 
     Args:
-      path: JSON lines, each with a ``key``; need not exist.
+      path: A file of JSON lines, each with a ``key``; it need not exist.
 
     Raises:
-      ValueError: A line, other than a torn last one, is no record, or lacks a number.
+      ValueError: A line is not a record, or lacks a number. A truncated last line is no error: it
+        is removed.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._by_key: dict[str, dict[str, Any]] = {}
         content = path.read_bytes() if path.is_file() else b""
-        *whole, torn = content.split(b"\n")
-        for number, line in enumerate(whole, 1):
+        *lines, partial = content.split(b"\n")
+        for number, line in enumerate(lines, 1):
             try:
                 record = json.loads(line.decode())
                 _check(record)
                 self._by_key[record["key"]] = record
             except (ValueError, TypeError, KeyError, RecursionError) as error:
                 raise ValueError(
-                    f"compare: line {number} of {path} is no record of a run ({error!r}). Mend it "
-                    "or delete it."
+                    f"compare: line {number} of {path} is no record of a run ({error!r}). Correct "
+                    "it or delete it."
                 ) from error
-        if torn:  # the process died as it wrote
+        if partial:  # the process ended while it was writing the line
             with path.open("r+b") as file:
-                file.truncate(len(content) - len(torn))
+                file.truncate(len(content) - len(partial))
 
     def __contains__(self, key: str) -> bool:
         """Whether the run is finished."""
@@ -47,15 +48,15 @@ class Records:
         return self._by_key[key]
 
     def __len__(self) -> int:
-        """How many runs are finished."""
+        """The number of finished runs."""
         return len(self._by_key)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Their records, in the order they finished."""
+        """Iterate over the records in the order in which the runs finished."""
         return iter(self._by_key.values())
 
     def add(self, record: dict[str, Any]) -> None:
-        """Write a record, so that it outlives this process."""
+        """Write a record to the disk, so that it is not lost if this process ends."""
         self._by_key[record["key"]] = record
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
@@ -64,9 +65,9 @@ class Records:
 
 
 def _check(record: dict[str, Any]) -> None:
-    """Refuse a record that lacks what the tables and the pictures are made of."""
+    """Refuse a record that lacks a value that the tables and plots need."""
     if not isinstance(record["key"], str) or not isinstance(record["point"], dict):
-        raise TypeError("its key must be a string, its point a table")
+        raise TypeError("its key must be a string and its point a table")
     curve = record.get("curve", [])
     judged = ("dev",) if record.get("stage") == "tune" else ("dev", "test")
     numbers = [*(record[name] for name in judged), record.get("dev_loss", 0.0)]
@@ -79,7 +80,7 @@ def _check(record: dict[str, Any]) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether it is one that a float can hold; a loss may be infinite, the worst there is."""
+    """Whether it is a number that a float can represent; a loss may be infinite, but not NaN."""
     if type(value) is int:
         return abs(value) < 1 << 62
     return type(value) is float and value == value

@@ -1,4 +1,4 @@
-"""The runs that a study is made of, and what each comes to."""
+"""The runs of a study, and how each is made."""
 
 from __future__ import annotations
 
@@ -39,11 +39,12 @@ class Run:
     """One run of a cell.
 
     Attributes:
-      cell: What it belongs to.
-      stage: ``"tune"`` chooses from the cell's grid, ``"report"`` goes into the table.
-      options: Of finetune, but for the seed and what follows from the budget.
-      point: Those of them that its grid varies.
-      seed: Of the run.
+      cell: The cell that the run belongs to.
+      stage: ``"tune"`` for a run that chooses from the cell's grid, ``"report"`` for one whose
+        score is reported.
+      options: Options of finetune, without the seed and those that follow from the budget.
+      point: The options that the grid varies, with their values in this run.
+      seed: The run's seed.
     """
 
     cell: Cell
@@ -54,14 +55,14 @@ class Run:
 
     @cached_property
     def config(self) -> FinetuneConfig:
-        """All of the run: as many steps as the budget of forward passes buys.
+        """The run's configuration, with as many steps as the budget of forward passes allows.
 
         Raises:
-          ValueError: An option is wrong, or the budget does not buy a step.
+          ValueError: An option is wrong, or the budget is less than the cost of a step.
         """
         options = {**self.options, "seed": self.seed}
         if self.stage == "tune":
-            options["test_size"] = 1  # what chooses looks at dev alone
+            options["test_size"] = 1  # the choice depends on dev scores alone
         config = configure(options)
         if self.cell.baseline is not None:
             return config
@@ -69,7 +70,7 @@ class Run:
         budget, cost = self.cell.study.forward_passes, _cost_of_a_step(config)
         if budget < cost:
             raise ValueError(
-                f"compare: forward_passes must buy a step, got {budget}; a step of "
+                f"compare: forward_passes must be enough for a step, got {budget}; a step of "
                 f"{config.optimizer} takes {cost}."
             )
         steps = budget // cost
@@ -78,7 +79,7 @@ class Run:
 
     @cached_property
     def key(self) -> str:
-        """Tells the run from every other; the same in every process."""
+        """A hash of all that determines the run's result; it is the same in every process."""
         how = {"baseline": self.cell.baseline, "report": self.cell.study.report}
         settings = changed(self.config) | how
         text = json.dumps(settings, sort_keys=True, default=str)
@@ -88,8 +89,9 @@ class Run:
         """Make the run.
 
         Returns:
-          What tells it from the others, the dev curve (passes, seconds, score), and scores on dev
-          and, where it is to be reported, on test. A run that breaks down scores 0.
+          The run's key, cell, stage, seed and point, the dev curve (passes, seconds, score), and
+          the scores on dev and, if they are reported, on test. A run whose loss was not finite
+          scores 0.
         """
         record: Record = {
             "key": self.key,
@@ -100,7 +102,7 @@ class Run:
             **self._scores(),
         }
         if self.stage == "tune":
-            del record["test"]  # of a single example
+            del record["test"]  # the score of a single example
         return record
 
     def _scores(self) -> Record:
@@ -123,16 +125,16 @@ class Run:
 
 
 def _cost_of_a_step(config: FinetuneConfig) -> int:
-    """Forward passes that a step of a resolved run is worth."""
+    """The cost of a step of a resolved run, in forward passes."""
     params: Any = {}
-    if config.optimizer == "zo_sgd_blockwise":  # the others cost the same for all parameters
+    if config.optimizer == "zo_sgd_blockwise":  # only its cost depends on the parameters
         tuned = load_to_tune(config)
         params = tuned.moving(tuned.model.params)
     return passes_of_a_step(config, params).cost
 
 
 def changed(settings: Any) -> dict[str, Any]:
-    """What differs from the defaults, so that a setting that is new changes no key."""
+    """The settings that differ from their defaults, so that adding a setting changes no key."""
     found: dict[str, Any] = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
@@ -147,7 +149,7 @@ def _tuned(config: FinetuneConfig, report: Literal["best", "last"]) -> Record:
     result = finetune(config, report=report)
     scores = result.best if report == "best" else result.tuned
     if scores is None:
-        raise KeyboardInterrupt  # finetune has ended early, and quietly
+        raise KeyboardInterrupt  # a signal ended finetune early, which then returns no scores
     lines = (result.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     measured = [line for line in map(json.loads, lines) if "dev_accuracy" in line]
     passes = _cost_of_a_step(config)
@@ -169,7 +171,7 @@ def _tuned(config: FinetuneConfig, report: Literal["best", "last"]) -> Record:
 
 
 def _metric(line: Record) -> float:
-    """What the task is judged by: F1 where answers are written, else accuracy."""
+    """The score that a run is compared by: F1 where answers are generated, else accuracy."""
     return line.get("dev_f1", line["dev_accuracy"])
 
 

@@ -1,4 +1,4 @@
-"""A study: models x tasks x adapters x methods, each with its grid, one budget, some seeds."""
+"""A study: models x tasks x adapters x methods, with a grid for each method, a budget and seeds."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Baseline = Literal["zero-shot", "in-context", "linear-probe"]
-Options = Mapping[str, Any]  # of finetune, by name: any of them, whatever group it is in
+Options = Mapping[str, Any]  # options of finetune by name, of any group
 
 
 @dataclass(frozen=True)
 class Part:
-    """Options, and those that a grid is made of."""
+    """Fixed options, and options that a grid varies."""
 
     options: Options = field(default_factory=dict[str, Any])
     grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict[str, tuple[Any, ...]])
 
     def over(self, other: Part) -> Part:
-        """Both, this one's values where they meet."""
+        """Combine both; where both have an option, this one's value is used."""
         grid = {k: v for k, v in other.grid.items() if k not in self.options}
         return Part({**other.options, **self.options}, {**grid, **self.grid})
 
@@ -29,11 +29,11 @@ class Method:
     """One line of the table: an optimizer with its grid, or a baseline.
 
     Attributes:
-      part: Its options, ``optimizer`` among them, and its grid.
-      baseline: In place of an optimizer.
-      models: Those of the study it runs with.
-      adapters: Those of the study it runs with; baselines run without.
-      with_adapter: What differs with an adapter.
+      part: Its options, including ``optimizer``, and its grid.
+      baseline: The baseline; None for an optimizer.
+      models: The study's models that it runs with.
+      adapters: The study's adapters that it runs with; baselines run without adapters.
+      with_adapter: Options and grids that differ with an adapter.
     """
 
     part: Part
@@ -45,7 +45,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Study:
-    """All of a study; :func:`~zojax.lm.comparison.load_study` says what file it comes from."""
+    """A study; :func:`~zojax.lm.comparison.load_study` describes its file and attributes."""
 
     title: str
     models: tuple[str, ...]
@@ -60,7 +60,7 @@ class Study:
     options: Options = field(default_factory=dict[str, Any])
 
     def cells(self) -> Iterator[Cell]:
-        """Every combination that is to be measured, model by model and task by task."""
+        """Iterate over all combinations to measure, model by model and task by task."""
         for model, task in itertools.product(self.models, self.tasks):
             for name, method in self.methods.items():
                 for adapter in method.adapters if model in method.models else ():
@@ -79,7 +79,7 @@ class Cell:
 
     @property
     def name(self) -> dict[str, str]:
-        """What tells it from the others."""
+        """The cell's coordinates, which identify it."""
         return {
             "model": self.model,
             "task": self.task,
@@ -89,11 +89,11 @@ class Cell:
 
     @property
     def baseline(self) -> Baseline | None:
-        """The baseline that it is, if it is one."""
+        """The baseline of the cell's method; None for an optimizer."""
         return self.study.methods[self.method].baseline
 
     def candidates(self) -> list[dict[str, Any]]:
-        """The options of each point of its grid."""
+        """Return the options of each point of the grid."""
         method = self.study.methods[self.method]
         part = method.with_adapter.get(self.adapter, Part()).over(method.part)
         common: dict[str, Any] = {

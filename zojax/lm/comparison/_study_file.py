@@ -1,4 +1,4 @@
-"""A study's file."""
+"""Reads the file of a study."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ _METHOD_KEYS = {"baseline", "grid", "with", "adapters", "models"}
 def load_study(path: str | Path) -> Study:
     """Read a study from a TOML file.
 
-    It has these entries::
+    The file has these entries::
 
         title = "..."
         models = ["opt-mini"]
         forward_passes = 1000            # of each run, as zojax.passes counts them
         seeds = [0, 1, 2, 3, 4]          # the runs that are reported
         tuning_seed = 1000               # the runs that choose from a grid
-        evaluations = 5                  # on dev, evenly over a run
-        report = "best"                  # the step that did best on dev, or "last"
+        evaluations = 5                  # on dev, evenly spaced over a run
+        report = "best"                  # the step with the best dev score, or "last"
 
         [options]                        # of zojax finetune, for all runs
         dev_size = 500
 
-        [tasks.rotten-tomatoes]          # options for it, with its files if they are your own
+        [tasks.rotten-tomatoes]          # options of the task, such as files of your own
         [tasks.bare]
-        task = "rotten-tomatoes"         # where it has another name
+        task = "rotten-tomatoes"         # the task, if the table has another name
         bare = true
 
-        [adapters.full]                  # without this table, full tuning alone
+        [adapters.full]                  # without any [adapters.*], full tuning alone
         [adapters.lora]
         adapter = "lora"
 
         [methods.zero-shot]
         baseline = "zero-shot"           # or in-context, linear-probe
-        models = ["opt-mini"]            # all of them where it is not given
+        models = ["opt-mini"]            # without it, all models
         [methods.MeZO]
         optimizer = "mezo"
-        adapters = ["full", "lora"]      # the same
+        adapters = ["full", "lora"]      # without it, all adapters
         grid.learning_rate = [1e-5, 3e-5, 1e-4]
         [methods.MeZO.with.lora]         # options and grids that differ with an adapter
         eps = 1e-2
@@ -65,15 +65,15 @@ def load_study(path: str | Path) -> Study:
       The study. Its options are not checked here: :func:`zojax.lm.comparison.check` does.
 
     Raises:
-      FileNotFoundError: There is no such file.
-      ValueError: It is not TOML, or an entry is missing, unknown or of the wrong kind.
+      FileNotFoundError: The file does not exist.
+      ValueError: The file is not TOML, or an entry is missing, unknown or of the wrong type.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"load_study: there is no file {path}.")
     try:
         entries = tomllib.loads(path.read_bytes().decode())
-    except (ValueError, RecursionError) as error:  # not UTF-8, a number too long, nested too deep
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or nested too deep
         raise ValueError(f"load_study: {path} is not TOML ({error}).") from error
     try:
         return _study(entries)

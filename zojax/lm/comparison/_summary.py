@@ -1,4 +1,4 @@
-"""What a study found: means, standard errors, and which method is clearly the best."""
+"""The results of a study: means, standard errors, and significantly best methods."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Entry:
-    """A cell of the table.
+    """An entry of the table.
 
     Attributes:
-      cell: What was measured.
-      scores: On test, one for each seed, fractions.
-      point: What its grid's best point is.
-      clearly_best: Whether it is better than every other of its model and task, each by Welch's
-        t-test at the level of 5%. All of them must hold at once, so the level needs no correction.
+      cell: The cell that was measured.
+      scores: Scores on test, one for each seed, as fractions.
+      point: The best point of the cell's grid.
+      clearly_best: Whether it is better than every other entry of its model and task, each by
+        Welch's t-test at the level of 5%. All tests must succeed, so the level needs no correction
+        for multiple tests.
     """
 
     cell: Cell
@@ -33,7 +34,7 @@ class Entry:
 
     @property
     def mean(self) -> float:
-        """Of the scores."""
+        """The mean of the scores."""
         return statistics.mean(self.scores)
 
     @property
@@ -45,7 +46,7 @@ class Entry:
 
 
 def summarize(reported: Mapping[Cell, Sequence[Mapping[str, Any]]]) -> list[Entry]:
-    """Make the entries of a table from the reported runs' records, where there are any."""
+    """Make a table entry for each cell that has records of reported runs."""
     scores = {
         cell: tuple(record["test"] for record in records)
         for cell, records in reported.items()
@@ -67,20 +68,21 @@ def _clearly_best(cell: Cell, scores: Mapping[Cell, tuple[float, ...]]) -> bool:
 
 
 def better(scores: Sequence[float], others: Sequence[float]) -> bool:
-    """Whether the mean of ``scores`` is higher, and not by chance.
+    """Whether the mean of ``scores`` is significantly higher than that of ``others``.
 
-    Welch's t-test, two-sided; against a single value, which stands for a method without chance, the
-    one-sample test. Two single values tell nothing.
+    The test is Welch's t-test, two-sided. If one side is a single value, which is that of a
+    deterministic method, it is the one-sample t-test. Of two single values, neither is better.
     """
     if len(scores) + len(others) < 3 or statistics.mean(scores) <= statistics.mean(others):
         return False
     if len(set(scores)) == 1 and len(set(others)) == 1:
-        return True  # no spread at all
+        return True  # neither side has any variance
     if min(len(scores), len(others)) == 1:
         many, one = (scores, others[0]) if len(others) == 1 else (others, scores[0])
         test: Any = stats.ttest_1samp(many, one)
     else:
-        # From means and deviations, as scores that are all alike make scipy doubt its own moments.
+        # Given the scores, scipy warns about its moments if they are all equal; given means and
+        # deviations, it does not.
         test = stats.ttest_ind_from_stats(*_moments(scores), *_moments(others), equal_var=False)
     return float(test.pvalue) < LEVEL
 

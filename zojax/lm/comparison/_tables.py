@@ -12,18 +12,18 @@ from zojax.passes import BACKWARD
 
 
 class _Format(NamedTuple):
-    plain: Callable[[str], str]  # a text
-    value: Callable[[str, str, bool], str]  # mean, error (perhaps ""), clearly best
-    table: Callable[[str, list[str], list[list[str]]], str]  # caption, header, rows
+    plain: Callable[[str], str]  # escapes a text
+    value: Callable[[str, str, bool], str]  # from mean, error (or ""), whether clearly best
+    table: Callable[[str, list[str], list[list[str]]], str]  # from caption, header, rows
 
 
 def tables(study: Study, entries: Sequence[Entry]) -> dict[str, str]:
-    """Write the entries as tables, one a model: texts by the endings ``md``, ``tex``, ``html``."""
+    """Return texts by file ending, ``md``, ``tex`` and ``html``, with a table for each model."""
     return {ending: _text(study, entries, form) for ending, form in _FORMATS.items()}
 
 
 def caption(study: Study, entries: Sequence[Entry]) -> str:
-    """What the table's figures are."""
+    """Describe the figures of the table."""
     of_chance = [e for e in entries if study.methods[e.cell.method].baseline != "zero-shot"]
     fewest = min((len(entry.scores) for entry in of_chance), default=len(study.seeds))
     seeds = f"{len(study.seeds)} seeds"

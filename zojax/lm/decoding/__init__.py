@@ -1,4 +1,4 @@
-"""What a causal model writes: greedy decoding, and objectives of the written text."""
+"""Text generation by causal models: greedy decoding, and objectives of the generated text."""
 
 from zojax.lm.decoding._greedy import greedy as greedy
 from zojax.lm.decoding._text import stop_tokens as stop_tokens

@@ -11,16 +11,18 @@ from jax import Array, lax
 
 from zojax.lm.models import Cache, LanguageModel, Params
 
-NOTHING = -1
-"""Stands for a token behind the last one written."""
+NO_TOKEN = -1
+"""Fills the columns after a row's last token."""
 
 
-class _Written(NamedTuple):
-    decided: Array  # int32 []: columns of tokens that are
-    token: Array  # int32 [B]: the last ones, which the model has not read yet
-    done: Array  # bool [B]: rows that have written a stop token
-    tokens: Array  # int32 [B, N]
-    cache: Cache
+class _Decoded(NamedTuple):
+    """State of the decoding loop."""
+
+    num_decoded: Array  # int32 []: the number of columns of `tokens` that are decoded
+    token: Array  # int32 [B]: each row's last decoded token, which the model has not read yet
+    done: Array  # bool [B]: rows that have a stop token
+    tokens: Array  # int32 [B, N]: the decoded tokens, NO_TOKEN elsewhere
+    cache: Cache  # keys and values of the columns that the model has read
 
 
 def greedy(
@@ -32,72 +34,73 @@ def greedy(
     max_new_tokens: int,
     stop_tokens: Sequence[int] | np.ndarray,
 ) -> Array:
-    """Write on after each prompt, always the likeliest token.
+    """Continue each prompt, always with the most likely token.
 
-    The tokens depend on ``params`` alone, and a perturbed model writes what a model with these
-    weights would: with ``evaluation="streamed"`` each token reads weights perturbed anew by the
-    same direction. An adapted model writes with its adapter.
+    The tokens depend on ``params`` alone, so a perturbed model generates what a model with the
+    perturbed weights would: with ``evaluation="streamed"`` the weights are perturbed again for each
+    token, by the same direction. An adapted model generates with its adapter.
 
     Args:
       model: A causal model.
-      params: A tree shaped like its ``params``.
+      params: A tree shaped like the model's ``params``.
       input_ids: int32 [B, T], padded on the right.
-      attention_mask: int32 [B, T]: 1 for a token, of which each row has one at least, 0 for
-        padding.
-      max_new_tokens: Most tokens that a row writes, N ≥ 1.
-      stop_tokens: int32 [S]; a row that has written one of them ends. See :func:`stop_tokens`.
+      attention_mask: int32 [B, T]: 1 for a token, 0 for padding; each row has at least one token.
+      max_new_tokens: N ≥ 1, the most tokens that a row generates.
+      stop_tokens: int32 [S]; a row ends after any of these tokens. See :func:`stop_tokens`.
 
     Returns:
-      int32 [B, N]: the new tokens, with the stop token where one was written, and -1 behind it.
+      int32 [B, N]: the new tokens up to and including the first stop token, and -1 after it.
 
-    Cost: a forward pass over the prompts, and one of a token a row for each of the N - 1 tokens
-      behind the first, fewer if all rows stop before; the keys and values of T + N - 1 columns.
-      Nothing else grows with N. Streamed, z is drawn again in each of these passes: what is a
-      fraction of a pass over a prompt is most of one over a token.
+    Cost: one forward pass over the prompts, and for each of the N - 1 tokens after the first one a
+      forward pass over one token of each row, or fewer if all rows stop earlier; a cache of keys
+      and values of T + N - 1 columns, and nothing else that grows with N. Streamed, z is drawn
+      again in each of these passes: that takes a fraction of the time of a pass over a prompt, but
+      most of the time of a pass over one token.
 
     Raises:
-      ValueError: The model is a masked one, ``max_new_tokens`` < 1, or there are more columns than
+      ValueError: The model is masked, ``max_new_tokens`` < 1, or T + N - 1 columns are more than
         the model has positions for.
     """
     if model.init_cache is None:
         raise ValueError(
             f"greedy: model must be causal, got a {model.config.model_type} model, which is "
-            f"{model.kind} and does not write. Take OPT, LLaMA or Mistral."
+            f"{model.kind} and cannot generate text. Take OPT, LLaMA or Mistral."
         )
     if max_new_tokens < 1:
         raise ValueError(f"greedy: max_new_tokens must be >= 1, got {max_new_tokens}.")
     prompt_mask = jnp.asarray(attention_mask).astype(jnp.int32)
     stops = jnp.asarray(stop_tokens, jnp.int32)
     batch, columns = prompt_mask.shape
-    # The last token is written and never read. Columns not yet written count for nothing.
-    unread = ((0, 0), (0, max_new_tokens - 1))
-    mask = jnp.pad(prompt_mask, unread, constant_values=1)
+    # The model reads all new tokens but the last. The mask may have ones for columns that are not
+    # yet written to the cache, because the model ignores those.
+    new_columns = ((0, 0), (0, max_new_tokens - 1))
+    mask = jnp.pad(prompt_mask, new_columns, constant_values=1)
 
-    def write(hidden: Array, cache: Cache | None, before: _Written) -> _Written:
-        """Decide the next token of each row by its last hidden state, [B, 1, H]."""
+    def decode(hidden: Array, cache: Cache | None, before: _Decoded) -> _Decoded:
+        """Decode the next token of each row from its last hidden state, [B, 1, H]."""
         likeliest = jnp.argmax(model.logits(params, hidden[:, 0]), axis=-1).astype(jnp.int32)
-        token = jnp.where(before.done, jnp.int32(NOTHING), likeliest)
-        return _Written(
-            decided=before.decided + 1,
+        token = jnp.where(before.done, jnp.int32(NO_TOKEN), likeliest)
+        return _Decoded(
+            num_decoded=before.num_decoded + 1,
             token=likeliest,
             done=before.done | jnp.isin(likeliest, stops),
             tokens=lax.dynamic_update_slice_in_dim(
-                before.tokens, token[:, None], before.decided, axis=1
+                before.tokens, token[:, None], before.num_decoded, axis=1
             ),
             cache=cache or {},
         )
 
-    def goes_on(written: _Written) -> Array:
-        return (written.decided < max_new_tokens) & ~jnp.all(written.done)
+    def unfinished(decoded: _Decoded) -> Array:
+        return (decoded.num_decoded < max_new_tokens) & ~jnp.all(decoded.done)
 
-    def step(written: _Written) -> _Written:
-        return write(*model.hidden(params, written.token[:, None], mask, written.cache), written)
+    def step(decoded: _Decoded) -> _Decoded:
+        return decode(*model.hidden(params, decoded.token[:, None], mask, decoded.cache), decoded)
 
-    nothing = _Written(
-        decided=jnp.int32(0),
+    empty = _Decoded(
+        num_decoded=jnp.int32(0),
         token=jnp.zeros(batch, jnp.int32),
         done=jnp.zeros(batch, bool),
-        tokens=jnp.full((batch, max_new_tokens), NOTHING),
+        tokens=jnp.full((batch, max_new_tokens), NO_TOKEN),
         cache={},
     )
     hidden, cache = model.hidden(
@@ -108,4 +111,4 @@ def greedy(
     )
     last = jnp.sum(prompt_mask, axis=1) - 1
     hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)
-    return lax.while_loop(goes_on, step, write(hidden, cache, nothing)).tokens
+    return lax.while_loop(unfinished, step, decode(hidden, cache, empty)).tokens

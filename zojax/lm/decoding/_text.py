@@ -1,4 +1,4 @@
-"""Between tokens and text: where writing ends, and what was written."""
+"""Stop tokens, and the texts of generated tokens."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from jax import Array
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# How a vocabulary writes the line break: as it is, byte-level, or as a byte of SentencePiece.
+# The line break in a vocabulary: plain, in byte-level encoding, or as a byte token of
+# SentencePiece.
 _LINE_BREAKS = ("\n", "Ċ", "<0x0A>")
 
 
 def stop_tokens(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
-    """Return the tokens that end an answer: those with a line break, and the end of sequence.
+    """Return the tokens that end an answer: all with a line break, and the end of sequence.
 
     Args:
       tokenizer: transformers' tokenizer.
@@ -34,14 +35,14 @@ def stop_tokens(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
 
 
 def texts(tokenizer: PreTrainedTokenizerBase, tokens: Array | np.ndarray) -> list[str]:
-    """Return what was written: each row's text up to its first line break.
+    """Return the generated texts: each row's text up to its first line break.
 
     Args:
-      tokenizer: transformers' tokenizer, of the model that wrote.
-      tokens: int32 [B, N], as :func:`greedy` returns them: -1 behind the last token of a row.
+      tokenizer: transformers' tokenizer of the model that generated the tokens.
+      tokens: int32 [B, N], as :func:`greedy` returns them: -1 after the last token of a row.
 
     Returns:
-      B texts without special tokens, and without white space at either end.
+      B texts without special tokens, and without white space at the beginning and the end.
     """
     rows = np.asarray(tokens)
     return [_decoded(tokenizer, row[row >= 0].tolist()).partition("\n")[0].strip() for row in rows]

@@ -1,4 +1,4 @@
-"""Objectives that are any Python function of what a model writes."""
+"""Objectives that are any Python function of the texts that a model generates."""
 
 from __future__ import annotations
 
@@ -15,42 +15,44 @@ from zojax.lm.decoding._text import stop_tokens, texts
 from zojax.lm.models import LanguageModel
 
 Cost: TypeAlias = Callable[..., float]
-"""``cost(texts, *arrays) -> float``, to be made small."""
+"""``cost(texts, *arrays) -> float``, to be minimized."""
 
 TextObjective: TypeAlias = Callable[..., Array]
 """``objective(params, input_ids, attention_mask, *arrays) -> float32 []``."""
 
 
 def text_objective(model: LanguageModel, cost: Cost, *, max_new_tokens: int = 50) -> TextObjective:
-    r"""Make an objective of any Python function of the texts that the model writes.
+    r"""Make an objective from any Python function of the texts that the model generates.
 
-    What the function does needs no gradient and no JAX: a word count, a parser, another program.
+    The function needs neither gradients nor JAX: it may count words, run a parser or another
+    program.
 
     Args:
       model: A causal model.
-      cost: ``cost(texts, *arrays) -> float``, to be made small: the texts written to the prompts,
-        a list of B, and NumPy arrays of whatever else the objective was given, such as the places
-        of the prompts in a table of right answers.
-      max_new_tokens: Most tokens of a text; a line break or the end of sequence ends it before.
+      cost: ``cost(texts, *arrays) -> float``, to be minimized. It takes the list of the B generated
+        texts, and as NumPy arrays the further arguments of the objective, such as the indices of
+        the prompts in a table of right answers.
+      max_new_tokens: Most tokens of a text; a line break or the end of sequence may end it earlier.
 
     Returns:
-      ``objective(params, input_ids, attention_mask, *arrays) -> float32 []``, whose prompts are
-      int32 [B, T], padded on the right, with their mask.
+      ``objective(params, input_ids, attention_mask, *arrays) -> float32 []``, which takes prompts,
+      int32 [B, T], padded on the right, and their mask.
 
-    Cost: :func:`greedy`'s, and a call back from the compiled program to Python, with B · N tokens,
-      whose time the device waits for. It works in every evaluation. ``"streamed"`` needs the least
-      memory, and draws z again for each token; ``"copy"`` draws it once, and holds a second copy
-      of the parameters.
-    Error: A step function of the parameters: its gradient is zero wherever it is defined, so
-      first-order optimizers and forward gradients learn nothing from it. A zeroth-order slope is
-      zero where both ends write texts of the same cost: take a larger ``eps``, and more prompts.
+    Cost: that of :func:`greedy`, and a callback from the compiled program to Python with B · N
+      tokens, for which the device waits. Every ``evaluation`` works: ``"streamed"`` needs the least
+      memory and draws z again for each token; ``"copy"`` draws z once and needs a second copy of
+      the parameters.
+    Error: the objective is a step function of the parameters. Its gradient is zero almost
+      everywhere, so first-order optimizers and forward gradients learn nothing from it. A
+      zeroth-order slope is zero if the texts at both points have the same cost: use a larger
+      ``eps`` and more prompts.
 
     Raises:
-      ValueError: As :func:`greedy` does. Whatever ``cost`` raises ends the program as a
-        ``JaxRuntimeError`` that quotes it.
+      ValueError: As :func:`greedy` does. An exception in ``cost`` becomes a ``JaxRuntimeError``
+        that quotes it.
 
     Examples:
-      Fewer words::
+      Minimize the number of words::
 
           brief = text_objective(model, lambda texts: sum(len(text.split()) for text in texts))
           updates, state = tx.update(

@@ -1,4 +1,4 @@
-"""What tells one family of models from another. Each family's file fills this record in."""
+"""The record of how one family of models differs from others; each family's file has one."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ Path = tuple[str, ...]
 
 
 def same_config(config: Any, _columns: int) -> Any:
-    """Return ``config``: the module's memory does not depend on its longest sequence."""
+    """Return ``config`` unchanged, for modules whose memory does not depend on ``columns``."""
     return config
 
 
 @dataclass(frozen=True)
 class Family:
-    """How transformers' Flax classes of one family are called, and what they get wrong.
+    """How to call transformers' Flax classes of one family, and which settings they support.
 
     Attributes:
       kind: ``"causal"`` or ``"masked"``.
-      flax_class: Returns the transformers class with the language model's head.
+      flax_class: Returns transformers' class of the model with its language-modelling head.
       assumes: ``config -> {setting: values}``: the values of a setting that the Flax class
-        computes as the model was trained; any other is refused.
+        supports; other values are refused, because the class would silently ignore them.
       states: ``(module, input_ids, attention_mask, position_ids, init_cache=False) -> hidden``,
-        a method for ``module.apply``.
+        a method for ``module.apply`` that returns the last hidden states.
       position_ids: ``(config, attention_mask) -> position_ids``, int32 like the mask.
-      max_length: ``config -> columns`` that a row can have at most.
+      max_length: ``config -> columns``, the most columns of a row.
       embedding: Path of the token embedding [V, H].
-      head: Path of the head's kernel [H, V] where it is not tied to the embedding.
-      module_config: ``(config, columns) -> config`` for a module that sees this many columns.
-      transform: ``(module, hidden) -> hidden`` before the head's kernel, a method for
-        ``module.apply``.
-      bias: Path of the bias [V] behind the head's kernel.
+      head: Path of the head's kernel [H, V] if it is not tied to the embedding.
+      module_config: ``(config, columns) -> config`` for a module that reads this many columns.
+      transform: ``(module, hidden) -> hidden``, a method for ``module.apply`` that is applied
+        before the head's kernel.
+      bias: Path of the bias [V] that is added after the head's kernel.
     """
 
     kind: Literal["causal", "masked"]
@@ -50,10 +50,10 @@ class Family:
     bias: Path | None = None
 
     def check(self, config: Any, source: str) -> None:
-        """Refuse a configuration that the Flax class would silently compute otherwise.
+        """Refuse a configuration with a setting that the Flax class would silently ignore.
 
         Raises:
-          ValueError: Names the setting.
+          ValueError: A setting has an unsupported value; the message names it.
         """
         for name, values in self.assumes(config).items():
             value = getattr(config, name, values[0])
@@ -61,12 +61,12 @@ class Family:
                 raise ValueError(
                     f"load: {name} must be {' or '.join(map(repr, values))} for a model of the "
                     f"family {config.model_type}, got {value!r} in {source}: transformers' Flax "
-                    "model knows nothing else. Choose another model."
+                    "model supports no other value. Choose another model."
                 )
 
 
 def activations() -> tuple[str, ...]:
-    """Return the names of the activation functions that transformers' Flax models know."""
+    """Return the names of the activation functions that transformers' Flax models support."""
     from transformers.modeling_flax_utils import ACT2FN
 
     return tuple(ACT2FN)

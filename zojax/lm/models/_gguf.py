@@ -1,7 +1,7 @@
-"""Read a LLaMA from a GGUF file, llama.cpp's format: configuration, weights and tokenizer.
+"""Reads a LLaMA from a GGUF file, llama.cpp's format: configuration, weights and tokenizer.
 
-Everything comes from the file itself. What is not known here is refused, never passed over: a
-setting or a weight left out would change the logits and nothing else.
+Everything is read from the file itself. Settings and weights that this module does not know are
+refused: ignoring one would silently change the logits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gguf import GGUFReader
     from transformers import LlamaConfig, PreTrainedTokenizerFast
 
-# Metadata -> transformers' setting.
+# Names of settings in the metadata of GGUF -> in transformers.
 _SETTINGS = {
     "llama.attention.head_count": "num_attention_heads",
     "llama.attention.head_count_kv": "num_key_value_heads",
@@ -29,7 +29,7 @@ _SETTINGS = {
     "llama.rope.freq_base": "rope_theta",
     "llama.vocab_size": "vocab_size",
 }
-# Weights in the words of llama.cpp -> in transformers'; those of a layer follow "blk.N.".
+# Names of weights in llama.cpp -> in transformers. Names of a layer's weights begin with "blk.N.".
 _WEIGHTS = {
     "token_embd": "model.embed_tokens",
     "output_norm": "model.norm",
@@ -46,10 +46,10 @@ _LAYER_WEIGHTS = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
-# The tokenizer's settings that say how a text is cut, and the one value known here.
+# The tokenizer's settings that decide how a text is split into tokens, and their supported values.
 _TOKENIZATION = {
-    "model": "gpt2",  # byte-level pairs
-    "pre": "smollm",  # each digit by itself, then GPT-2's pattern
+    "model": "gpt2",  # byte-level byte-pair encoding
+    "pre": "smollm",  # splits off every digit, then splits by GPT-2's pattern
     "add_space_prefix": False,
     "add_bos_token": False,
 }
@@ -67,13 +67,13 @@ _REQUIRED = {f"tokenizer.ggml.{name}" for name in ("tokens", "token_type", "merg
 
 
 class GgufModel(NamedTuple):
-    """What a GGUF file holds, in the form that transformers' LLaMA takes.
+    """The content of a GGUF file, in the form that transformers' LLaMA takes.
 
     Attributes:
-      config: The head is tied where the file has no weights for it.
-      tokenizer: Puts no token before a text or after it.
-      tensors: Each weight's name, as in transformers' PyTorch model, and its float32 array, one in
-        memory at a time.
+      config: The configuration. The head is tied to the embedding if the file has no head.
+      tokenizer: The tokenizer, which adds no tokens before or after a text.
+      tensors: The weights, one in memory at a time: each one's name in transformers' PyTorch model,
+        and its float32 array.
     """
 
     config: LlamaConfig
@@ -84,18 +84,18 @@ class GgufModel(NamedTuple):
 def read(file: Path) -> GgufModel:
     """Read a GGUF file of a LLaMA with SmolLM's tokenizer.
 
-    Weights may be quantised in any way that the package ``gguf`` undoes.
+    Weights may have any quantisation that the package ``gguf`` can dequantise.
 
     Args:
-      file: Its path.
+      file: The file's path.
 
-    Cost: the file is mapped, not read. gguf walks through the vocabulary token by token, which
-      takes seconds for 50,000 of them.
+    Cost: the file is memory-mapped, not read. gguf reads the vocabulary token by token, which takes
+      seconds for 50,000 tokens.
 
     Raises:
       ImportError: ``gguf`` is not installed.
-      ValueError: The file is of another architecture, has another tokenizer, or a setting or a
-        weight that is not known here.
+      ValueError: The file has another architecture, another tokenizer, or an unknown setting or
+        weight.
     """
     try:
         from gguf import GGUFReader
@@ -120,15 +120,15 @@ def _config(metadata: Mapping[str, Any], tied: bool, file: Path) -> LlamaConfig:
         missing, unknown = _SETTINGS.keys() - given.keys(), given.keys() - _SETTINGS.keys()
         raise ValueError(
             f"load: a LLaMA's settings must be {', '.join(_SETTINGS)}, got "
-            f"{', '.join(sorted(unknown)) or 'nothing'} beside them and "
-            f"{', '.join(sorted(missing)) or 'nothing'} missing in {file}. Choose another file."
+            f"{', '.join(sorted(unknown)) or 'nothing'} besides, and "
+            f"{', '.join(sorted(missing)) or 'nothing'} missing, in {file}. Choose another file."
         )
     settings = {_SETTINGS[name]: value for name, value in given.items()}
     size, heads = settings["hidden_size"], settings["num_attention_heads"]
     if settings["head_dim"] * heads != size:
         raise ValueError(
-            f"load: llama.rope.dimension_count must be {size} / {heads}, so that whole heads are "
-            f"turned, got {settings['head_dim']} in {file}. Choose another file."
+            f"load: llama.rope.dimension_count must be {size} / {heads}, so that all features of a "
+            f"head are rotated, got {settings['head_dim']} in {file}. Choose another file."
         )
     special = {
         f"{token}_id": metadata[f"tokenizer.ggml.{name}"]
@@ -149,7 +149,7 @@ def _tensors(
             weight = dequantize(tensor.data, tensor.tensor_type)
         except NotImplementedError as error:
             raise ValueError(
-                f"load: {tensor.name} must be quantised in a way that the package gguf undoes, got "
+                f"load: {tensor.name} must have a quantisation that the package gguf supports, got "
                 f"{tensor.tensor_type.name} in {file}. Choose another file."
             ) from error
         kind = tensor.name.split(".")[-2]
@@ -157,16 +157,16 @@ def _tensors(
 
 
 def _unpermute(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Put the rows [heads · D, H] of keys or queries back into transformers' order.
+    """Permute the rows [heads · D, H] of a key or query weight into transformers' order.
 
-    llama.cpp turns feature 2i together with 2i + 1, transformers feature i with i + D / 2.
+    llama.cpp rotates features 2i and 2i + 1 as a pair, transformers features i and i + D / 2.
     """
     pairs = weight.reshape(heads, -1, 2, weight.shape[-1])
     return pairs.swapaxes(1, 2).reshape(weight.shape)
 
 
 def _name(name: str, file: Path) -> str:
-    """Translate a weight's name from llama.cpp's words into transformers'."""
+    """Translate a weight's name from llama.cpp to transformers."""
     known, prefix, stem = _WEIGHTS, "", name.removesuffix(".weight")
     if stem.startswith("blk."):
         _, layer, stem = stem.split(".", 2)

@@ -1,4 +1,4 @@
-"""The models known by name: their configurations, as published."""
+"""The published configurations of models that are known by name."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ def model_config(transformers: ModuleType, model: str | Path, length: int) -> An
     """
     config = _known(transformers, str(model)) or _read(transformers, Path(model))
     if config.model_type == "mistral":
-        # FlaxMistral builds a causal mask of max_position_embeddings²: 1 GB for all of its 32,768.
-        # Its table of sines and cosines, two heads' size wide, is cut to as many columns.
+        # FlaxMistral builds a causal mask of max_position_embeddings² bytes, which is 1 GB for its
+        # 32,768 positions. Fewer positions than the size of two heads would truncate its table of
+        # sines and cosines, which is that wide.
         width = 2 * config.hidden_size // config.num_attention_heads
         config.max_position_embeddings = max(length, width)
     return config
@@ -46,7 +47,7 @@ def model_config(transformers: ModuleType, model: str | Path, length: int) -> An
 def _known(transformers: ModuleType, model: str) -> Any:
     if model in _OPT:
         hidden, layers, heads = _OPT[model]
-        small = model == "opt-350m"  # the one with projections and post-normalisation
+        small = model == "opt-350m"  # the only one with projections and post-normalisation
         return transformers.OPTConfig(
             hidden_size=hidden,
             num_hidden_layers=layers,

@@ -46,23 +46,23 @@ class LanguageModel:
     a call reaches every layer. They set JAX's promotion rules for transformers' code themselves.
 
     Attributes:
-      params: Nested dict of arrays, all of the dtype asked for. A tied head has no leaf of its own.
+      params: Nested dict of arrays, all of the requested dtype. A tied head has no leaf of its own.
       config: transformers' configuration, as it was read.
       tokenizer: transformers' tokenizer.
-      kind: ``"causal"``, predicts the next token, or ``"masked"``, predicts the token that
-        ``<mask>`` stands for.
-      hidden: ``(params, input_ids, attention_mask, cache=None) -> (hidden, cache)``: int32 [B, T]
-        ids and mask (1 for a token, 0 for padding on the right) to [B, T, H] in the model's
-        dtype, and ``None``. With a ``cache`` that has P columns written, the mask has P + T
-        columns or more (up to the cache's length; those beyond P + T count for nothing), position
-        ids count on from the P columns, and the cache comes back with P + T columns written.
-      logits: ``(params, hidden, token_ids=None) -> logits``: the head on [..., H] for int32 [C]
-        tokens (all V when None), float32 [..., C].
-      init_cache: ``(batch, length, dtype=None) -> cache`` of ``length`` columns, none of them
-        written; causal models only, else None. Its dtype must be the model's, which None stands
-        for.
-      write: ``(params, folder) -> None``; call :meth:`save`.
-      max_length: Most columns that a row, or a cache, can have.
+      kind: ``"causal"``, which predicts the next token, or ``"masked"``, which predicts the token
+        at each ``<mask>``.
+      hidden: ``(params, input_ids, attention_mask, cache=None) -> (hidden, cache)``: all layers
+        except the head. Takes int32 [B, T] ids and mask (1 for a token, 0 for padding on the
+        right); returns [B, T, H] in the model's dtype, and ``None``. With a ``cache`` of which P
+        columns are written, the mask has at least P + T columns and at most the cache's length,
+        columns beyond P + T are ignored, position ids continue after the P columns, and the
+        returned cache has P + T columns written.
+      logits: ``(params, hidden, token_ids=None) -> logits``: applies the head to [..., H] for int32
+        [C] tokens (all V if None); float32 [..., C].
+      init_cache: ``(batch, length, dtype=None) -> cache``, an empty cache of ``length`` columns;
+        None for masked models. The dtype must be the model's, which is the default.
+      write: ``(params, folder) -> None``, used by :meth:`save`, which also writes the tokenizer.
+      max_length: Most columns of a row or a cache.
     """
 
     params: Params
@@ -105,9 +105,9 @@ class LanguageModel:
           params: A tree shaped like :attr:`params`.
           input_ids: int32 [B, T].
           attention_mask: int32 [B, T]: 1 for a token, 0 for padding on the right.
-          positions: int32 [B, P]. A causal model predicts there the token at the next position, a
-            masked model the one at this position.
-          token_ids: int32 [C]; all V tokens when None.
+          positions: int32 [B, P]. At each of them, a causal model predicts the token of the next
+            position, and a masked model the token of the same position.
+          token_ids: int32 [C]; all V tokens if None.
 
         Returns:
           float32 [B, P, C].
@@ -121,12 +121,12 @@ class LanguageModel:
     def save(self, params: Params, folder: str | Path) -> None:
         """Write ``params`` with configuration and tokenizer in transformers' folder layout.
 
-        transformers' Flax class of the family and :func:`zojax.lm.models.load` read it. The weights
-        go into ``model.safetensors``, all in one file.
+        The family's Flax class in transformers and :func:`zojax.lm.models.load` can read the
+        folder. All weights go into one file, ``model.safetensors``.
 
         Args:
           params: A tree shaped like :attr:`params`.
-          folder: Made where it is missing; files of the same name are replaced.
+          folder: Made if it does not exist; files of the same names are replaced.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)

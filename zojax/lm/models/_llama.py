@@ -1,4 +1,4 @@
-"""LLaMA, and whatever is a LLaMA by its configuration, such as Vicuna."""
+"""LLaMA, and models whose configuration says that they are a LLaMA, such as Vicuna."""
 
 from __future__ import annotations
 

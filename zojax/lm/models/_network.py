@@ -1,4 +1,4 @@
-"""A family's flax module at work: hidden states, logits and caches, alike for all families."""
+"""Hidden states, logits and caches, computed by the Flax module of any family."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Network:
                 variables["cache"] = cache
                 written = _leaf(cache, "cache_index")
                 position_ids = jax.lax.dynamic_slice_in_dim(position_ids, written, tokens, axis=1)
-                # The attention sees the whole cache, and masks what is not written itself.
+                # The attention reads the full cache, and masks columns that are not written itself.
                 mask = jnp.pad(mask, ((0, 0), (0, length - columns)))
             outputs: Any = self._module(length).apply(
                 variables,
@@ -73,7 +73,8 @@ class Network:
         token_axis = 0 if tied else 1
         if token_ids is not None:
             kernel = jnp.take(kernel, jnp.asarray(token_ids), axis=token_axis)
-        # The losses of a zeroth-order step differ in their last digits: keep the accumulator's.
+        # Losses of a zeroth-order step differ in their last digits, so the logits keep the
+        # precision of the accumulator.
         logits = jax.lax.dot_general(
             hidden,
             kernel,
@@ -88,7 +89,7 @@ class Network:
         return logits + jnp.broadcast_to(bias.astype(jnp.float32), logits.shape)
 
     def init_cache(self, batch: int, length: int, dtype: DTypeLike | None = None) -> Cache:
-        """Make a cache of ``length`` columns, none of them written."""
+        """Make an empty cache of ``length`` columns."""
         self._check_length("init_cache", length)
         module = self._module(length)
         ids = jnp.ones((batch, length), jnp.int32)
@@ -116,7 +117,7 @@ class Network:
         if self.family.kind == "masked":
             raise ValueError(
                 f"hidden: cache must be None for a {self.config.model_type} model, which reads all "
-                f"tokens at once, got {type(cache).__name__}."
+                f"tokens in one pass, got {type(cache).__name__}."
             )
         return _leaf(cache, "cached_key").shape[1]
 
@@ -124,14 +125,14 @@ class Network:
         if not 1 <= length <= self.max_length:
             raise ValueError(
                 f"{function}: the columns of a row, or of a cache, must number 1 to "
-                f"{self.max_length} for this {self.config.model_type} model, got {length}. Cut "
-                "the text."
+                f"{self.max_length} for this {self.config.model_type} model, got {length}. "
+                "Truncate the text."
             )
 
 
 @contextlib.contextmanager
 def lenient() -> Generator[None]:
-    """Let transformers' models promote dtypes and ranks, which strict settings of JAX refuse."""
+    """Allow promotion of dtypes and ranks, which transformers' models need."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
 
@@ -143,7 +144,7 @@ def _at(tree: Any, path: Path) -> Any:
 
 
 def _leaf(cache: Any, name: str) -> Array:
-    """Return the first layer's leaf of this name; all layers are written alike."""
+    """Return the first layer's leaf of this name; its value and shape are equal in all layers."""
     while name not in cache:
         cache = next(iter(cache.values()))
     return cache[name]

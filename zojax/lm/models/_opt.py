@@ -1,4 +1,4 @@
-"""OPT."""
+"""OPT, a causal language model with learned position embeddings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def _states(
 
 
 def _position_ids(_config: Any, attention_mask: Array) -> Array:
-    # OPT counts tokens, not columns; padding gets -1, which its embedding's offset of 2 makes 1.
+    # OPT counts tokens, not columns. Padding gets -1, which is row 1 after the embedding's offset
+    # of 2.
     return jnp.cumsum(attention_mask, axis=1) * attention_mask - 1
 
 

@@ -1,4 +1,4 @@
-"""transformers without its warning that Flax ends with version 5."""
+"""Mutes transformers' warning that Flax support ends with version 5."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import ModuleType
 
 @contextlib.contextmanager
 def quiet(transformers: ModuleType) -> Generator[None]:
-    """Mute transformers' log, and give it its level back."""
+    """Mute transformers' log, and restore its level afterwards."""
     logging = transformers.utils.logging
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()

@@ -32,7 +32,7 @@ def _states(module: Any, input_ids: Array, attention_mask: Array, position_ids: 
 
 
 def _position_ids(config: Any, attention_mask: Array) -> Array:
-    # The first token is at padding_idx + 1; padding stays at padding_idx.
+    # The first token has position padding_idx + 1; padding has padding_idx.
     return jnp.cumsum(attention_mask, axis=1) * attention_mask + config.pad_token_id
 
 

@@ -1,4 +1,4 @@
-"""Write a model in the layout that transformers reads."""
+"""Writes a model in the layout that transformers reads."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Writer:
 
     Attributes:
       family: The model's family.
-      config: As it was read.
-      spare_head: Whether transformers' Flax class wants a head of its own although it is tied.
-      generation_config: Text of ``generation_config.json``, if there is one.
+      config: The configuration, as it was read.
+      spare_head: Whether transformers' Flax class needs a separate head although the head is tied.
+      generation_config: Text of ``generation_config.json``; None if the model has no such file.
     """
 
     family: Family

@@ -1,4 +1,4 @@
-"""Weights from files: safetensors, Flax's msgpack, PyTorch's, whole or in shards."""
+"""Reads weights from files: safetensors, Flax's msgpack, PyTorch's format; one file or sharded."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _SAFETENSORS, _MSGPACK, _PYTORCH = "model.safetensors", "flax_model.msgpack", "p
 
 
 def read(source: str, from_pt: bool) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the tensors of a folder or a hub name, one in memory at a time where the format lets.
+    """Yield the tensors of a folder or a hub name, one in memory at a time if the format allows.
 
     Args:
       source: A folder, or a name on the hub.
-      from_pt: Where there are no safetensors, read PyTorch's own format instead of Flax's.
+      from_pt: If there are no safetensors files, read PyTorch's own format instead of Flax's.
 
     Yields:
-      Names as they are in the files, parts joined by dots, and arrays.
+      The name in the file, whose parts are joined by dots, and the array.
 
     Raises:
-      FileNotFoundError: There is no such file.
+      FileNotFoundError: There is no file of weights.
     """
     wanted = [_SAFETENSORS, _PYTORCH if from_pt else _MSGPACK]
     for name in wanted:
@@ -38,8 +38,8 @@ def read(source: str, from_pt: bool) -> Iterator[tuple[str, np.ndarray]]:
                 yield from _READERS[Path(name).suffix](file)
             return
     raise FileNotFoundError(
-        f"load: {source} has no weights: neither {' nor '.join(wanted)}, whole or in shards."
-        + ("" if from_pt else f" To read {_PYTORCH}, say from_pt=True.")
+        f"load: {source} has no weights: neither {' nor '.join(wanted)}, in one file or sharded."
+        + ("" if from_pt else f" To read {_PYTORCH}, set from_pt=True.")
     )
 
 
@@ -49,14 +49,14 @@ def collect(
     prefix: str,
     dtype: DTypeLike,
 ) -> dict[Paths, jax.Array]:
-    """Bring named tensors into the form that a Flax module takes.
+    """Convert named tensors to the parameters of a Flax module.
 
     Args:
-      tensors: Named as in the module, or as in transformers' PyTorch model; a base model's names
-        may lack the prefix.
-      shapes: What the module takes; other tensors are left out.
+      tensors: Tensors named as in the module or as in transformers' PyTorch model. The names of a
+        base model's tensors may lack the prefix.
+      shapes: The module's parameters; other tensors are ignored.
       prefix: The base model's name within the module.
-      dtype: Of the result.
+      dtype: Dtype of the result.
 
     Raises:
       ValueError: A tensor has another shape.
@@ -83,10 +83,10 @@ def collect(
 
 
 def _files(source: str, name: str) -> list[str]:
-    """Return the file of this name, or the shards that stand for it, or none."""
-    whole = find(source, name)
-    if whole is not None:
-        return [whole]
+    """Return the file of this name, or its shards, or an empty list."""
+    file = find(source, name)
+    if file is not None:
+        return [file]
     index = find(source, f"{name}.index.json")
     if index is None:
         return []
@@ -100,7 +100,7 @@ def _files(source: str, name: str) -> list[str]:
 
 
 def find(source: str, name: str) -> str | None:
-    """Return the path of a file in a folder or, downloaded, of a hub name; None if it has none."""
+    """Return the path of a file of a folder or a hub name, downloaded if needed, or None."""
     from transformers.utils.hub import cached_file
 
     return cached_file(source, name, _raise_exceptions_for_missing_entries=False)
@@ -111,7 +111,7 @@ def _read_safetensors(file: str) -> Iterator[tuple[str, np.ndarray]]:
 
     try:
         with safe_open(file, framework="numpy") as archive:
-            for name in archive.keys():  # noqa: SIM118 - an archive is no dict
+            for name in archive.keys():  # noqa: SIM118 - an archive is not iterable
                 yield name, archive.get_tensor(name)
     except SafetensorError as error:
         raise _damaged(file, error) from error
@@ -123,13 +123,13 @@ def _read_msgpack(file: str) -> Iterator[tuple[str, np.ndarray]]:
 
     try:
         tensors: Any = flatten_dict(msgpack_restore(Path(file).read_bytes()), sep=".")
-    except Exception as error:  # whatever a damaged file makes of msgpack
+    except Exception as error:  # msgpack raises many types of errors for damaged files
         raise _damaged(file, error) from error
     yield from tensors.items()
 
 
 def _damaged(file: str, error: Exception) -> ValueError:
-    return ValueError(f"load: {file} is cut off or damaged ({error}). Copy it again.")
+    return ValueError(f"load: {file} is truncated or damaged ({error}). Copy it again.")
 
 
 def _read_pytorch(file: str) -> Iterator[tuple[str, np.ndarray]]:
@@ -139,7 +139,7 @@ def _read_pytorch(file: str) -> Iterator[tuple[str, np.ndarray]]:
         raise ImportError(f"load: {file} needs PyTorch: pip install torch.") from error
 
     for name, tensor in torch.load(file, map_location="cpu", weights_only=True).items():
-        # NumPy has no bfloat16 of its own.
+        # NumPy has no bfloat16; float32 represents its values exactly.
         exact = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
         yield name, exact.numpy()
 

@@ -1,4 +1,4 @@
-"""Language models to plan with: their shapes and their loss, without their weights."""
+"""Language models for planning: their shapes and their loss, without their weights."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ def workload(
     dtype: DTypeLike = jnp.float32,
     layers: int | None = None,
 ) -> Workload:
-    """The shapes of a model and of a batch, and the loss over all tokens of the batch.
+    """Describe a model by the shapes of its parameters and batch, and its loss over all tokens.
 
     Args:
       model: One of ``MODELS``, or transformers' ``config.json`` of an OPT, RoBERTa, LLaMA or
         Mistral, or a folder with one. No weights are read.
       batch, length: Shape of the batch, in sequences and tokens.
-      dtype: Of the parameters and of the computation.
-      layers: How many transformer blocks, ≥ 1; as many as the model has where None.
+      dtype: Dtype of the parameters and of the computation.
+      layers: The number of transformer blocks, ≥ 1; None means the model's own number.
 
     Returns:
-      What :func:`zojax.planning.plan` and ``compile_step`` take. Its batch is the tokens, int32
-      [batch, length]; ``at_depth`` makes the same model with other ``layers``.
+      A workload for :func:`zojax.planning.plan` and ``compile_step``. Its batch is the tokens,
+      int32 [batch, length]; ``at_depth`` makes the same model with other ``layers``.
 
     Raises:
       ImportError: transformers is not installed.
-      ValueError: The model is unknown, or its family is; it takes no sequence of this length; a
-        size is not positive; or ``dtype`` is none of floating-point numbers.
+      ValueError: The model or its family is unknown, ``length`` exceeds the model's longest
+        sequence, a size is not positive, or ``dtype`` is not a floating-point dtype.
     """
     try:
         import transformers
@@ -104,7 +104,7 @@ class _Family(NamedTuple):
     module: str
     model_class: str
     loss: Callable[[Any], Callable[[Any, Array], Array]]
-    reserved_positions: int = 0  # that no token can have
+    reserved_positions: int = 0  # rows of the position embedding that no token uses
 
 
 _PACKAGE = "transformers.models"
@@ -127,7 +127,7 @@ _FAMILIES = {
 
 @contextlib.contextmanager
 def _lenient() -> Generator[None]:
-    # transformers' models promote dtypes and ranks, which strict settings of JAX refuse.
+    # transformers' models need promotion of dtypes and ranks, which JAX's strict settings refuse.
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
 

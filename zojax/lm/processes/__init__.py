@@ -1,4 +1,4 @@
-"""Jobs of several processes: starting them, joining them, and training in them together."""
+"""Jobs of several processes: launching and joining them, and distributing a run over them."""
 
 from zojax.lm.processes._join import Agreed as Agreed
 from zojax.lm.processes._join import abandon as abandon

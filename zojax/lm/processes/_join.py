@@ -1,4 +1,4 @@
-"""Several processes that train together."""
+"""Joins the processes of a job, and lets them agree on a flag."""
 
 from __future__ import annotations
 
@@ -14,46 +14,47 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from zojax.parallel import shard_batch
 
-# jax reads the first by itself; the others go with it, as its jobs' scripts call them.
+# JAX itself reads the first variable. The other two have the names that job scripts commonly use.
 COORDINATOR, NUM_PROCESSES, PROCESS_ID = (
     "JAX_COORDINATOR_ADDRESS",
     "JAX_NUM_PROCESSES",
     "JAX_PROCESS_ID",
 )
-# How long processes wait at the end for the others: process 0 may be writing a model.
+# How long a process that has ended waits for the others: process 0 may still be writing a model.
 _SHUTDOWN_SECONDS = 24 * 3600
 
 
 def join(
     coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None
 ) -> bool:
-    """Join the other processes of a job, if there are to be any, by ``jax.distributed``.
+    """Join the other processes of a job, if it has any, by ``jax.distributed``.
 
-    Called before anything that makes JAX look for its devices. Afterwards ``jax.devices()`` are
-    those of all processes.
+    Must be called before JAX looks for its devices. Afterwards ``jax.devices()`` lists the devices
+    of all processes.
 
     Args:
-      coordinator: ``"host:port"``, where process 0 listens and all others find it; ``"auto"``
-        leaves all three to JAX, which knows Slurm, Open MPI, Kubernetes and Cloud TPU. Without it,
-        the environment variable ``JAX_COORDINATOR_ADDRESS``; without that, there is one process.
-      num_processes: How many; without it, ``JAX_NUM_PROCESSES``.
-      process_id: Which one this is, from 0; without it, ``JAX_PROCESS_ID``.
+      coordinator: ``"host:port"``, the address at which process 0 listens and which all other
+        processes connect to. ``"auto"`` leaves all three arguments to JAX, which detects Slurm,
+        Open MPI, Kubernetes and Cloud TPU. None reads the environment variable
+        ``JAX_COORDINATOR_ADDRESS``; if that is not set, there is one process.
+      num_processes: The number of processes; None reads ``JAX_NUM_PROCESSES``.
+      process_id: The number of this process, from 0; None reads ``JAX_PROCESS_ID``.
 
     Returns:
       Whether there are several processes.
 
     Raises:
-      ValueError: Some of the three are missing or do not fit together.
+      ValueError: Some of the three arguments are missing or contradict each other.
     """
     coordinator = coordinator or os.environ.get(COORDINATOR)
     if coordinator is None:
         if num_processes is not None or process_id is not None:
             raise ValueError(
                 f"join: num_processes and process_id need a coordinator, got {num_processes} and "
-                f"{process_id} without. Give its host:port, or set {COORDINATOR}."
+                f"{process_id} without one. Give its host:port, or set {COORDINATOR}."
             )
         return False
-    # It would take SIGTERM for itself; a run that is told to end ends by its own handler.
+    # JAX's preemption service would handle SIGTERM itself; a run has its own handler for it.
     jax.config.update("jax_enable_preemption_service", False)
     if coordinator == "auto":
         jax.distributed.initialize(shutdown_timeout_seconds=_SHUTDOWN_SECONDS)
@@ -72,11 +73,11 @@ def join(
 
 
 def _connected() -> bool:
-    """Open the processes' connections; tell whether there are several."""
+    """Connect the processes; return whether there are several."""
     if jax.process_count() == 1:
         return False
-    # On CPU they are opened by the first collective, which gives up after half a minute where a
-    # process is late: later on one may be, for it compiles or reads a model more slowly.
+    # On CPU the first collective opens the connections, and fails if a process is more than half a
+    # minute late. Later a process may be that late, because it compiles or reads a model slowly.
     mesh = jax.make_mesh((jax.device_count(),), ("all",), (AxisType.Auto,))
     ones = shard_batch(np.ones(mesh.size, np.int32), mesh, "all")
     total = jax.jit(jnp.sum, out_shardings=NamedSharding(mesh, PartitionSpec()))(ones)
@@ -85,9 +86,10 @@ def _connected() -> bool:
 
 
 def abandon(status: int) -> NoReturn:
-    """End this process of several at once, without the usual wait for the others at the end.
+    """End this process immediately, without waiting for the job's other processes.
 
-    They may be waiting for this one in a collective, which ends when its connections do.
+    The others may be waiting for this process in a collective, which fails when its connections
+    close.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -100,23 +102,25 @@ def _from(name: str, value: int | None, variable: str) -> int:
     text = os.environ.get(variable, "")
     if not text.isdecimal():
         raise ValueError(
-            f"join: with a coordinator, {name} must be given, or {variable} be a number; got "
+            f"join: with a coordinator, {name} must be given, or {variable} must be a number, got "
             f"{text!r}."
         )
     return int(text)
 
 
 class Agreed:
-    """A number that all processes hear at the same call, once one of them has said it.
+    """A flag that has the same value in all processes at the same call.
 
-    A process that ends a loop alone leaves the others waiting in their next collective.
+    Processes need it to end a loop together: one that ended a loop alone would leave the others
+    waiting in their next collective.
 
     Args:
-      flag: This process's own, 0 for nothing; a signal's number, say. The largest is heard.
-      mesh: Devices of all processes, along one axis.
+      flag: This process's own flag, 0 or more, such as a signal's number. The value that all
+        processes see is the largest.
+      mesh: The devices of all processes, along one axis.
 
-    Cost: 4 bytes of each device cross the wire at each call, which returns what the processes had
-      said at the call before: nothing waits for the step that has just begun.
+    Cost: each call reduces 4 bytes from each device. It returns the result of the reduction that
+      the previous call began, so that it does not wait for the step that was just dispatched.
     """
 
     def __init__(self, flag: Callable[[], int], mesh: Mesh) -> None:
@@ -124,11 +128,11 @@ class Agreed:
         self._flag, self._size = flag, mesh.size
         self._sharding = NamedSharding(mesh, PartitionSpec(axis))
         self._largest = jax.jit(jnp.max, out_shardings=NamedSharding(mesh, PartitionSpec()))
-        self._said: jax.Array | None = None
+        self._pending: jax.Array | None = None
 
     def __call__(self) -> int:
-        """Tell the others, and return what any of them had said at the last call."""
-        said, mine = self._said, np.full(self._size, self._flag(), np.int32)
+        """Begin to reduce the processes' flags; return the largest flag of the previous call."""
+        previous, mine = self._pending, np.full(self._size, self._flag(), np.int32)
         values = jax.make_array_from_callback(mine.shape, self._sharding, lambda i: mine[i])
-        self._said = self._largest(values)
-        return 0 if said is None else int(said)
+        self._pending = self._largest(values)
+        return 0 if previous is None else int(previous)

@@ -1,4 +1,4 @@
-"""Start the processes of one host, and end them together."""
+"""Starts the processes of a job on one host, and ends them together."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _GRACE_SECONDS = 10.0
 
 
 def launch(command: Sequence[str], processes: int) -> int:
-    """Run ``command`` as processes of one job on this host, and wait for all of them.
+    """Run ``command`` as several processes of one job on this host, and wait for all of them.
 
-    Each finds the others through the environment variables that :func:`join` reads; where there
-    are accelerators, process i sees the i-th. Only process 0 prints. Ctrl-C and SIGTERM are passed
-    on; a second one ends the processes at once. When one of them fails the others are
-    ended, and its error is shown, once.
+    The processes find each other through the environment variables that :func:`join` reads. If the
+    host has accelerators, process i uses the i-th. Only process 0 prints. Ctrl-C and SIGTERM are
+    passed on to the processes; a second one ends them. When a process fails, the others are ended
+    and its error is printed once.
 
     Args:
       command: The program and its arguments.
-      processes: How many.
+      processes: The number of processes.
 
     Returns:
       The exit status: 0, that of the first process that failed, or 130 after Ctrl-C.
@@ -57,7 +57,7 @@ class _Job:
         address = f"127.0.0.1:{_free_port()}"
         self._signals = 0
         self._ended: queue.SimpleQueue[int] = queue.SimpleQueue()
-        # In files: a pipe that nobody reads would hold a process up.
+        # Errors go into files, because a process blocks when it writes to a full pipe.
         self._errors: list[IO[bytes]] = []
         self._children: list[subprocess.Popen[bytes]] = []
         for i in range(processes):
@@ -69,7 +69,7 @@ class _Job:
                 stdin=subprocess.DEVNULL,
                 stdout=None if i == 0 else subprocess.DEVNULL,
                 stderr=errors,
-                # A terminal's Ctrl-C would otherwise reach them twice, and by us again.
+                # Otherwise the terminal would send Ctrl-C to the children too, besides pass_on.
                 start_new_session=True,
             )
             self._errors.append(errors)
@@ -77,18 +77,18 @@ class _Job:
             threading.Thread(target=self._watch, args=(i,), daemon=True).start()
 
     def _watch(self, number: int) -> None:
-        # One thread for each, so that they are reported in the order in which they end.
+        # Each process has a thread, so that the queue has the order in which processes end.
         self._children[number].wait()
         self._ended.put(number)
 
     def pass_on(self, number: int, _frame: FrameType | None) -> None:
-        """Hand a signal to the processes; what they do not obey within seconds ends them."""
+        """Pass a signal on to the processes; a second one makes :meth:`wait` end them."""
         self._signals += 1
         for child in self._children:
             child.send_signal(number)
 
     def wait(self) -> int:
-        """Wait for all, and end the others once one has failed."""
+        """Wait for all processes, and end the others when one has failed."""
         failed: int | None = None
         deadline = float("inf")
         left = set(range(len(self._children)))
@@ -99,7 +99,7 @@ class _Job:
             if time.monotonic() > deadline:
                 self._send(left, signal.SIGKILL)
             try:
-                # With a limit: a signal's handler runs only between two waits.
+                # The wait has a timeout because Python runs signal handlers only between waits.
                 number = self._ended.get(timeout=0.2)
             except queue.Empty:
                 continue
@@ -115,7 +115,7 @@ class _Job:
         return _status(self._children[failed].returncode)
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Kill the processes that still run, and close the files of errors."""
         for child in self._children:
             if child.poll() is None:
                 child.kill()
@@ -127,7 +127,7 @@ class _Job:
             self._children[number].send_signal(signal_)
 
     def _show(self, number: int) -> None:
-        """Print what a process had to complain about."""
+        """Print the errors of a process, or of all if ``ZOJAX_TRACEBACK`` is set."""
         every = range(len(self._children)) if os.environ.get("ZOJAX_TRACEBACK") else [number]
         for i in every:
             self._errors[i].seek(0)
@@ -144,7 +144,7 @@ def _by_signal(status: int) -> bool:
 
 
 def _status(code: int) -> int:
-    """A shell's exit status: 128 + n for signal n."""
+    """Convert a return code of :mod:`subprocess` to a shell's, which is 128 + n for signal n."""
     return code if code >= 0 else 128 - code
 
 

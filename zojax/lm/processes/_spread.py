@@ -1,4 +1,4 @@
-"""How a run is spread over devices."""
+"""How a run is distributed over devices."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Step = TypeVar("Step", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Spread:
-    """All devices of all processes, along one axis, or one device as ever.
+    """The devices of a run: all devices of all processes along one axis, or a single device.
 
     Attributes:
-      mesh: The devices; None for one.
-      parallel: What they share: the examples of a batch, or the queries and signs of a step.
+      mesh: The devices; None for a single device.
+      parallel: What is distributed: the examples of a batch, or the queries and signs of a step.
     """
 
     mesh: Mesh | None = None
@@ -31,7 +31,7 @@ class Spread:
 
     @classmethod
     def of(cls, parallel: Parallel | None) -> Spread:
-        """Spread over what there is, where ``parallel`` asks for it or processes are several."""
+        """Use all devices if ``parallel`` is given or there are several processes, else one."""
         if parallel is None and jax.process_count() == 1:
             return cls()
         parallel = parallel or "data"
@@ -45,35 +45,35 @@ class Spread:
 
     @property
     def everywhere(self) -> NamedSharding | None:
-        """The sharding of what every device holds whole."""
+        """The sharding of replicated arrays; None for a single device."""
         return self.mesh and NamedSharding(self.mesh, PartitionSpec())
 
     def replicated(self, tree: Any) -> Any:
-        """Put a tree on every device."""
+        """Replicate a tree on all devices."""
         return jax.device_put(tree) if self.mesh is None else replicate(tree, self.mesh)
 
     def local(self, tree: Any) -> Any:
-        """Copy what every device holds whole to the host, where one process can read it alone."""
+        """Copy replicated arrays to the host, where a process can read them without the others."""
         return tree if self.mesh is None else jax.tree.map(np.asarray, tree)
 
     def require(self, *, batch_size: int, losses: int, in_jax: bool) -> None:
-        """Refuse work that cannot be shared out.
+        """Refuse a run that cannot be distributed.
 
         Args:
           batch_size: Examples of a training batch.
-          losses: What a step asks for, 0 for a first-order step.
-          in_jax: Whether the step calls no Python function.
+          losses: Losses that a step evaluates; 0 for a first-order step.
+          in_jax: Whether the step is one JAX program, without calls of Python functions.
 
         Raises:
-          ValueError: There are more devices than examples, or than losses, to share; or the step
-            leaves JAX.
+          ValueError: There are fewer examples or losses than devices, or the step is not one JAX
+            program.
         """
         if self.mesh is None:
             return
         if not in_jax:
             raise ValueError(
                 f"finetune: parallel {self.parallel} must be for a step inside JAX, got "
-                'evaluation="in_place" or objective="f1", which leave it. Use one device.'
+                'evaluation="in_place" or objective="f1", which call Python. Use one device.'
             )
         if self.parallel == "data" and batch_size < self.mesh.size:
             raise ValueError(
@@ -87,17 +87,17 @@ class Spread:
             )
 
     def step(self, step: Step) -> Step:
-        """Share a step's queries, if that is what is shared."""
+        """Distribute a step's queries over the devices, if ``parallel`` is ``"query"``."""
         if self.mesh is None or self.parallel == "data":
             return step
         return query_parallel(step, self.mesh, self.parallel)
 
     def training_batch(self, batch: Any) -> Any:
-        """Put a training batch on the devices: its rows shared out, or all of it on each."""
+        """Put a training batch on the devices: sharded by rows, or replicated for ``"query"``."""
         return self.replicated(batch) if self.parallel == "query" else self.shared_rows(batch)
 
     def shared_rows(self, batch: Any) -> Any:
-        """Share a batch's examples out over the devices; what is filled up weighs 0."""
+        """Shard a batch's examples over the devices; padding examples have weight 0."""
         if self.mesh is None:
             return batch
         return shard_batch(pad_batch(batch, self.mesh.size), self.mesh, self.parallel)

@@ -1,4 +1,4 @@
-"""Tasks: their prompts, their data, the batches they make, and the objectives."""
+"""Tasks: their prompts and data, the batches made of them, and their objectives."""
 
 from zojax.lm.tasks._answers import exact_match as exact_match
 from zojax.lm.tasks._answers import f1 as f1

@@ -1,4 +1,4 @@
-"""How right a written answer is, by the measures of SQuAD."""
+"""Scores of a generated answer: the exact match and F1 of SQuAD."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def f1(text: str, answers: Iterable[str]) -> float:
     Words are compared as bags, after :func:`normalize_answer`. Two texts without words agree.
 
     Args:
-      text: What the model wrote.
-      answers: The right answers, one at least.
+      text: The answer that the model generated.
+      answers: The right answers, at least one.
 
     Returns:
-      Between 0 and 1.
+      The F1, between 0 and 1.
 
     References:
-      Rajpurkar et al., 2016, arXiv:1606.05250, section 6.1. MeZO takes the same for DROP.
+      Rajpurkar et al., 2016, arXiv:1606.05250, section 6.1. MeZO uses the same F1 for DROP.
 
     >>> f1("in Paris", ["Paris, France", "London"])
     0.5

@@ -1,6 +1,6 @@
-"""Batches of a few fixed shapes: prompts of like length together, so that padding costs little.
+"""Batches of a few fixed shapes; prompts of similar length share a batch, so padding costs little.
 
-Each shape of batch is one more compilation, so the lengths are few and chosen for the data at hand.
+Each shape of batch needs a compilation, so the padded lengths are few and chosen for the data.
 """
 
 from __future__ import annotations
@@ -14,34 +14,33 @@ import numpy as np
 from zojax.lm.tasks._example import Example
 from zojax.lm.tasks._prompt_set import Batch, PromptSet, View
 
-# Lengths are multiples of this many tokens, and at most this many of them are tried.
-_MULTIPLE = 8
-_MOST_LENGTHS = 64
+_MULTIPLE = 8  # padded lengths are multiples of this many tokens
+_MOST_LENGTHS = 64  # most candidates for padded lengths; longer rows use larger multiples
 
 
 class Decoding(NamedTuple):
-    """Prompts to write answers to."""
+    """A batch of prompts for decoding."""
 
-    batch: Batch  # each row is a prompt; positions [B, 1] is its last token
-    examples: tuple[Example, ...]  # those in the batch; their answers are right
+    batch: Batch  # each row is a prompt; positions [B, 1] is the place of its last token
+    examples: tuple[Example, ...]  # the examples of the batch, with their right answers
 
 
 def bucket_lengths(lengths: np.ndarray, num_buckets: int) -> tuple[int, ...]:
-    """Choose at most ``num_buckets`` padded lengths that pad ``lengths`` least.
+    """Choose at most ``num_buckets`` padded lengths that need the least padding for ``lengths``.
 
     Args:
-      lengths: Tokens of each row.
-      num_buckets: Most lengths, that is, most compilations of whatever takes a batch.
+      lengths: The number of tokens of each row.
+      num_buckets: The most padded lengths, and so the most compilations of a function of batches.
 
     Returns:
-      Ascending multiples of 8 tokens; the last holds the longest row.
+      Padded lengths, ascending multiples of 8 tokens; the last is at least the longest row.
     """
     if num_buckets < 1:
         raise ValueError(f"bucket_lengths: num_buckets must be >= 1, got {num_buckets}.")
     longest = int(lengths.max())
     multiple = _MULTIPLE * -(-longest // (_MULTIPLE * _MOST_LENGTHS))
     candidates = list(range(multiple, longest + multiple, multiple))
-    # How many rows are no longer than each candidate.
+    # The number of rows that are at most as long as each candidate.
     counts = [0, *np.searchsorted(np.sort(lengths), candidates, side="right").tolist()]
 
     def padded_tokens(inner: tuple[int, ...]) -> int:
@@ -67,19 +66,19 @@ def training_batches(
     view: View = "training",
     start: int = 0,
 ) -> Iterator[Batch]:
-    """Yield batches without end: shuffled epochs of examples of like length.
+    """Yield batches endlessly, in shuffled epochs; a batch has examples of similar length.
 
-    What does not fill a batch of its length goes up to the next length; what is left at the top,
-    less than one batch, waits for another epoch.
+    Examples that do not fill a batch of their padded length move up to the next length. Fewer than
+    one batch remain at the largest length, and are left out of the epoch.
 
     Args:
-      prompts: The training examples, N of them.
-      lengths: From :func:`bucket_lengths` of ``prompts.lengths_of(view)``.
+      prompts: N training examples.
+      lengths: Padded lengths, from :func:`bucket_lengths` of ``prompts.lengths_of(view)``.
       batch_size: Examples of a batch, at most N.
-      seed: Decides the order of every epoch.
-      view: Which rows, see :meth:`PromptSet.batch`; a metric of choices needs ``"candidates"``,
-        one of written answers ``"prompt"``.
-      start: Batches to leave out at the beginning.
+      seed: Determines the order of every epoch.
+      view: Which rows of an example to use, see :meth:`PromptSet.batch`. A loss needs
+        ``"training"``, accuracy ``"candidates"``, and F1 of generated answers ``"prompt"``.
+      start: The number of batches to skip at the beginning.
 
     Raises:
       ValueError: ``batch_size`` is outside 1 … N.
@@ -98,12 +97,12 @@ def training_batches(
 def evaluation_batches(
     prompts: PromptSet, lengths: tuple[int, ...], batch_size: int
 ) -> Iterator[Batch]:
-    """Yield every example with all its candidates, by length; empty places weigh 0.
+    """Yield all examples with all their candidates, shorter ones first.
 
     Args:
       prompts: The examples.
-      lengths: From :func:`bucket_lengths`.
-      batch_size: Examples of a batch.
+      lengths: Padded lengths, from :func:`bucket_lengths`.
+      batch_size: Places of a batch; places without an example have weight 0.
     """
     for length, members in _in_order(prompts.lengths, lengths, batch_size):
         yield prompts.batch(members, length, batch_size, "candidates")
@@ -112,12 +111,12 @@ def evaluation_batches(
 def decoding_batches(
     prompts: PromptSet, lengths: tuple[int, ...], batch_size: int
 ) -> Iterator[Decoding]:
-    """Yield every prompt to write an answer to, by length, with the examples that know the answer.
+    """Yield the prompts of all examples for decoding, shorter ones first, with their examples.
 
     Args:
       prompts: The examples.
-      lengths: From :func:`bucket_lengths` of ``prompts.prompt_lengths``.
-      batch_size: Examples of a batch; the last of a length may be fewer, and empty places weigh 0.
+      lengths: Padded lengths, from :func:`bucket_lengths` of ``prompts.prompt_lengths``.
+      batch_size: Places of a batch; places without an example have weight 0.
     """
     for length, members in _in_order(prompts.prompt_lengths, lengths, batch_size):
         batch = prompts.batch(members, length, batch_size, "prompt")
@@ -130,14 +129,14 @@ def _epochs(
     for epoch in itertools.count():
         rng = np.random.default_rng([seed, epoch])
         batches: list[tuple[int, np.ndarray]] = []
-        waiting = np.array([], np.int64)
+        remaining = np.array([], np.int64)
         for length, members in groups:
-            pool = rng.permutation(np.concatenate([waiting, members]))
+            pool = rng.permutation(np.concatenate([remaining, members]))
             full = len(pool) // batch_size * batch_size
             batches += [
                 (length, pool[start : start + batch_size]) for start in range(0, full, batch_size)
             ]
-            waiting = pool[full:]
+            remaining = pool[full:]
         for i in rng.permutation(len(batches)):
             yield batches[i]
 
@@ -151,6 +150,6 @@ def _in_order(
 
 
 def _groups(row_lengths: np.ndarray, lengths: tuple[int, ...]) -> list[tuple[int, np.ndarray]]:
-    """Return each padded length with the examples that fit it and no shorter one."""
+    """Group examples by the shortest length that they fit; return (length, members) pairs."""
     places = np.searchsorted(lengths, row_lengths)
     return [(length, np.flatnonzero(places == i)) for i, length in enumerate(lengths)]

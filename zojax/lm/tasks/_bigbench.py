@@ -1,8 +1,8 @@
 """Tasks of BIG-bench (arXiv:2206.04615), from the JSON files of the ``bigbench`` package.
 
-No code of the package runs: its files are read where they lie. The package is 358 MB, so it
-belongs to no extra; its source archive may as well be unpacked anywhere, and ``ZOJAX_BIGBENCH``
-say where.
+The package's files are read without importing it. The package is 358 MB, so no extra of zojax
+includes it. Instead of installing it, one may unpack its source archive anywhere and set
+``ZOJAX_BIGBENCH`` to that folder.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _VERDICTS = ("True", "False", "Neither")
 
 
 def _vitaminc() -> dict[str, Examples]:
-    """Read claims with evidence from Wikipedia; no page is in two splits.
+    """Read claims with evidence from Wikipedia; all claims about a page are in the same split.
 
-    The claims come in pairs that differ little, with evidence for one and against the other.
+    Most claims come in pairs that differ little: the evidence supports one and refutes the other.
     """
     pages: dict[Example, str] = {}
     for row in _rows("vitaminc_fact_verification"):
@@ -50,9 +50,10 @@ def _social_iqa() -> dict[str, Examples]:
 
 
 def _hyperbaton() -> dict[str, Examples]:
-    """Read pairs of phrases: the same words in their usual order and in another."""
+    """Read pairs of phrases: the same adjectives in their usual order and in another one."""
     examples: list[Example] = []
     for row in _rows("hyperbaton"):
+        # An input looks like this:
         # Which sentence has the correct adjective order: a " gold old ring " b " old gold ring " ?
         question, first, _, second, _ = row["input"].split('"')
         right = list(row["target_scores"].values()).index(1)
@@ -62,7 +63,7 @@ def _hyperbaton() -> dict[str, Examples]:
 
 
 def _disfl_qa() -> dict[str, Examples]:
-    """Read questions with slips of the tongue, and the paragraphs that answer them or do not."""
+    """Read questions with disfluencies, each with a paragraph that may or may not answer it."""
     examples: list[Example] = []
     for row in _rows("disfl_qa"):
         question, context = row["input"].split("\ncontext: ")
@@ -74,7 +75,7 @@ def _disfl_qa() -> dict[str, Examples]:
 
 
 def _qa_wikidata() -> dict[str, Examples]:
-    """Read beginnings of sentences that a fact of Wikidata completes."""
+    """Read beginnings of sentences, each completed by a fact of Wikidata."""
     examples: list[Example] = []
     for row in _rows("qa_wikidata"):
         target = row["target"]

@@ -1,4 +1,4 @@
-"""What an example and its tokens must be before a model sees them: JAX would not object."""
+"""Checks of examples and token ids; without them JAX would silently compute wrong results."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def check_examples(
     """Refuse examples that do not fit their task.
 
     Args:
-      examples: Of any origin; those of files are right already.
-      task: Says what kind they are.
-      template: The prompt that they fill.
-      num_classes: 0 for a task without classes.
+      examples: Examples of any origin; examples read from files have been checked before.
+      task: The task of the examples.
+      template: The template that the examples fill.
+      num_classes: The number of classes; 0 for a task without classes.
 
     Raises:
-      ValueError: A field, an answer or a choice is missing, or a label is none of the classes or
-        choices; names the example.
+      ValueError: A field, an answer or a choice is missing, or a label is not the number of a class
+        or choice. The message names the example.
     """
     fields = [name for name in fields_of(template) if name != LABEL]
     for place, example in enumerate(examples):
@@ -32,7 +32,7 @@ def check_examples(
             _refuse(place, f"fields must have {', '.join(missing)}", sorted(example.fields))
         if task.kind == "generation":
             if not example.answers:
-                _refuse(place, "answers must have one at least", example.answers)
+                _refuse(place, "answers must not be empty", example.answers)
             continue
         count = num_classes or len(example.choices)
         if task.kind == "multiple_choice":
@@ -44,10 +44,10 @@ def check_examples(
 
 
 def check_ids(ids: Iterable[int], vocab_size: int | None, owner: str) -> None:
-    """Refuse token ids that a model's embedding has no row for: JAX would read another row.
+    """Refuse token ids that have no row in the model's embedding: JAX would read another row.
 
     Raises:
-      ValueError: There is such an id; names ``owner``, where it comes from.
+      ValueError: An id has no row; the message names ``owner``, where the id comes from.
     """
     if vocab_size is None:
         return
@@ -56,13 +56,13 @@ def check_ids(ids: Iterable[int], vocab_size: int | None, owner: str) -> None:
         raise ValueError(
             f"tokenize: token ids must lie within 0 … {vocab_size - 1}, the rows of the model's "
             f"embedding, got {wrong} in {owner}. Take the tokenizer that the model was trained "
-            "with: this one knows more tokens."
+            "with: this one has more tokens."
         )
 
 
 def _check_choices(place: int, example: Example, fields: Iterable[str]) -> None:
     if not example.choices:
-        _refuse(place, "choices must have one at least", example.choices)
+        _refuse(place, "choices must not be empty", example.choices)
     for name in fields:
         value = example.fields[name]
         if not isinstance(value, str) and len(value) != len(example.choices):
@@ -71,4 +71,4 @@ def _check_choices(place: int, example: Example, fields: Iterable[str]) -> None:
 
 
 def _refuse(place: int, expected: str, found: object) -> NoReturn:
-    raise ValueError(f"tokenize: example {place}: {expected}, got {found!r}. Mend the example.")
+    raise ValueError(f"tokenize: example {place}: {expected}, got {found!r}. Correct the example.")

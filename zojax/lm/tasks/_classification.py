@@ -1,4 +1,4 @@
-"""Classification by label words: the loss, and what is right."""
+"""Classification by label words: loss and accuracy."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from zojax.lm.tasks._tokens import PromptTokens
 
 @dataclass(frozen=True)
 class Classification:
-    r"""Choose the label word that the model finds likeliest in the prompt.
+    r"""Choose the label word that the model finds most likely in the prompt.
 
     Class c scores :math:`s_c = \frac{1}{L_c} \sum_j \log p(w_{c,j} \mid \text{prompt},
-    w_{c,<j})`, its word's mean log-likelihood over its tokens (Malladi et al., 2023,
-    arXiv:2305.17333); a masked model reads :math:`L_c` masks in the word's place, and predicts
-    each token from them. The loss is the cross entropy of softmax(s); the prediction is argmax s.
+    w_{c,<j})`, the mean log-likelihood of its word's tokens (Malladi et al., 2023,
+    arXiv:2305.17333). A masked model reads :math:`L_c` mask tokens in the word's place, and
+    predicts a token at each of them. The loss is the cross entropy of softmax(s); the prediction is
+    argmax s.
 
     Attributes:
-      model: The language model; its ``params`` are not used, every method takes its own.
+      model: The language model; its ``params`` are not used, because methods take parameters.
       tokens: The prompt's tokens.
     """
 
@@ -32,10 +33,10 @@ class Classification:
     tokens: PromptTokens
 
     def scores(self, params: Params, batch: Batch) -> Array:
-        """Score every class: float32 [B, C].
+        """Return the score of every class, float32 [B, C].
 
-        Cost: one forward pass over the batch's rows. For words of one token the scores are
-        logits, which differ from log-likelihoods by a constant of the row.
+        Cost: one forward pass over the batch's rows. If every word is one token, the scores are
+        logits, which differ from log-likelihoods by a constant for each row.
         """
         if self.tokens.one_token:
             ids, mask = jnp.asarray(batch.input_ids), jnp.asarray(batch.attention_mask)

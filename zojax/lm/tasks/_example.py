@@ -10,15 +10,16 @@ Value = str | tuple[str, ...]
 
 @dataclass(frozen=True, init=False)
 class Example:
-    """One example: what fills a template, and what is right.
+    """One example: the texts that fill a template, and the right label or answers.
 
     Attributes:
       fields: The text of each field of the template; a tuple has one text for each choice. A plain
         text is short for ``{"text": text}``.
-      label: The right class, or the right choice (the one trained on, if several are right).
-      choices: What may stand for ``{label}``; multiple choice only.
-      right: All right choices, where there are several.
-      answers: The texts that are right, the one trained on first; generation only.
+      label: The number of the right class or choice; if several choices are right, the one that is
+        trained on.
+      choices: The texts that may replace ``{label}``; multiple choice only.
+      right: The numbers of all right choices; without it, ``label`` alone is right.
+      answers: All right answers, the one that is trained on first; generation only.
     """
 
     fields: Mapping[str, Value]
@@ -48,7 +49,7 @@ class Example:
 
     @property
     def text(self) -> str:
-        """The field ``text``, of tasks that have one."""
+        """The field ``text``, which not all tasks have."""
         return str(self.fields["text"])
 
     def __hash__(self) -> int:

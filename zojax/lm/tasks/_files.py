@@ -1,4 +1,4 @@
-"""Rows of files and of the ``datasets`` package."""
+"""Reads rows from files and from the ``datasets`` package."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def file_rows(path: Path) -> Iterator[Row]:
     """Yield the rows of a CSV file (with a header), a JSONL or a Parquet file.
 
     Raises:
-      FileNotFoundError: There is no such file.
-      ImportError: A Parquet file needs pyarrow.
-      ValueError: Another suffix, or a line that cannot be read.
+      FileNotFoundError: The file does not exist.
+      ImportError: The file is a Parquet file and pyarrow is not installed.
+      ValueError: The file has another suffix, or a line cannot be read.
     """
     readers = {".csv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
     if path.suffix not in readers:
@@ -51,7 +51,7 @@ def hub_rows(hub: Hub, split: str) -> Iterator[Row]:
 
 def _csv_rows(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        # Strict, or an open quotation mark would swallow all rows behind it.
+        # Without strict, an unclosed quotation mark would merge all rows after it into one cell.
         reader = csv.DictReader(file, strict=True)
         try:
             names = [name for name in reader.fieldnames or () if name]
@@ -61,7 +61,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
                     f"{', '.join(names)}."
                 )
             for values in reader:
-                # What stands beyond the last column of the header has no name.
+                # Cells beyond the header's last column have no name and are left out.
                 named = {name: value for name, value in values.items() if name}
                 yield Row(named, f"{path} line {reader.line_num}")
         except csv.Error as error:
@@ -79,10 +79,10 @@ def _jsonl_rows(path: Path) -> Iterator[Row]:
             continue
         try:
             values = json.loads(line)
-        except (ValueError, RecursionError) as error:  # a number too long, or nested too deep
+        except (ValueError, RecursionError) as error:  # RecursionError: nested too deep
             raise ValueError(f"read_examples: {where}: not JSON ({error}).") from error
         if not isinstance(values, dict):
-            raise ValueError(  # noqa: TRY004 - the file's fault, not the caller's
+            raise ValueError(  # noqa: TRY004 - the file's content is wrong, no argument's type
                 f"read_examples: {where}: a line must be a JSON object, got {line.strip()[:80]}."
             )
         yield Row(values, where)
@@ -110,7 +110,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     try:
         table: Any = parquet.read_table(path, page_checksum_verification=True)
         rows: list[dict[str, Any]] = table.to_pylist()
-    except Exception as error:  # whatever a damaged file makes of pyarrow
+    except Exception as error:  # pyarrow raises many types of errors for damaged files
         raise ValueError(f"read_examples: {path} cannot be read as Parquet ({error}).") from error
     for number, values in enumerate(rows):
         yield Row(values, f"{path} row {number}")

@@ -1,4 +1,4 @@
-"""Where the data of an installed or unpacked package lie."""
+"""Finds the folder of a package that is installed or unpacked."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from pathlib import Path
 def package_folder(package: str, how: str) -> Path:
     """Return a package's folder, without importing the package.
 
-    ``ZOJAX_`` and the package's name in capitals, an environment variable, may say where an
-    unpacked source archive is; else the installed package is taken.
+    If the environment variable ``ZOJAX_`` + the package's name in capitals is set, it names the
+    folder of the unpacked source archive. Otherwise the installed package is used.
 
     Args:
-      package: Its name.
-      how: How to get it, for the error.
+      package: The package's name.
+      how: How to install the package, for the error message.
 
     Raises:
-      FileNotFoundError: The variable names a folder that has no such package.
-      ImportError: There is no variable, and the package is not installed.
+      FileNotFoundError: The folder that the variable names does not contain the package.
+      ImportError: The variable is not set, and the package is not installed.
     """
     variable = f"ZOJAX_{package.upper()}"
     given = os.environ.get(variable)
     if given is not None:
         folder = Path(given).expanduser()
-        # The archive's folder, or the package's in it.
+        # The variable may name the archive's folder, or the package's folder inside it.
         for candidate in (folder / package, folder):
             if candidate.name == package and candidate.is_dir():
                 return candidate

@@ -1,4 +1,4 @@
-"""Generation: write an answer, trained by teacher forcing."""
+"""Generation of answers, trained by teacher forcing."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from zojax.lm.tasks._tokens import PromptTokens
 
 @dataclass(frozen=True)
 class Generation:
-    r"""Write the answer and a line break.
+    r"""Generate the answer and a line break.
 
-    The loss is the first right answer's mean negative log-likelihood
-    :math:`-\frac{1}{L} \sum_j \log p(w_j \mid \text{prompt}, w_{<j})`, each token read after the
-    right ones before it (teacher forcing; Malladi et al., 2023, arXiv:2305.17333). An example is
-    right where greedy decoding would write that answer to the letter, as it does if each token is
-    the likeliest after the right ones before it. F1 of what a model writes needs :meth:`write`.
+    The loss is the mean negative log-likelihood of the first right answer's tokens,
+    :math:`-\frac{1}{L} \sum_j \log p(w_j \mid \text{prompt}, w_{<j})`, where each token is
+    predicted from the right ones before it (teacher forcing; Malladi et al., 2023,
+    arXiv:2305.17333). An example counts as right if greedy decoding would generate exactly that
+    answer, that is, if each token is the most likely one after the right ones before it. F1 of
+    generated answers needs :meth:`write`.
 
     Attributes:
-      model: The language model; its ``params`` are not used, every method takes its own.
+      model: The language model; its ``params`` are not used, because methods take parameters.
       tokens: The prompt's tokens.
     """
 
@@ -39,19 +40,20 @@ class Generation:
         return weighted_totals(-scores.mean_log_likelihood, scores.likeliest, weights)
 
     def loss(self, params: Params, batch: Batch) -> Array:
-        """Mean negative log-likelihood of a token of the answers, float32 [], nats."""
+        """Mean negative log-likelihood per token of the right answers, float32 [], nats."""
         totals = self.totals(params, batch)
         return totals.loss / totals.examples
 
     def write(self, params: Params, batch: Batch) -> Array:
-        """Write an answer to each prompt, by :func:`zojax.lm.decoding.greedy`.
+        """Generate an answer to each prompt, by :func:`zojax.lm.decoding.greedy`.
 
         Args:
-          params: A tree shaped like the model's.
-          batch: With the view ``"prompt"``; see :func:`decoding_batches`.
+          params: A tree shaped like the model's parameters.
+          batch: A batch with the view ``"prompt"``; see :func:`decoding_batches`.
 
         Returns:
-          int32 [B, N] for a task of N new tokens at most, for :func:`zojax.lm.decoding.texts`.
+          Token ids, int32 [B, N] for a task of at most N new tokens;
+          :func:`zojax.lm.decoding.texts` turns them into texts.
         """
         return greedy(
             self.model,

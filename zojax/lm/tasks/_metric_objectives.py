@@ -1,4 +1,4 @@
-"""Objectives that are a task's metric itself, which no gradient can follow."""
+"""Objectives that are a task's metric itself, whose gradient is zero almost everywhere."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def negative_accuracy(task: Classification | MultipleChoice) -> BatchLoss:
     """Return ``loss(params, batch)``: minus the fraction of the batch's examples that are right.
 
     Args:
-      task: Of a kind that chooses.
+      task: A task of classification or multiple choice.
 
     Returns:
-      A step function of the parameters, between -1 and 0. Its batches have the view
-      ``"candidates"``, for a choice is right by being better than the others.
+      A loss that is a step function of the parameters, between -1 and 0. Its batches need the view
+      ``"candidates"``, because a choice is right only if its score exceeds all others.
 
     Cost: one forward pass over the rows of all candidates.
-    Error: As :func:`zojax.lm.decoding.text_objective` says of all step functions; its smallest
+    Error: that of any step function, see :func:`zojax.lm.decoding.text_objective`; its smallest
       step is one example of the batch.
     """
 
@@ -44,28 +44,30 @@ def negative_accuracy(task: Classification | MultipleChoice) -> BatchLoss:
 
 
 def negative_f1(task: Generation, examples: Sequence[Example]) -> BatchLoss:
-    """Return ``loss(params, batch)``: minus the mean F1 of what the model writes.
+    """Return ``loss(params, batch)``: minus the mean F1 of the generated answers.
 
     Args:
-      task: Of the kind that writes; by greedy decoding, of ``max_new_tokens`` at most.
-      examples: Those of the set that batches are drawn from; they know the right answers.
+      task: A task of generation; answers have at most its ``max_new_tokens`` and are decoded
+        greedily.
+      examples: The set that batches are drawn from, with the right answers.
 
     Returns:
-      A step function of the parameters, between -1 and 0. Its batches have the view ``"prompt"``.
+      A loss that is a step function of the parameters, between -1 and 0. Its batches need the view
+      ``"prompt"``.
 
-    Cost: :func:`zojax.lm.decoding.greedy`'s, and a call from the device to Python, where texts are
-      compared.
-    Error: As :func:`zojax.lm.decoding.text_objective` says.
+    Cost: that of :func:`zojax.lm.decoding.greedy`, and a call from the device to Python, where
+      texts are compared.
+    Error: that of any step function, see :func:`zojax.lm.decoding.text_objective`.
     """
 
     def cost(written: list[str], members: np.ndarray, weights: np.ndarray) -> float:
         scores = [f1(text, examples[i].answers) for text, i in zip(written, members, strict=True)]
         return -float(np.average(scores, weights=weights))
 
-    words = text_objective(task.model, cost, max_new_tokens=task.tokens.task.max_new_tokens)
+    objective = text_objective(task.model, cost, max_new_tokens=task.tokens.task.max_new_tokens)
 
     def loss(params: Params, batch: Batch) -> Array:
         ids, mask = batch.input_ids, batch.attention_mask
-        return words(params, ids, mask, batch.members, batch.weights)
+        return objective(params, ids, mask, batch.members, batch.weights)
 
     return loss

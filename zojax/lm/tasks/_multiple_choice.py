@@ -1,4 +1,4 @@
-"""Multiple choice: the choices are texts of the example's own."""
+"""Multiple choice: each example has its own texts to choose from."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from zojax.lm.tasks._tokens import PromptTokens
 
 @dataclass(frozen=True)
 class MultipleChoice:
-    r"""Choose the text that the model finds likeliest in the prompt, for its length.
+    r"""Choose the text whose tokens the model finds most likely, on average, in the prompt.
 
-    Choice c scores its tokens' mean log-likelihood
+    The score of choice c is the mean log-likelihood of its tokens,
     :math:`s_c = \frac{1}{L_c} \sum_j \log p(w_{c,j} \mid \text{prompt}, w_{c,<j})`; the
     prediction is argmax s. The loss is :math:`-s` of the right choice alone (Malladi et al., 2023,
     arXiv:2305.17333), so a training batch needs the right choices' rows and no others.
 
     Attributes:
-      model: The language model; its ``params`` are not used, every method takes its own.
+      model: The language model; its ``params`` are not used, because methods take parameters.
       tokens: The prompt's tokens.
     """
 
@@ -31,13 +31,13 @@ class MultipleChoice:
     tokens: PromptTokens
 
     def scores(self, params: Params, batch: Batch) -> Array:
-        """Score every choice: float32 [B, C], -inf where an example has fewer.
+        """Return the score of every choice, float32 [B, C]; -inf beyond an example's last choice.
 
         Cost: one forward pass over the batch's rows.
         """
         scores = row_scores(self.model, params, batch).mean_log_likelihood
-        there = jnp.any(jnp.asarray(batch.target_weights) > 0, axis=-1)
-        scores = jnp.where(there, scores, jnp.array(-jnp.inf, jnp.float32))
+        exists = jnp.any(jnp.asarray(batch.target_weights) > 0, axis=-1)
+        scores = jnp.where(exists, scores, jnp.array(-jnp.inf, jnp.float32))
         return scores.reshape(batch.labels.shape[0], -1)
 
     def totals(self, params: Params, batch: Batch) -> Totals:
@@ -50,6 +50,6 @@ class MultipleChoice:
         return weighted_totals(losses, hits, jnp.asarray(batch.weights))
 
     def loss(self, params: Params, batch: Batch) -> Array:
-        """Mean negative log-likelihood of a token of the right choices, float32 [], nats."""
+        """Mean negative log-likelihood per token of the right choices, float32 [], nats."""
         totals = self.totals(params, batch)
         return totals.loss / totals.examples

@@ -1,4 +1,4 @@
-"""The objective of a task's kind."""
+"""Selects the objective of a task by its kind."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ _OBJECTIVES: dict[str, type[Objective]] = {
 
 
 def objective(model: LanguageModel, tokens: PromptTokens) -> Objective:
-    """Return what gives ``loss(params, batch)`` and ``totals(params, batch)`` for a task."""
+    """Return a task's objective, with ``loss(params, batch)`` and ``totals(params, batch)``."""
     return _OBJECTIVES[tokens.task.kind](model, tokens)

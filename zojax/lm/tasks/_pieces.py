@@ -1,4 +1,4 @@
-"""Token ids of the pieces of a text, each as it is within the text."""
+"""Token ids of pieces of a text, equal to those that the pieces have within the text."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ if TYPE_CHECKING:
 
 
 class Pieces:
-    """Tokenises pieces of a text apart, as if they stood in it.
+    """Tokenises pieces of a text separately, as if they were in the text.
 
-    Byte-level tokenizers (OPT, RoBERTa, SmolLM) do so by themselves. Those of SentencePiece's kind
-    (LLaMA, Mistral) put a space before whatever they are given; a piece inside a text is given to
-    them after a line break, which is a token of its own, and the line break's tokens are dropped.
+    Byte-level tokenizers (OPT, RoBERTa, SmolLM) need nothing special. Tokenizers like SentencePiece
+    (LLaMA, Mistral) put a space before every input; a piece inside a text is therefore tokenised
+    after a line break, which is a token of its own, and the line break's tokens are dropped.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
         line_break, letter, both = self._ids(["\n", "x", "\nx"])
         self._line_break = line_break
-        self._puts_space = both != line_break + letter and both[: len(line_break)] == line_break
+        self._adds_space = both != line_break + letter and both[: len(line_break)] == line_break
 
     def encode(self, pieces: Iterable[tuple[str, bool]]) -> list[list[int]]:
-        """Return the ids of each piece; True marks one that begins the text."""
+        """Return the ids of each piece, given as (text, whether it begins the whole text)."""
         pieces = list(pieces)
-        # Prompts share most of their pieces.
+        # Each distinct piece is tokenised once: prompts share most of their pieces.
         unique = list(dict.fromkeys(pieces))
-        drop = len(self._line_break) if self._puts_space else 0
+        drop = len(self._line_break) if self._adds_space else 0
         texts = ["\n" + text if drop and not first else text for text, first in unique]
         ids = [
             row if first else row[drop:]

@@ -1,4 +1,4 @@
-"""Tokenised examples, and the arrays that a batch of them is."""
+"""Tokenised examples, and the arrays of a batch of them."""
 
 from __future__ import annotations
 
@@ -13,38 +13,40 @@ from zojax.lm.tasks._example import Example
 from zojax.lm.tasks._tokens import PromptTokens, TokenRow
 
 View = Literal["training", "candidates", "prompt"]
-# The predicted tokens of a row are filled up to a multiple, so that sets of examples share shapes.
+# The number of predicted tokens of a row is rounded up to a multiple of this, so that different
+# sets of examples have equal shapes more often.
 _MULTIPLE = 8
 
 
 class Batch(NamedTuple):
-    """B examples as R rows of T tokens, of which P are predicted in each row.
+    """B examples as R rows of T tokens; P positions of each row have predictions.
 
-    A row is an example with one of its C candidates, R = B · C; or R = B, where label words of one
-    token are scored by one row, where only the right choice is wanted, and of answers to write.
+    With one row for each of an example's C candidates, R = B · C. Examples have a single row, R =
+    B, if all label words are single tokens, in training batches of multiple choice, and in
+    generation.
     """
 
-    input_ids: np.ndarray  # int32 [R, T], padded on the right
+    input_ids: np.ndarray  # int32 [R, T]: token ids, padded on the right
     attention_mask: np.ndarray  # int32 [R, T]: 1 for a token, 0 for padding
-    positions: np.ndarray  # int32 [R, P]: where the candidate's tokens are predicted
-    targets: np.ndarray  # int32 [R, P]: the candidate's tokens; of one row for all, the right one's
+    positions: np.ndarray  # int32 [R, P]: positions whose outputs predict the candidate's tokens
+    targets: np.ndarray  # int32 [R, P]: tokens of the row's candidate, or of the right one
     target_weights: np.ndarray  # float32 [R, P]: 1 / L for the L tokens of a candidate, else 0
-    labels: np.ndarray  # int32 [B]: the right candidate, the one trained on
-    right: np.ndarray  # bool [B, C]: all right candidates
-    weights: np.ndarray  # float32 [B]: 1 for an example, 0 for what fills the batch up
-    members: np.ndarray  # int32 [B]: the examples' places in their set
+    labels: np.ndarray  # int32 [B]: the right candidate that is trained on
+    right: np.ndarray  # bool [B, C]: whether each candidate is right
+    weights: np.ndarray  # float32 [B]: 1 for an example, 0 for one that only fills the batch up
+    members: np.ndarray  # int32 [B]: the index of each example in its set
 
 
 @dataclass(frozen=True)
 class PromptSet:
-    """Tokenised examples, and the batches they make.
+    """Tokenised examples, from which batches are made.
 
     Attributes:
       tokens: The prompt's tokens.
       examples: N examples.
-      rows: Each example's rows, see :meth:`PromptTokens.encode`.
-      num_candidates: C, the most candidates of an example.
-      num_targets: P, no less than the most tokens of a candidate.
+      rows: The rows of each example, see :meth:`PromptTokens.encode`.
+      num_candidates: C, the largest number of candidates of an example.
+      num_targets: P, at least the number of tokens of the longest candidate.
     """
 
     tokens: PromptTokens
@@ -58,8 +60,8 @@ class PromptSet:
         """Tokenise ``examples``.
 
         Raises:
-          ValueError: There are none, a label is no class of the prompt, or ``max_length`` leaves
-            no room; see :meth:`PromptTokens.encode`.
+          ValueError: There are no examples, a label is not the number of a class, or ``max_length``
+            is too small; see :meth:`PromptTokens.encode`.
         """
         labels = {example.label for example in examples}
         classes = tokens.num_classes
@@ -82,12 +84,12 @@ class PromptSet:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens of each example's longest row, int64 [N]."""
+        """The number of tokens of each example's longest row, int64 [N]."""
         return np.array([max(len(row.ids) for row in rows) for rows in self.rows])
 
     @property
     def prompt_lengths(self) -> np.ndarray:
-        """Tokens of each example's prompt without an answer, int64 [N]."""
+        """The number of tokens of each example's prompt without an answer, int64 [N]."""
         return np.array([rows[0].positions[0] + 1 for rows in self.rows])
 
     def lengths_of(self, view: View) -> np.ndarray:
@@ -95,7 +97,7 @@ class PromptSet:
         return self.prompt_lengths if view == "prompt" else self.lengths
 
     def abstract_batch(self, length: int, size: int, view: View = "training") -> Batch:
-        """Return the shapes and dtypes of a batch, to compile with."""
+        """Return a batch of abstract arrays, with the shapes and dtypes to compile for."""
         members = np.zeros(1, np.int64)
         shapes = self.batch(members, int(self.lengths.max()), size, view)
         return Batch(
@@ -106,15 +108,16 @@ class PromptSet:
         )
 
     def batch(self, members: np.ndarray, length: int, size: int, view: View = "training") -> Batch:
-        """Put the examples ``members`` into ``size`` places of ``length`` tokens.
+        """Make a batch of ``size`` examples, whose rows are padded to ``length`` tokens.
 
         Args:
-          members: Which examples, 1 to ``size`` of them.
-          length: T, no less than their ``lengths``, or for prompts ``prompt_lengths``.
+          members: Indices of 1 to ``size`` examples. If there are fewer than ``size``, the first
+            one fills the batch up, with weight 0.
+          length: T, at least the examples' :meth:`lengths_of` this view.
           size: B.
-          view: ``"training"``: the rows that a training loss needs, of choices the right one alone.
-            ``"candidates"``: the rows of all candidates. ``"prompt"``: the prompt without an
-            answer, one row an example, P = 1.
+          view: ``"training"``: the rows that the training loss needs; for multiple choice that is
+            the right choice alone. ``"candidates"``: the rows of all candidates. ``"prompt"``: the
+            prompt without an answer, one row for each example, P = 1.
         """
         places = np.concatenate([members, np.full(size - len(members), members[0])])
         rows = [row for i in places for row in self._rows(i, view)]
@@ -153,7 +156,8 @@ class PromptSet:
             return rows
         if view == "training":
             return [rows[self.examples[example].label]]
-        # What makes up for fewer choices is a row that is sound, and weighs nothing.
+        # An example with fewer choices is filled up with copies of a valid row that predict
+        # nothing.
         empty = rows[0]._replace(positions=[], targets=[])
         return [*rows, *[empty] * (self.num_candidates - len(rows))]
 

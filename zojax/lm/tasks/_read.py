@@ -1,4 +1,4 @@
-"""From rows to examples."""
+"""Turns rows of data into examples."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ def read_examples(path: str | Path, task: Task) -> tuple[Example, ...]:
 
     Args:
       path: A file that ends in ``.csv``, ``.jsonl`` or ``.parquet``; text is in UTF-8.
-      task: Says which columns hold what.
+      task: The task, which names the columns to read.
 
     Returns:
-      The examples in file order; other columns are left out, as are blank lines.
+      The examples in file order. Other columns and blank lines are ignored.
 
     Raises:
-      FileNotFoundError: There is no such file.
-      ImportError: A Parquet file needs pyarrow.
-      ValueError: A wrong suffix, column, text or label; the message names file, line and column.
+      FileNotFoundError: The file does not exist.
+      ImportError: The file is a Parquet file and pyarrow is not installed.
+      ValueError: The suffix, a column, a text or a label is wrong; the message names the file, the
+        line and the column.
     """
     return examples_of(task, file_rows(Path(path)), str(path))
 
 
 def examples_of(task: Task, rows: Iterable[Row], source: str) -> tuple[Example, ...]:
-    """Turn rows into examples; ``source`` is what an error calls them all together."""
+    """Turn rows into examples; ``source`` names their origin in error messages."""
     read = (_example(task, row) for row in rows)
     examples = tuple(example for example in read if example is not None)
     if not examples:
@@ -78,7 +79,7 @@ def _choices(task: Task, row: Row) -> tuple[str, ...]:
         choices = tuple(row.text(column) for column in task.choices)
         column = task.choices[0]
     if len(choices) < 2:
-        row.refuse(column, f"must have two choices or more, got {choices}")
+        row.refuse(column, f"must have at least two choices, got {choices}")
     return choices
 
 
@@ -91,7 +92,7 @@ def _right(task: Task, row: Row, choices: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def _value(row: Row, column: str, choices: int) -> Value:
-    """Read a field: a text, or a list with one text for each choice."""
+    """Read a field: one text, or a list with one text for each choice."""
     if not row.has_list(column):
         return row.text(column)
     texts = row.texts(column)

@@ -1,4 +1,4 @@
-"""The tasks by name."""
+"""The registry of tasks by name."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def load_task(name_or_path: str | Path) -> Task:
     """Return a task by its name, or read it from a TOML file.
 
     Raises:
-      FileNotFoundError: There is no such TOML file.
-      ValueError: There is no task of this name, or the file is wrong.
+      FileNotFoundError: The TOML file does not exist.
+      ValueError: No task has this name, or the file is wrong.
     """
     if str(name_or_path).endswith(".toml"):
         return task_from_toml(name_or_path)

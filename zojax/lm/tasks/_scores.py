@@ -1,4 +1,4 @@
-"""How likely a model finds the candidates of a batch."""
+"""Log-likelihoods of the candidates of a batch."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from zojax.lm.tasks._prompt_set import Batch
 class Totals(NamedTuple):
     """Sums over a batch's examples."""
 
-    loss: Array  # float32 []: nats
-    correct: Array  # float32 []: examples predicted right
-    examples: Array  # float32 []: how many there are
+    loss: Array  # float32 []: sum of the losses, nats
+    correct: Array  # float32 []: number of examples that are predicted right
+    examples: Array  # float32 []: number of examples
 
 
 class RowScores(NamedTuple):
-    """What a model makes of the rows of a batch."""
+    """Scores of the rows of a batch."""
 
-    mean_log_likelihood: Array  # float32 [R]: of a token of the candidate; 0 of an empty place
-    likeliest: Array  # bool [R]: whether each token of the candidate is the likeliest
+    mean_log_likelihood: Array  # float32 [R]: mean over the candidate's tokens; 0 if it has none
+    likeliest: Array  # bool [R]: whether every token of the candidate has the largest logit
 
 
 def row_scores(model: LanguageModel, params: Params, batch: Batch) -> RowScores:
-    """Score each row's candidate by its mean log-likelihood over its tokens.
+    """Score each row's candidate by the mean log-likelihood of its tokens.
 
-    Cost: one forward pass over the rows, and [R, P, V] float32 logits at the P positions where
-    candidates have their tokens.
+    Cost: one forward pass over the rows, with [R, P, V] float32 logits at the P positions that
+    predict candidates' tokens.
     """
     logits = model.logits_at(
         params,
@@ -41,13 +41,13 @@ def row_scores(model: LanguageModel, params: Params, batch: Batch) -> RowScores:
     )
     targets, weights = jnp.asarray(batch.targets), jnp.asarray(batch.target_weights)
     picked = jnp.take_along_axis(logits, targets[:, :, None], axis=-1)[:, :, 0]
-    # The logarithm of the sum apart: log_softmax would be a second array of the logits' size.
+    # log_softmax would make a second array of the logits' size.
     log_p = picked - jax.nn.logsumexp(logits, axis=-1)
     likeliest = (jnp.argmax(logits, axis=-1).astype(jnp.int32) == targets) | (weights == 0)
     return RowScores(jnp.sum(log_p * weights, axis=-1), jnp.all(likeliest, axis=-1))
 
 
 def weighted_totals(losses: Array, correct: Array, weights: Array) -> Totals:
-    """Sum over the examples; all three are [B]."""
+    """Sum losses, hits and weights over the examples; the three arguments are [B]."""
     hits = correct.astype(jnp.float32)
     return Totals(jnp.sum(losses * weights), jnp.sum(hits * weights), jnp.sum(weights))

@@ -1,4 +1,4 @@
-"""Samples of examples, and a task's splits."""
+"""The splits of a task, and random samples of examples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zojax.lm.tasks._task import Task
 
 Examples = tuple[Example, ...]
 
-# The five seeds of the few-shot papers on RoBERTa: LM-BFF, MeZO, ZO-AdaMU.
+# The five seeds of the papers on few-shot RoBERTa: LM-BFF, MeZO and ZO-AdaMU.
 SEEDS = (13, 21, 42, 87, 100)
 
 
@@ -25,30 +25,31 @@ def load_splits(
     k_shot: int | None = None,
     seed: int = 0,
 ) -> dict[str, Examples]:
-    """Read a task's examples and draw its train, dev and test splits.
+    """Read a task's examples and sample its train, dev and test splits.
 
-    Train and dev are drawn with ``seed``, from the training rows where there is no dev file; the
-    test split is the same for every seed.
+    Train and dev are sampled with ``seed``; without a dev file, dev is sampled from the training
+    rows. The test split is the same for every seed.
 
     Args:
-      task: What to read, and how many examples of each split at most.
-      files: ``"train"``, ``"test"`` and perhaps ``"dev"``: CSV, JSONL or Parquet files. Without
-        them, the task's own files, the package that has its data, or ``datasets``, in this order.
-      k_shot: Train and dev examples of each class, see :func:`few_shot`, in place of
-        ``task.sizes``. The papers use the five :data:`SEEDS` with 16 or 512.
-      seed: Decides the draws.
+      task: The task; its sizes limit the number of examples of each split.
+      files: ``"train"``, ``"test"`` and optionally ``"dev"``: CSV, JSONL or Parquet files. Without
+        them, the task's own files, the package that has its data, or ``datasets`` are read; the
+        first of these that the task has.
+      k_shot: Train and dev examples of each class, see :func:`few_shot`; replaces ``task.sizes``.
+        The papers use the five :data:`SEEDS` with 16 or 512.
+      seed: Determines the samples.
 
     Returns:
-      ``"train"``, ``"dev"`` and ``"test"``, no example in two of them. Dev takes at most half of
-      rows that it shares with train.
+      ``"train"``, ``"dev"`` and ``"test"``. No example is in two splits that come from the same
+      rows; dev takes at most half of the rows that it shares with train.
 
     Raises:
-      ImportError: The package that has the data, or that reads it, is not installed.
-      ValueError: There is nothing to read from, a row is wrong, or ``k_shot`` is asked of a task
-        without classes.
+      ImportError: The package that has the data, or the one that reads it, is not installed.
+      ValueError: The task has no data, a row is wrong, or ``k_shot`` is given for a task without
+        classes.
     """
-    whole = _whole(task, files)
-    train, dev = whole["train"], whole.get("dev")
+    rows = _all_examples(task, files)
+    train, dev = rows["train"], rows.get("dev")
     if k_shot is not None:
         if task.kind != "classification":
             raise ValueError(
@@ -64,15 +65,15 @@ def load_splits(
     return {
         "train": at_most(train, task.sizes.train if k_shot is None else len(train), seed),
         "dev": at_most(dev, task.sizes.dev if k_shot is None else len(dev), seed),
-        "test": at_most(whole["test"], task.sizes.test, 0),
+        "test": at_most(rows["test"], task.sizes.test, 0),
     }
 
 
 def few_shot(examples: Sequence[Example], count: int, seed: int) -> tuple[Examples, Examples]:
-    """Draw ``count`` examples of each class twice: ``(train, dev)``, both shuffled.
+    """Sample ``count`` examples of each class for train and as many for dev; return both, shuffled.
 
-    A class of fewer than twice as many gives half of them to each, as the rare class of TREC does
-    where ``count`` is 512.
+    A class of fewer than ``2 * count`` examples gives half of them to each split; TREC's rare class
+    is one if ``count`` is 512.
 
     Raises:
       ValueError: ``count`` < 1, or a class has fewer than two examples.
@@ -96,12 +97,12 @@ def few_shot(examples: Sequence[Example], count: int, seed: int) -> tuple[Exampl
 
 
 def per_class(examples: Sequence[Example], count: int, seed: int) -> Examples:
-    """Draw ``count`` examples of each class ("k-shot"), shuffled.
+    """Sample ``count`` examples of each class ("k-shot"), shuffled.
 
     Args:
-      examples: Where to draw from, without replacement.
+      examples: The examples to sample from, without replacement.
       count: Examples of each class, at least 1.
-      seed: Decides the draw and the order.
+      seed: Determines the sample and its order.
 
     Raises:
       ValueError: A class has fewer than ``count`` examples.
@@ -121,10 +122,10 @@ def per_class(examples: Sequence[Example], count: int, seed: int) -> Examples:
 
 
 def hold_out(examples: Sequence[Example], count: int, seed: int) -> tuple[Examples, Examples]:
-    """Set ``count`` examples aside at random: ``(the others, those set aside)``.
+    """Split off ``count`` random examples; return ``(the others, those split off)``.
 
     Raises:
-      ValueError: Nothing would be left of one of the two.
+      ValueError: One of the two parts would be empty.
     """
     if not 0 < count < len(examples):
         raise ValueError(f"hold_out: count must be within 1 … {len(examples) - 1}, got {count}.")
@@ -133,7 +134,7 @@ def hold_out(examples: Sequence[Example], count: int, seed: int) -> tuple[Exampl
 
 
 def at_most(examples: Sequence[Example], count: int, seed: int) -> Examples:
-    """Draw ``count`` examples at random, or return all where there are no more."""
+    """Sample ``count`` examples, or return all if there are at most that many."""
     if len(examples) <= count:
         return tuple(examples)
     return hold_out(examples, count, seed)[1]
@@ -145,14 +146,14 @@ def fixed_splits(
     test: int,
     group: Callable[[Example], Hashable] | None = None,
 ) -> dict[str, Examples]:
-    """Drop repeated inputs and split, the same way in every run; train is what is left.
+    """Drop repeated inputs and split in the same way in every run; train gets the remainder.
 
     Args:
-      examples: In an order that is always the same. Of those with the same fields and choices the
-        first is kept.
+      examples: The examples, in the same order in every run. Of examples with equal fields and
+        choices only the first is kept.
       dev: Most dev examples.
       test: Most test examples.
-      group: Examples for which it gives the same go into the same split.
+      group: Examples with an equal ``group(example)`` go into the same split.
     """
     unique: dict[Hashable, Example] = {}
     for example in examples:
@@ -175,7 +176,7 @@ def fixed_splits(
     }
 
 
-def _whole(task: Task, files: Mapping[str, str | Path] | None) -> Mapping[str, Examples]:
+def _all_examples(task: Task, files: Mapping[str, str | Path] | None) -> Mapping[str, Examples]:
     files = files or task.files
     if files:
         unknown = files.keys() - {"train", "dev", "test"}
@@ -199,7 +200,7 @@ def _whole(task: Task, files: Mapping[str, str | Path] | None) -> Mapping[str, E
 
 
 def _by_class(examples: Sequence[Example]) -> dict[int, list[int]]:
-    """Return the places of each class's examples, class 0 first."""
+    """Return the indices of each class's examples, class 0 first."""
     members: dict[int, list[int]] = {}
     for place, example in enumerate(examples):
         members.setdefault(example.label, []).append(place)

@@ -1,4 +1,4 @@
-"""What a task is: its prompts, and how rows of its data become examples."""
+"""The definition of a task: its prompts, and how rows of its data become examples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ModelKind = Literal["causal", "masked"]
 
 
 class Sizes(NamedTuple):
-    """Most examples of each split; the default is that of the OPT experiments of MeZO."""
+    """Most examples of each split; the defaults are those of MeZO's experiments with OPT."""
 
     train: int = 1000
     dev: int = 500
@@ -24,7 +24,7 @@ class Sizes(NamedTuple):
 
 
 class Hub(NamedTuple):
-    """Where the ``datasets`` package finds a task's rows."""
+    """The data set from which the ``datasets`` package loads a task's rows."""
 
     name: str
     config: str | None = None
@@ -36,36 +36,39 @@ class Hub(NamedTuple):
 class Task:
     """A task: its prompts, and how rows of its data become examples.
 
-    In a template, ``{label}`` stands where the model's word goes, and other names in braces are
-    fields of an example. Over-long prompts lose the end of one field, in whole tokens.
+    In a template, ``{label}`` marks the place of the text that the model predicts, and other names
+    in braces are fields of an example. Prompts that are too long are shortened by truncating one
+    field, by whole tokens.
 
     Attributes:
-      name: What it is called.
+      name: The task's name.
       kind: ``"classification"``: choose one of ``label_words``. ``"multiple_choice"``: choose one
-        of the example's own texts. ``"generation"``: write an answer.
+        of the example's own texts. ``"generation"``: generate an answer.
       template: The prompt for a causal model; ends in ``{label}``.
-      label_words: What stands for each class in ``{label}``, class 0 first; classification only.
-      masked_template: The prompt for a masked model; ``{label}`` may be anywhere. None if the task
-        has none, as of generation.
+      label_words: The word for each class that replaces ``{label}``, class 0 first;
+        classification only.
+      masked_template: The prompt for a masked model, with ``{label}`` anywhere; None if the task
+        has no such prompt. Tasks of generation never have one.
       masked_label_words: The label words for a masked model; without them, ``label_words``.
-      truncate: The field that loses its end where a prompt is too long; None if none may.
-      columns: The column of each field, where it has another name than the field; dots lead into
-        nested columns: ``{"text": "review.body"}``.
+      truncate: The field whose end is removed if a prompt is too long; None if no field may be
+        truncated.
+      columns: The columns of fields whose column has another name; dots lead into nested columns:
+        ``{"text": "review.body"}``.
       label_column: The column of the class (its number or its name), or of the right choice (its
-        number or its text, or a list of them).
+        number or its text, or a list of these).
       label_names: The classes' names in the rows, class 0 first; without them, ``label_words``.
-      drop_label: Rows with this label are left out.
+      drop_label: The label of rows to ignore.
       choices: The column that lists the choices, or one column for each; multiple choice only.
       answers: The column of the right answer, or of a list of them; generation only.
-      prepare: Makes a row with the columns above out of a row that has others.
-      max_new_tokens: Most tokens that the model may write; generation only.
+      prepare: Converts a row with other columns to a row with the columns above.
+      max_new_tokens: Most tokens of a generated answer; generation only.
       sizes: Most examples of each split.
-      files: ``"train"``, ``"test"`` and perhaps ``"dev"``: the files that hold the rows.
-      hub: Where the ``datasets`` package finds the rows.
-      source: Reads the splits of data that an installed package has.
+      files: ``"train"``, ``"test"`` and optionally ``"dev"``: the files with the rows.
+      hub: The data set from which the ``datasets`` package loads the rows.
+      source: Reads the splits from an installed package.
 
     Raises:
-      ValueError: A template, its fields and the label words do not go together.
+      ValueError: The template, its fields and the label words are inconsistent.
     """
 
     name: str
@@ -89,14 +92,14 @@ class Task:
     source: Callable[[], Mapping[str, tuple[Example, ...]]] | None = None
 
     def __post_init__(self) -> None:
-        """Check what goes together."""
+        """Check that the attributes are consistent."""
         if self.kind not in get_args(TaskKind):
             self._refuse(f"kind must be one of {', '.join(get_args(TaskKind))}, got {self.kind!r}.")
         self._check_template("template", self.template)
         if not self.template.endswith(f"{{{LABEL}}}"):
             self._refuse(
                 "template must end in {label}, as a causal model reads from left to right, got "
-                f"{self.template!r}. A masked model's goes into masked_template."
+                f"{self.template!r}. Give a masked model's template as masked_template."
             )
         if self.masked_template is not None:
             self._check_template("masked_template", self.masked_template)
@@ -116,7 +119,7 @@ class Task:
             )
         if self.kind == "generation" and self.masked_template is not None:
             self._refuse(
-                "masked_template must be None, as a masked model does not write, got "
+                "masked_template must be None, as a masked model does not generate text, got "
                 f"{self.masked_template!r}."
             )
         if self.max_new_tokens < 1 or min(self.sizes) < 1:
@@ -126,7 +129,7 @@ class Task:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The names of an example's fields, those of both templates."""
+        """The names of an example's fields: those of both templates."""
         names = fields_of(self.template + (self.masked_template or ""))
         return tuple(name for name in dict.fromkeys(names) if name != LABEL)
 
@@ -137,7 +140,8 @@ class Task:
 
         Args:
           kind: ``"causal"`` or ``"masked"``.
-          template: False leaves the template's words out: the fields, then the label word.
+          template: False leaves the template's words out: only the fields and the label word
+            remain.
 
         Raises:
           ValueError: The task has no prompt for a masked model.
@@ -149,7 +153,7 @@ class Task:
         elif self.masked_template is not None:
             text, words = self.masked_template, self.masked_label_words or self.label_words
         elif self.kind == "generation":
-            self._refuse("a masked model cannot write an answer. Take a causal model.")
+            self._refuse("a masked model cannot generate an answer. Take a causal model.")
         else:
             self._refuse(
                 "the task has no prompt for a masked model. Take a causal model, or "
@@ -161,15 +165,17 @@ class Task:
         try:
             names = fields_of(template)
         except ValueError as error:
-            self._refuse(f"{name} is no template ({error}), got {template!r}. Write {{{{ for a {{.")
+            self._refuse(
+                f"{name} must be a template ({error}), got {template!r}. Write {{{{ for a {{."
+            )
         if names.count(LABEL) != 1 or len(names) < 2:
             self._refuse(
-                f"{name} must have {{label}} once and another field at least, got {template!r}. "
+                f"{name} must have {{label}} once and at least one other field, got {template!r}. "
                 "Write it like '{text} It was {label}'."
             )
         if self.truncate is not None and names.count(self.truncate) != 1:
             self._refuse(
-                f"truncate must be a field that stands in {name} once, or None, got "
+                f"truncate must be a field that {name} has once, or None, got "
                 f"{self.truncate!r} for {template!r}."
             )
 

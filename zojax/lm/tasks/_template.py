@@ -1,4 +1,4 @@
-"""Templates: text with fields in braces, and ``{label}`` where the label word goes."""
+"""Templates: text with fields in braces, and ``{label}`` in the place of the label word."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ LABEL = "label"
 
 
 class Chunk(NamedTuple):
-    """A part of a prompt that is tokenised by itself."""
+    """A part of a prompt that is tokenised separately."""
 
-    kind: Literal["text", "cut", "label"]  # "cut": what may lose its end
+    kind: Literal["text", "truncate", "label"]  # "truncate": the field that may be truncated
     text: str
 
 
 def fields_of(template: str) -> list[str]:
-    """Return the names in braces, in their order, repeated ones too.
+    """Return the names in braces in their order, with repetitions.
 
     Raises:
-      ValueError: A brace is left open, or there is more than a name in a pair of them.
+      ValueError: A brace is not closed, or a pair of braces contains more than a name.
     """
     names: list[str] = []
     for _, name, spec, conversion in string.Formatter().parse(template):
@@ -33,9 +33,9 @@ def fields_of(template: str) -> list[str]:
 
 
 def bare(template: str) -> str:
-    """Return the template without its words: the fields, a space between them, then the label.
+    """Return the template without its words: the fields and then the label, separated by spaces.
 
-    One that has no words stays as it is.
+    A template without words is returned unchanged.
     """
     if not any(literal.strip() for literal, *_ in string.Formatter().parse(template)):
         return template
@@ -43,27 +43,27 @@ def bare(template: str) -> str:
     return " ".join(f"{{{name}}}" for name in [*names, LABEL])
 
 
-def render(template: str, values: Mapping[str, str], cut: str | None) -> list[Chunk]:
-    """Fill a template in.
+def render(template: str, values: Mapping[str, str], truncate: str | None) -> list[Chunk]:
+    """Fill in a template.
 
-    Tokenizers join a space with the word after it, so spaces between two chunks go to the second:
-    the chunk of the label is the space before the label word, or empty.
+    Tokenizers join a space with the word after it, so spaces between two chunks belong to the
+    second. The label's chunk is the space before the label word, or empty.
 
     Args:
-      template: Its fields are ``label`` and the names in ``values``.
-      values: Their texts; white space around them is left out.
-      cut: The field that becomes a chunk of its own.
+      template: A template whose fields are ``label`` and the names in ``values``.
+      values: The texts of the fields; white space around them is removed.
+      truncate: The field that becomes a separate chunk, so that it can be truncated.
     """
     chunks: list[Chunk] = []
     for literal, name, _, _ in string.Formatter().parse(template):
-        inline = literal if name in (None, LABEL, cut) else literal + values[name].strip()
+        inline = literal if name in (None, LABEL, truncate) else literal + values[name].strip()
         if chunks and chunks[-1].kind == "text":
             inline = chunks.pop().text + inline
         chunks.append(Chunk("text", inline))
         if name == LABEL:
             chunks.append(Chunk("label", ""))
-        elif name == cut and name is not None:
-            chunks.append(Chunk("cut", values[name].strip()))
+        elif name == truncate and name is not None:
+            chunks.append(Chunk("truncate", values[name].strip()))
     space = ""
     placed: list[Chunk] = []
     for kind, plain in chunks:

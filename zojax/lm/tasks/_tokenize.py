@@ -1,4 +1,4 @@
-"""From a task to a prompt in a model's tokens, and solved examples before the prompt."""
+"""Tokenises a task's prompt for a model, optionally with solved examples before it."""
 
 from __future__ import annotations
 
@@ -29,21 +29,22 @@ def tokenize(
     template: bool = True,
     vocab_size: int | None = None,
 ) -> PromptTokens:
-    """Tokenise a task's label words, and keep what encodes examples.
+    """Tokenise a task's label words, and return the object that encodes its examples.
 
     Args:
-      task: Template and label words.
-      tokenizer: transformers' tokenizer. Its beginning-of-sequence token, if any, comes first; for
-        a masked model, its end-of-sequence token comes last.
-      max_length: Most tokens of a prompt with the label's.
-      kind: Of the model that reads the prompts.
-      template: False leaves the template's words out: the fields, then the label word.
-      vocab_size: Tokens that the model knows, ``model.config.vocab_size``: others are refused here
-        and in :meth:`PromptTokens.encode`. On a device they would silently be read as another.
+      task: The task, with its template and label words.
+      tokenizer: A tokenizer of transformers. Rows begin with its beginning-of-sequence token, if it
+        has one; rows for a masked model end with its end-of-sequence token.
+      max_length: Most tokens of a prompt, those of the label included.
+      kind: The kind of model that reads the prompts.
+      template: False leaves the template's words out: only the fields and the label word remain.
+      vocab_size: The model's number of tokens, ``model.config.vocab_size``. Larger ids are refused
+        here and in :meth:`PromptTokens.encode`; a device would silently use another token's
+        embedding.
 
     Raises:
       ValueError: The task has no prompt for this kind of model, the tokenizer has no mask token,
-        two label words have the same tokens, or one is unknown to the model.
+        two label words have the same tokens, or the model does not have a label word's token.
     """
     text, words = task.prompt(kind, template=template)
     masked = kind == "masked"
@@ -83,19 +84,21 @@ def in_context(
     count: int = 32,
     seed: int = 0,
 ) -> PromptTokens:
-    """Put solved examples before each prompt ("in-context learning"), a blank line after each.
+    """Put solved examples before each prompt ("in-context learning"), each with a blank line.
 
     Args:
-      tokens: The prompt; its ``max_length`` bounds each example, solved or not.
-      train: Where the demonstrations are drawn from: classes take turns, so that any number of
-        them is balanced; choices and answers have no classes.
-      max_length: Most tokens of a whole row. Each prompt takes as many demonstrations as fit.
-      count: Demonstrations at most; MeZO takes 32.
-      seed: Decides the draw and the order.
+      tokens: The prompt; its ``max_length`` limits each example, whether solved or not.
+      train: The examples from which demonstrations are sampled. Classes alternate, so that the
+        demonstrations are balanced for any ``count``; tasks without classes sample freely.
+      max_length: Most tokens of a row, demonstrations included. Each prompt gets as many
+        demonstrations as fit.
+      count: Most demonstrations; MeZO uses 32.
+      seed: Determines the sample and its order.
 
     Returns:
-      Tokens that encode prompts with their demonstrations. They cost no training; a forward pass
-      costs what rows of ``max_length`` tokens cost.
+      Tokens that encode prompts with their demonstrations.
+
+    Cost: no training; a forward pass reads rows of up to ``max_length`` tokens.
 
     Raises:
       ValueError: The model is masked, ``count`` < 1, or, in :meth:`PromptTokens.encode`, no
@@ -110,33 +113,31 @@ def in_context(
         raise ValueError(
             f"in_context: count must be >= 1 and train not empty, got {count} and {len(train)}."
         )
-    drawn = _in_turns(train, count, seed, by_class=tokens.num_classes > 0)
+    demonstrations = _sample(train, count, seed, by_class=tokens.num_classes > 0)
     return dataclasses.replace(
-        tokens, demonstrations=tuple(tokens.solved(drawn)), row_length=max_length
+        tokens, demonstrations=tuple(tokens.solved(demonstrations)), row_length=max_length
     )
 
 
-def _in_turns(
-    examples: Sequence[Example], count: int, seed: int, *, by_class: bool
-) -> list[Example]:
-    """Draw without replacement, a class at a time in a shuffled order of classes."""
+def _sample(examples: Sequence[Example], count: int, seed: int, *, by_class: bool) -> list[Example]:
+    """Sample without replacement; each round takes one example of every class, in random order."""
     rng = np.random.default_rng(seed)
     shuffled = [examples[i] for i in rng.permutation(len(examples))]
     classes: dict[int, list[Example]] = {}
     for example in shuffled:
         classes.setdefault(example.label if by_class else 0, []).append(example)
     rounds = itertools.zip_longest(*classes.values())
-    drawn: list[Example] = []
+    sample: list[Example] = []
     for members in rounds:
         present = [example for example in members if example is not None]
-        drawn += [present[i] for i in rng.permutation(len(present))]
-    return drawn[:count]
+        sample += [present[i] for i in rng.permutation(len(present))]
+    return sample[:count]
 
 
 def _label_words(
     template: str, words: tuple[str, ...], pieces: Pieces
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the words' ids and mask, [C, L], as they stand in the template."""
+    """Return the ids and the mask, both [C, L], that the words have in the template's place."""
     chunks = render(template, dict.fromkeys(fields_of(template), "x"), None)
     place = [chunk.kind for chunk in chunks].index("label")
     space = chunks[place].text

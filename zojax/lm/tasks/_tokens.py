@@ -1,4 +1,4 @@
-"""Prompts in a model's tokens: the rows that it reads, and what it is to predict in them."""
+"""Prompts in a model's tokens: the rows that a model reads, and the tokens that it predicts."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ Ids = list[int]
 
 
 class TokenRow(NamedTuple):
-    """What a model reads: an example with one candidate in the label's place."""
+    """One row of a model's input: an example with one candidate in the label's place."""
 
-    ids: Ids  # what it reads
-    positions: Ids  # where it predicts the candidate's tokens
+    ids: Ids  # the input tokens
+    positions: Ids  # the positions whose outputs predict the candidate's tokens
     targets: Ids  # the candidate's tokens
 
 
 class _Prompt(NamedTuple):
     """An example's prompts, and its candidates' tokens.
 
-    The prompts are one for each candidate where fields differ between choices, else one for all;
-    each is what stands before the label and what stands after it.
+    Attributes:
+      around: The tokens before and after the label: one pair for each candidate if fields differ
+        between choices, else one pair for all candidates.
+      candidates: The tokens of each candidate.
     """
 
     around: list[tuple[Ids, Ids]]
@@ -47,15 +49,15 @@ class PromptTokens:
 
     Attributes:
       task: The task.
-      kind: Of the model that reads the prompts.
-      max_length: Most tokens of a prompt with the label's.
-      label_ids: int32 [C, L]: each class's label word, filled up with 0 on the right; [0, 0] for a
-        task without classes.
-      label_mask: float32 [C, L]: 1 for a token of the word.
-      demonstrations: Token ids of solved examples that go before each prompt; see
+      kind: The kind of model that reads the prompts.
+      max_length: Most tokens of a prompt, those of the label included.
+      label_ids: int32 [C, L]: the token ids of each class's label word, padded with 0 on the right;
+        [0, 0] for a task without classes.
+      label_mask: float32 [C, L]: 1 for a token of the word, 0 for padding.
+      demonstrations: Token ids of the solved examples that precede each prompt; see
         :func:`in_context`.
       row_length: Most tokens of a prompt with its demonstrations.
-      vocab_size: Tokens that the model knows; None where nobody said.
+      vocab_size: The model's number of tokens; None if it is not known.
     """
 
     task: Task
@@ -68,31 +70,31 @@ class PromptTokens:
     vocab_size: int | None
     _template: str
     _pieces: Pieces
-    _ends: tuple[tuple[int, ...], tuple[int, ...]]  # what begins and ends every row
+    _ends: tuple[tuple[int, ...], tuple[int, ...]]  # ids that begin and ids that end every row
     _mask_id: int
 
     @property
     def num_classes(self) -> int:
-        """How many label words there are; 0 for a task without classes."""
+        """C, the number of label words; 0 for a task without classes."""
         return self.label_ids.shape[0]
 
     @property
     def one_token(self) -> bool:
-        """Whether every label word is a single token: one row scores all the classes."""
+        """Whether every label word is a single token, so that one row scores all classes."""
         return self.label_ids.shape[1] == 1
 
     def encode(self, examples: Sequence[Example]) -> list[tuple[TokenRow, ...]]:
-        """Tokenise examples, each a row for each of its candidates.
+        """Tokenise examples; each gives one row for each of its candidates.
 
-        Candidates are the classes, the choices, or the first answer; but where every label word is
-        a single token, an example has one row, whose target is the right word. Pieces of the
-        template are tokenised apart from the field that may be cut, so that truncation takes whole
-        tokens of that field and leaves the rest alone.
+        Candidates are the classes, the choices, or the first answer. If every label word is a
+        single token, an example has only one row, whose target is the right word. The field that
+        may be truncated is tokenised separately from the rest of the template, so that truncation
+        removes whole tokens of that field and changes nothing else.
 
         Raises:
-          ValueError: An example does not fit the task, a token is none of ``vocab_size``,
-            ``max_length`` leaves no room for the field that may be cut, or ``row_length`` none
-            for a demonstration.
+          ValueError: An example does not fit the task, a token id is not below ``vocab_size``,
+            ``max_length`` leaves no room for the field that may be truncated, or ``row_length``
+            leaves no room for a demonstration.
         """
         first = itertools.repeat(not self.demonstrations)
         rows: list[tuple[TokenRow, ...]] = []
@@ -102,7 +104,7 @@ class PromptTokens:
             chosen = [example.label] if self.one_token else range(len(prompt.candidates))
             plain = [self._row(*prompt.with_candidate(c), shown=[]) for c in chosen]
             if self.demonstrations:
-                shown = self._shown(plain, i)
+                shown = self._demonstrations_for(plain, i)
                 plain = [self._row(*prompt.with_candidate(c), shown=shown) for c in chosen]
             for row in plain:
                 ids = itertools.chain(row.ids, row.targets)
@@ -111,9 +113,9 @@ class PromptTokens:
         return rows
 
     def solved(self, examples: Sequence[Example]) -> list[tuple[int, ...]]:
-        """Tokenise examples with what is right in its place and a blank line after it.
+        """Tokenise examples with the right label or answer, and a blank line after each.
 
-        The first is to begin its row.
+        The first one is tokenised as the beginning of a row.
         """
         ((*blank,),) = self._pieces.encode([("\n\n", False)])
         first = itertools.chain([True], itertools.repeat(False))
@@ -130,9 +132,9 @@ class PromptTokens:
         """Tokenise examples.
 
         Args:
-          examples: One at least.
+          examples: At least one example.
           first: Whether each example begins its row.
-          end: What follows an answer that the model is to write.
+          end: The text after an answer that the model learns to generate.
         """
         check_examples(examples, self.task, self._template, self.num_classes)
         chunks = [self._chunks(example) for example in examples]
@@ -143,26 +145,27 @@ class PromptTokens:
         pieces: list[tuple[str, bool]] = []
         for variants, candidates, begins in zip(chunks, texts, first, strict=False):
             for variant in variants:
-                shown = [bool(chunk.text) or chunk.kind == "label" for chunk in variant]
-                start = shown.index(True) if begins else -1
+                nonempty = [bool(chunk.text) or chunk.kind == "label" for chunk in variant]
+                start = nonempty.index(True) if begins else -1
                 pieces += [
-                    # The label's chunk is its space, which goes with the candidate.
+                    # The label's chunk is the space before it, which is tokenised with the
+                    # candidate.
                     ("" if chunk.kind == "label" else chunk.text, i == start)
                     for i, chunk in enumerate(variant)
                 ]
             pieces += [(text, False) for text in candidates]
-        # All in one call: a fast tokenizer takes thousands of texts in the time of a few calls.
+        # One call for all: a fast tokenizer encodes thousands of texts in the time of a few calls.
         ids = iter(self._pieces.encode(pieces))
         prompts: list[_Prompt] = []
         for i, (variants, candidates) in enumerate(zip(chunks, texts, strict=True)):
             encoded = [[next(ids) for _ in variant] for variant in variants]
             labels = [next(ids) for _ in candidates] or self._label_words()
             kinds = [chunk.kind for chunk in variants[0]]
-            prompts.append(_Prompt(self._cut(kinds, encoded, labels, i), labels))
+            prompts.append(_Prompt(self._truncated(kinds, encoded, labels, i), labels))
         return prompts
 
     def _chunks(self, example: Example) -> list[list[Chunk]]:
-        """Fill the template in: once, or for each choice."""
+        """Fill in the template, once or for each choice."""
         variants = max(1, len(example.choices))
         return [
             render(
@@ -174,7 +177,7 @@ class PromptTokens:
         ]
 
     def _candidates(self, example: Example, chunks: list[Chunk], end: str) -> list[str]:
-        """Return the texts of an example's own candidates, with the space before them."""
+        """Return the texts of an example's own candidates, each with the space before it."""
         space = next(chunk.text for chunk in chunks if chunk.kind == "label")
         if self.task.kind == "generation":
             return [space + example.answers[0].strip() + end]
@@ -186,42 +189,43 @@ class PromptTokens:
             for row, mask in zip(self.label_ids, self.label_mask, strict=True)
         ]
 
-    def _cut(
+    def _truncated(
         self, kinds: list[str], encoded: list[list[Ids]], labels: list[Ids], example: int
     ) -> list[tuple[Ids, Ids]]:
-        """Cut the field that may be cut, alike for all choices, and join the chunks."""
+        """Truncate the field that may be, to equal length for all choices, and join the chunks."""
         fixed = self._room_for(labels) + sum(map(len, self._ends))
         fixed += max(
-            sum(len(ids) for ids, kind in zip(row, kinds, strict=True) if kind != "cut")
+            sum(len(ids) for ids, kind in zip(row, kinds, strict=True) if kind != "truncate")
             for row in encoded
         )
         room = self.max_length - fixed
         field = self.task.truncate
         if room < (0 if field is None else 1):
-            spared = "" if field is None else f"a token of {field} and "
+            minimum = "" if field is None else f"a token of {field} and "
             raise ValueError(
-                f"tokenize: max_length must leave room for {spared}the {fixed} tokens of example "
-                f"{example} that may not be cut, got {self.max_length}. Raise it, or shorten the "
-                "template."
+                f"tokenize: max_length must leave room for {minimum}the {fixed} tokens of example "
+                f"{example} that may not be truncated, got {self.max_length}. Raise max_length, or "
+                "shorten the template."
             )
         place = kinds.index("label")
         around: list[tuple[Ids, Ids]] = []
         for row in encoded:
-            cut = [
-                ids[:room] if kind == "cut" else ids for ids, kind in zip(row, kinds, strict=True)
+            fitting = [
+                ids[:room] if kind == "truncate" else ids
+                for ids, kind in zip(row, kinds, strict=True)
             ]
-            around.append((_joined(cut[:place]), _joined(cut[place + 1 :])))
+            around.append((_joined(fitting[:place]), _joined(fitting[place + 1 :])))
         return around
 
     def _room_for(self, candidates: Iterable[Ids]) -> int:
-        """Return how many tokens are kept for a candidate, or for what the model writes."""
+        """Return how many tokens are reserved for a candidate, or for the generated answer."""
         longest = max(map(len, candidates))
         if self.task.kind == "generation":
             return max(longest, self.task.max_new_tokens)
         return longest
 
-    def _shown(self, rows: Sequence[TokenRow], example: int) -> Ids:
-        """Return as many demonstrations as fit beside an example's rows."""
+    def _demonstrations_for(self, rows: Sequence[TokenRow], example: int) -> Ids:
+        """Return the tokens of as many demonstrations as fit before an example's rows."""
         length = max(row.positions[0] + 1 for row in rows)
         length += self._room_for(row.targets for row in rows)
         shown: Ids = []
@@ -233,8 +237,7 @@ class PromptTokens:
             raise ValueError(
                 "in_context: max_length must leave room for a demonstration of "
                 f"{len(self.demonstrations[0])} tokens beside the {length} of example {example}, "
-                f"got {self.row_length}. Raise it, or cut each prompt shorter by tokenize's "
-                "max_length."
+                f"got {self.row_length}. Raise max_length, or lower the max_length of tokenize."
             )
         return shown
 
@@ -245,7 +248,7 @@ class PromptTokens:
             ids = [*before, *[self._mask_id] * len(candidate), *after, *end]
             start = len(before)
         else:
-            # The last token of a candidate is predicted, never read.
+            # The last token of a candidate is only predicted, so it is not part of the input.
             ids = [*before, *candidate[:-1]]
             start = len(before) - 1
         return TokenRow(ids, list(range(start, start + len(candidate))), candidate)

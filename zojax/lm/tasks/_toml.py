@@ -1,4 +1,4 @@
-"""Tasks in TOML files."""
+"""Reads tasks from TOML files."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ Check = Callable[[Any], bool]
 def task_from_toml(path: str | Path) -> Task:
     """Read a task from a TOML file: its keys are the attributes of :class:`Task`.
 
-    ``sizes``, ``columns``, ``hub`` and ``files`` are tables; paths in ``files`` start from the
-    folder of the TOML file. ``truncate = false`` stands for None.
+    ``sizes``, ``columns``, ``hub`` and ``files`` are tables; paths in ``files`` are relative to the
+    folder of the TOML file. ``truncate = false`` means None.
 
     Raises:
-      FileNotFoundError: There is no such file.
-      ValueError: It is not TOML, or has a key or a value that a task does not take.
+      FileNotFoundError: The file does not exist.
+      ValueError: The file is not TOML, or has a key or a value that a task does not take.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"task_from_toml: there is no file {path}.")
     try:
         entries = tomllib.loads(path.read_bytes().decode())
-    except (ValueError, RecursionError) as error:  # not UTF-8, a number too long, nested too deep
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or nested too deep
         raise ValueError(f"task_from_toml: {path} is not TOML ({error}).") from error
     if entries.keys() - _EXPECTED.keys():
         raise ValueError(
-            f"task_from_toml: {path} may have the keys {', '.join(_EXPECTED)}, got "
+            f"task_from_toml: {path} must have only the keys {', '.join(_EXPECTED)}, got "
             f"{', '.join(sorted(entries.keys() - _EXPECTED.keys()))}."
         )
     if not {"name", "kind", "template"} <= entries.keys():
@@ -93,7 +93,7 @@ _EXPECTED: dict[str, tuple[str, Check]] = {
 
 
 def _value(path: Path, name: str, value: Any) -> Any:
-    """Turn a value of TOML into the attribute that it stands for."""
+    """Check a value of TOML, and convert it to the type of the task's attribute."""
     kind, check = _EXPECTED[name]
     if not check(value) or (name == "hub" and "name" not in value):
         raise ValueError(f"task_from_toml: {path}: {name} must be {kind}, got {value!r}.")

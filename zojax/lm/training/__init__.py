@@ -1,7 +1,7 @@
 """Fine-tuning runs: configuration, the loop, the run folder.
 
-``__all__`` is what a run needs. The other names are the parts that runs are made of, for what
-measures or trains in another way: baselines, comparisons, benchmarks.
+``__all__`` lists what a run needs. The other names are the parts of a run; baselines, comparisons
+and benchmarks, which measure or train in other ways, use them too.
 """
 
 from zojax.lm.training._config import AdapterConfig as AdapterConfig

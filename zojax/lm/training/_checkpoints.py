@@ -1,4 +1,4 @@
-"""Checkpoints: what a run needs to go on, whole or not there at all."""
+"""Checkpoints: what a run needs to resume, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -21,29 +21,35 @@ _ARRAYS, _NOTE = "arrays", "note"
 
 
 def require_orbax() -> None:
-    """Say now, not after the first steps, that no checkpoint can be written."""
+    """Refuse before the first step if no checkpoint can be written.
+
+    Raises:
+      ImportError: orbax is not installed.
+    """
     if importlib.util.find_spec("orbax") is None:
         raise ImportError('finetune: checkpoints need orbax: pip install "zojax[demo]".')
 
 
 class Checkpoints:
-    """Trees of arrays in folders by their step, written by orbax in the background.
+    """Trees of arrays, each in a folder named by its step, written by orbax in the background.
 
-    A folder gets its name when all of it is on the disk. A SHA-256 of the arrays and the
-    note goes along.
+    A folder gets its final name when all of its content is on the disk. The checkpoint includes a
+    SHA-256 of its arrays and its note.
 
     Args:
-      folder: Of all checkpoints of a run.
-      writes: Whether this process, of several, is the one that writes.
+      folder: The parent folder of the run's checkpoints.
+      writes: Whether this process is the one, of several, that writes.
     """
 
     def __init__(self, folder: Path, *, writes: bool = True) -> None:
         import orbax.checkpoint as ocp
 
         self._folder, self._ocp = folder, ocp
-        # Folders are made at once: if that fails in the background, orbax waits for many minutes.
+        # Folders are made synchronously: if making one in the background failed, orbax would wait
+        # for many minutes before it said so.
         options = ocp.AsyncOptions(create_directories_asynchronously=False)
-        # Each process holds all arrays and acts alone; orbax would wait for the others.
+        # Each process holds all arrays and writes alone; by default, orbax would wait at a barrier
+        # for the other processes.
         me, several = jax.process_index(), jax.process_count() > 1
         self._alone = ocp.options.MultiprocessingOptions(
             primary_host=me,
@@ -63,23 +69,24 @@ class Checkpoints:
         return self._ocp.CompositeCheckpointHandler(composite_options=options)
 
     def steps(self) -> list[int]:
-        """Those that are there, ascending."""
+        """The steps whose checkpoints exist, in ascending order."""
         if not self._folder.is_dir():
             return []
         names = [path.name for path in self._folder.iterdir()]
         return sorted(int(name) for name in names if name.isdecimal() and name.isascii())
 
     def save(self, step: int, tree: Any, note: dict[str, Any], keep: Iterable[int]) -> None:
-        """Copy ``tree`` and begin to write it; the checkpoint before it is finished first.
+        """Copy ``tree`` and begin to write it, after the previous checkpoint has been finished.
 
         Args:
-          step: Names it.
-          tree: Arrays.
-          note: JSON beside them.
-          keep: Steps whose checkpoints stay, besides this one.
+          step: The step that names the checkpoint.
+          tree: A tree of arrays.
+          note: JSON that is stored with the arrays.
+          keep: Steps whose checkpoints are kept, besides this one; all others are removed.
 
         Raises:
-          OSError: The checkpoint before cannot be written, or this one; the disk is full, say.
+          OSError: The previous checkpoint or this one cannot be written, for example because the
+            disk is full.
         """
         self.wait()
         self._kept = {step, *keep}
@@ -96,31 +103,32 @@ class Checkpoints:
             raise _failed(error, self.steps()) from error
 
     def wait(self) -> None:
-        """Wait until all is on the disk, and remove what need not be kept.
+        """Wait until the checkpoint is on the disk, then remove those that need not be kept.
 
         Raises:
-          OSError: It could not be written.
+          OSError: The checkpoint could not be written.
         """
         try:
             self._writer.wait_until_finished()
         except Exception as error:
             raise _failed(error, self.steps()) from error
-        if self._kept is not None:  # only now that the newest is whole
+        if self._kept is not None:  # older ones are removed only now that the newest is complete
             for step in set(self.steps()) - self._kept:
                 _remove(self._folder / str(step))
 
     def restore(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
-        """Read a checkpoint, and check it.
+        """Read a checkpoint and check it against its SHA-256 and the expected tree.
 
         Args:
-          step: Which.
-          like: The structure, shapes and dtypes of its tree; abstract arrays will do.
+          step: The step that names the checkpoint.
+          like: A tree with the structure, shapes and dtypes to expect; its leaves may be abstract.
 
         Returns:
-          The tree, and the note beside it.
+          The tree and the note that is stored with it.
 
         Raises:
-          ValueError: It is cut off or altered, or not of such a tree; names the one before.
+          ValueError: The checkpoint is truncated or altered, or its tree is not like ``like``. The
+            message names the previous checkpoint.
         """
         path = self._folder / str(step)
         wanted = {str(i): _data(leaf) for i, leaf in enumerate(jax.tree.leaves(like))}
@@ -142,13 +150,13 @@ class Checkpoints:
             empty = {name: np.zeros(x.shape, x.dtype) for name, x in wanted.items() if not x.size}
             arrays |= empty
             sha256 = note.pop("sha256")
-            whole = sha256 == _sha256(arrays, note) and all(
+            intact = sha256 == _sha256(arrays, note) and all(
                 (arrays[name].shape, arrays[name].dtype) == (x.shape, x.dtype)
                 for name, x in wanted.items()
             )
-        except Exception as error:  # whatever a damaged file makes of orbax
+        except Exception as error:  # orbax raises many types of errors for damaged files
             raise self._damaged(path, step) from error
-        if not whole:
+        if not intact:
             raise self._damaged(path, step)
         leaves = [_typed(arrays[str(i)], leaf) for i, leaf in enumerate(jax.tree.leaves(like))]
         return jax.tree.unflatten(jax.tree.structure(like), leaves), note
@@ -157,22 +165,22 @@ class Checkpoints:
         before = [other for other in self.steps() if other < step]
         good = f"that of step {before[-1]}" if before else "none"
         return ValueError(
-            f"finetune: the checkpoint {path} is cut off or altered, or of another run. The last "
-            f"one before it is {good}. Remove {path}, and resume from what is left."
+            f"finetune: the checkpoint {path} is truncated, altered or of another run. The last "
+            f"checkpoint before it is {good}. Remove {path}, then resume."
         )
 
     def close(self) -> None:
-        """Finish what is being written, and end the thread that writes.
+        """Finish the checkpoint that is being written, and end the thread that writes.
 
-        Errors of writing are :meth:`wait`'s.
+        Errors of writing are not raised here: :meth:`wait` raises them.
         """
         with contextlib.suppress(Exception):
             self._writer.close()
 
 
 def _arrays(tree: Any) -> dict[str, np.ndarray]:
-    """The leaves in host memory, by their place."""
-    # A copy: a view, as NumPy takes on CPU, would keep the next step from taking the memory.
+    """Copy the leaves into host memory, by their position in the flattened tree."""
+    # copy=True: on CPU a view would share the buffer, and the next step could not donate it.
     leaves = [np.array(_data(leaf), copy=True) for leaf in jax.tree.leaves(tree)]
     return {str(i): leaf for i, leaf in enumerate(leaves)}
 
@@ -205,7 +213,7 @@ def _sha256(arrays: dict[str, np.ndarray], note: dict[str, Any]) -> str:
 
 
 def _remove(path: Path) -> None:
-    """Remove a folder; one that is half removed has no checkpoint's name."""
+    """Remove a folder; a checkpoint is renamed first, so that no part looks complete."""
     doomed = path.with_name(f"{path.name}.removed")
     if path.name.isdecimal():
         path.rename(doomed)
@@ -214,8 +222,8 @@ def _remove(path: Path) -> None:
 
 
 def _failed(error: Exception, steps: list[int]) -> OSError:
-    whole = f"the last whole one is that of step {steps[-1]}" if steps else "there is none yet"
-    # tensorstore adds its whole specification.
-    full = os.strerror(errno.ENOSPC)
-    reason = full if full in str(error) else str(error).split(" [")[0]
-    return OSError(f"finetune: a checkpoint could not be written ({reason}); {whole}.")
+    last = f"the last complete one is of step {steps[-1]}" if steps else "no earlier one exists"
+    # tensorstore appends its full specification in brackets, which is left out here.
+    disk_full = os.strerror(errno.ENOSPC)
+    reason = disk_full if disk_full in str(error) else str(error).split(" [")[0]
+    return OSError(f"finetune: a checkpoint could not be written ({reason}); {last}.")

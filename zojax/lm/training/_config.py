@@ -1,6 +1,7 @@
-"""What a fine-tuning run is made of: everything needed to run it again.
+"""The configuration of a fine-tuning run: everything that is needed to run it again.
 
-The command line is made from these classes: an attribute is an option, its text the help.
+The command line is generated from these classes: each attribute is an option, and the string below
+it is the option's help.
 """
 
 from __future__ import annotations
@@ -36,32 +37,34 @@ NonFinite = Literal["stop", "skip"]
 LogDtype = Literal["float32", "bfloat16"]
 
 ObjectiveName = Literal["loss", "accuracy", "f1"]
-# They follow derivatives, and a metric's is zero wherever it has one.
+# These optimizers use derivatives; the derivative of a metric is zero almost everywhere.
 _NEED_DERIVATIVES = ("adam", "sgd", "forward_gradient_sgd")
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The texts, and how they become prompts."""
+    """The texts and how they become prompts."""
 
     task: str | None = None
-    """A task's name, such as sst2 or boolq, or a TOML file; without one, texts and labels."""
+    """A task's name, such as sst2 or boolq, or a TOML file; without it, rotten-tomatoes, whose
+    prompt is also used for your own files."""
     train: Path | None = None
-    """The training rows, CSV, JSONL or Parquet; without a file, those of the task's own data."""
+    """The training rows, CSV, JSONL or Parquet; without a file, the task's own data."""
     dev: Path | None = None
-    """The same for choosing the best step; without one, some of the training rows."""
+    """The rows that choose the best step; without a file, some of the training rows."""
     test: Path | None = None
-    """The same for the final accuracy; needed with --train."""
+    """The rows of the final test; needed with --train."""
     label_names: tuple[str, ...] | None = None
     """The classes' names in the files, class 0 first; without them, the label words."""
     template: str | None = None
-    """In place of the task's prompt; {text}, say, and {label}, at the end for a causal model."""
+    """A prompt in place of the task's, of {text}, say, and {label}; a causal model needs {label}
+    at the end."""
     label_words: tuple[str, ...] | None = None
-    """What stands for each class in {label}, class 0 first."""
+    """The word for each class that replaces {label}, class 0 first."""
     bare: bool = False
-    """Leave the template's words out: the text, then the label word."""
+    """Leave the template's words out: the prompt is the text, then the label word."""
     max_length: int = 64
-    """Most tokens of a prompt; the text is cut, never the template."""
+    """Most tokens of a prompt; a longer text is truncated, the template never."""
     k_shot: int | None = None
     """Training examples of each class, and as many dev examples."""
     train_size: int | None = None
@@ -71,37 +74,37 @@ class DataConfig:
     test_size: int | None = None
     """Most test examples; without it, the task's own number, mostly 1000."""
     num_buckets: int = 2
-    """Padded lengths of a batch, each a compilation."""
+    """How many padded lengths batches may have; each is compiled once."""
 
 
 @dataclass(frozen=True)
 class AdapterConfig:
-    """What is tuned; settings that are not given take the adapter's own default."""
+    """The adapter to tune, if any; settings that are not given take the adapter's own default."""
 
     adapter: AdapterName = "none"
-    """none tunes all parameters; the others tune a few beside the model, which stays as it is."""
+    """none tunes all parameters; the others add a few trainable parameters to a frozen model."""
     rank: int | None = None
     """Columns of each low-rank product (lora)."""
     alpha: float | None = None
-    """Scale of each product, times the rank (lora)."""
+    """α; each product is scaled by α / rank (lora)."""
     targets: tuple[str, ...] | None = None
-    """Names of the dense modules that get one; without them, queries and values (lora)."""
+    """Names of the dense modules that get a product; without them, queries and values (lora)."""
     length: int | None = None
-    """Positions (prefix, virtual_tokens)."""
+    """Trainable positions (prefix, virtual_tokens)."""
     init: Literal["tokens", "random"] | None = None
-    """Where the first values come from (virtual_tokens)."""
+    """Whether the initial values are embeddings of tokens or random (virtual_tokens)."""
 
 
 @dataclass(frozen=True)
 class HyperParameters:
-    """The optimizer's settings; what is not given takes the optimizer's own default."""
+    """The optimizer's settings; those that are not given take the optimizer's own default."""
 
     learning_rate: float | None = None
     """Step size, at the start of the schedule."""
     schedule: Literal["constant", "linear", "cosine"] | None = None
-    """The learning rate over the steps: constant, or down to 0."""
+    """The learning rate over the steps: constant, or decreasing to 0."""
     weight_decay: float | None = None
-    """Decay of matrices for each unit of learning rate; biases and norms have none."""
+    """Decay of matrices, multiplied by the learning rate; biases and norms do not decay."""
     eps: float | None = None
     """Perturbation scale, in parameter units (zeroth-order)."""
     evaluation: Literal["streamed", "copy", "in_place"] | None = None
@@ -111,17 +114,17 @@ class HyperParameters:
     direction: DirectionName | None = None
     """How directions are drawn (zeroth-order); random signs, rademacher, are the fastest."""
     difference: Literal["central", "forward", "centred"] | None = None
-    """2 forward passes a direction; 1 and one shared; or 1, against their mean (those with
-    num_queries)."""
+    """Each query takes 2 forward passes (central), 1 against a pass that all share (forward), or 1
+    against the mean of all (centred); for optimizers with num_queries."""
     slope_rule: SlopeRuleName | None = None
-    """What scales the slopes of a step (those with num_queries): their sign, a cut at 100, a
-    running size, or their spread over the queries."""
+    """What replaces or scales a step's slopes: their sign, clipping at 100, their running size, or
+    their spread over the queries; for optimizers with num_queries."""
     anneal: Literal["figure", "equation"] | None = None
     """How the weights of the noise's parts anneal (zo_adamu)."""
     phases: tuple[float, float] | None = None
     """Where annealing starts and ends, as fractions of the steps (zo_adamu)."""
     signed_momentum: bool | None = None
-    """Whether the momentum takes the slope's sign (zo_adamu)."""
+    """Whether the history is multiplied by the slope's sign (zo_adamu)."""
     momentum: float | None = None
     """Heavy-ball momentum (sgd, zo_sgd_momentum)."""
     b1: float | None = None
@@ -129,7 +132,7 @@ class HyperParameters:
     b2: float | None = None
     """Decay of the second moment (adam, zo_adam, zo_adamm)."""
     in_turn: bool | None = None
-    """Let each block see the earlier blocks' steps (zo_sgd_blockwise)."""
+    """Evaluate each block after the updates of the earlier blocks (zo_sgd_blockwise)."""
 
 
 @dataclass(frozen=True)
@@ -141,48 +144,48 @@ class FinetuneConfig:
     from_pt: bool = False
     """Read PyTorch weights (needs torch)."""
     dtype: ModelDtype = "float32"
-    """Of the parameters and of the computation."""
+    """Dtype of the parameters and of the computation."""
     optimizer: OptimizerName = "zo_adamu"
-    """adam and sgd are first-order peers; the others need forward passes alone."""
+    """adam and sgd are first-order references; the others need forward passes alone."""
     objective: ObjectiveName = "loss"
-    """What steps lower: the loss, or minus a metric of the batch (zeroth-order, by differences):
-    accuracy of a task that chooses, f1 of the text that a model writes."""
+    """What steps minimize: the loss, or minus a metric of the batch (zeroth-order, by differences):
+    accuracy of a task that chooses, f1 of a task that generates text."""
     steps: int = 1000
-    """Updates."""
+    """Number of updates."""
     parallel: Parallel | None = None
-    """What all devices share: a batch's examples (data), or queries and signs (query). Without it
-    one device is used, or with several processes data."""
+    """What is distributed over all devices: a batch's examples (data), or queries and signs
+    (query). Without it one device is used, or data if there are several processes."""
     batch_size: int = 16
-    """Training examples of a step, at most as many as there are."""
+    """Training examples of a step; all of them if there are fewer."""
     eval_batch_size: int = 64
-    """Examples of a forward pass when accuracy is measured."""
+    """Examples of a forward pass in evaluations."""
     eval_every: int = 100
-    """Steps between two measurements on dev."""
+    """Steps between two evaluations on dev."""
     log_every: int = 10
-    """Steps whose mean loss makes a line of metrics.jsonl."""
+    """Steps between two lines of metrics.jsonl, each with the mean loss since the last."""
     non_finite: NonFinite = "stop"
-    """What a loss or slope that is not finite does: end the run, or pass for a slope of 0."""
+    """What a loss or slope that is not finite does: stop the run, or count as slope 0 (skip)."""
     slopes: LogDtype = "float32"
-    """What slopes are rounded to before they are used and logged (zeroth-order)."""
+    """The dtype that slopes are rounded to before they are used and logged (zeroth-order)."""
     keep: int = 1
     """Checkpoints to keep, besides that of the best step; 0 for none."""
     resume: Path | None = None
-    """Go on with the run in this folder, with its own settings."""
+    """Resume the run in this folder, with the settings that it was started with."""
     seed: int = 0
-    """Decides everything random: noise, batches, samples."""
+    """Determines everything random: noise, batches, sampled examples."""
     output: Path | None = None
     """The run's folder; without one, runs/<date-time>-<optimizer>."""
     overwrite: bool = False
-    """Replace the run that lies in the output folder."""
+    """Replace the run that is in the output folder."""
     data: DataConfig = field(default_factory=DataConfig)
-    """The texts, and how they become prompts."""
+    """The texts and how they become prompts."""
     tuned: AdapterConfig = field(default_factory=AdapterConfig)
-    """What is tuned."""
+    """The adapter to tune, if any."""
     hyper: HyperParameters = field(default_factory=HyperParameters)
     """The optimizer's settings."""
 
     def __post_init__(self) -> None:
-        """Check what can be checked before any work."""
+        """Refuse wrong settings before any work is done."""
         for name in ("steps", "batch_size", "eval_batch_size", "eval_every", "log_every"):
             _at_least_one(name, getattr(self, name))
         counts = ("max_length", "num_buckets", "k_shot", "train_size", "dev_size", "test_size")
@@ -192,9 +195,9 @@ class FinetuneConfig:
         _check_choices(self)
         if self.objective != "loss" and self.optimizer in _NEED_DERIVATIVES:
             raise ValueError(
-                f"finetune: objective must be loss for {self.optimizer}, which follows a "
-                f"derivative, got {self.objective}: a metric's derivative is zero wherever it has "
-                "one. Take an optimizer of loss differences, such as mezo."
+                f"finetune: objective must be loss for {self.optimizer}, which uses derivatives, "
+                f"got {self.objective}: the derivative of a metric is zero almost everywhere. "
+                "Choose an optimizer that uses loss differences, such as mezo."
             )
         if not 0 <= self.seed < 1 << 32:
             raise ValueError(
@@ -231,6 +234,6 @@ def _check_choices(config: FinetuneConfig) -> None:
         "adapter": (config.tuned.adapter, AdapterName),
     }
     for name, (value, choices) in chosen.items():
-        if value not in get_args(choices):  # a file may say anything
+        if value not in get_args(choices):  # type checkers do not see what a file contains
             names = ", ".join(get_args(choices))
             raise ValueError(f"finetune: {name} must be one of {names}, got {value!r}.")

@@ -1,4 +1,4 @@
-"""The picture of a run: loss and the dev metric over the steps."""
+"""The plot of a run: loss and dev metric over the steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from zojax.lm.training._config import ObjectiveName
 
 
 def require_matplotlib() -> None:
-    """Say now, not after the run, that the picture cannot be drawn."""
+    """Refuse before the run if its curve cannot be drawn.
+
+    Raises:
+      ImportError: matplotlib is not installed.
+    """
     if importlib.util.find_spec("matplotlib") is None:
         raise ImportError('finetune: the curve needs matplotlib: pip install "zojax[demo]".')
 
@@ -18,21 +22,21 @@ def require_matplotlib() -> None:
 def draw_curve(
     path: Path, title: str, metrics: list[dict[str, Any]], objective: ObjectiveName
 ) -> None:
-    """Draw the lines of metrics.jsonl as a PNG file.
+    """Plot the lines of metrics.jsonl into a PNG file.
 
     Args:
-      path: Where it goes.
-      title: Stands above.
-      metrics: Each with ``step``, and ``loss`` or the scores on dev or both.
-      objective: What ``loss`` is.
+      path: The file to write.
+      title: The title of the figure.
+      metrics: Lines with ``step``, and ``loss``, the scores on dev, or both.
+      objective: What the steps minimize, which labels the axis of ``loss``.
     """
-    # The figure's own canvas, not pyplot: no window system, no global state.
+    # Figure draws without pyplot, which has global state and may need a window system.
     from matplotlib.figure import Figure
 
     losses = [(line["step"], line["loss"]) for line in metrics if "loss" in line]
     measured = [line for line in metrics if "dev_loss" in line]
-    writes = any("dev_f1" in line for line in measured)
-    metric = "dev_f1" if writes else "dev_accuracy"
+    generates = any("dev_f1" in line for line in measured)
+    metric = "dev_f1" if generates else "dev_accuracy"
     scores = [(line["step"], 100 * line[metric]) for line in measured]
     figure = Figure(figsize=(7, 5), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
@@ -40,7 +44,7 @@ def draw_curve(
     upper.plot(*_columns(losses), color="tab:gray", linewidth=0.8)
     upper.set_ylabel("training loss (nats)" if objective == "loss" else f"training −{objective}")
     lower.plot(*_columns(scores), color="tab:blue", marker="o", markersize=3)
-    lower.set_ylabel("dev F1 (%)" if writes else "dev accuracy (%)")
+    lower.set_ylabel("dev F1 (%)" if generates else "dev accuracy (%)")
     lower.set_xlabel("step")
     for axes in (upper, lower):
         axes.grid(alpha=0.3)

@@ -1,4 +1,4 @@
-"""From a configuration to batches."""
+"""Makes the batches and the loss of a run from its configuration."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from zojax.lm.training._evaluation import Measured
 
 @dataclass(frozen=True)
 class Data:
-    """What the loop and the measurements read.
+    """The data of a run, for the loop and the evaluations.
 
     Attributes:
-      task: Scores batches, and writes answers if it is of that kind.
-      loss: What a step lowers: ``(params, batch) -> float32 []``.
-      view: The rows that ``loss`` reads.
+      task: Scores batches, and writes answers if the task is one of generation.
+      loss: What a step minimizes: ``(params, batch) -> float32 []``.
+      view: Which rows of an example ``loss`` reads.
       train: The training examples.
       lengths: Padded lengths of the training batches, in tokens.
       dev: All dev examples.
@@ -60,14 +60,14 @@ class Data:
 
 
 def task_of(config: DataConfig, kind: ModelKind) -> Task:
-    """Return the task that the configuration asks for, with its prompt for a kind of model.
+    """Return the task of a configuration, with its prompt for a kind of model.
 
     Raises:
-      FileNotFoundError: There is no such TOML file.
-      ValueError: There is no such task, or it does not go with the template or the label words.
+      FileNotFoundError: The task's TOML file does not exist.
+      ValueError: No task has that name, or the template or the label words do not fit the task.
     """
     if config.task is None and config.train is not None:
-        # The user's own texts: all of them.
+        # With the user's own files, all rows are used unless a size is given.
         task = dataclasses.replace(load_task("rotten-tomatoes"), sizes=Sizes(train=sys.maxsize))
     else:
         task = load_task(config.task or "rotten-tomatoes")
@@ -86,7 +86,7 @@ def task_of(config: DataConfig, kind: ModelKind) -> Task:
 def load_prompts(
     config: FinetuneConfig, model: LanguageModel
 ) -> tuple[PromptTokens, dict[str, tuple[Example, ...]]]:
-    """Read the splits of ``config``, and make what tokenises them for ``model``."""
+    """Read the splits of ``config``, and make the tokens of their prompts for ``model``."""
     data = config.data
     task = task_of(data, model.kind)
     files = {"train": data.train, "dev": data.dev, "test": data.test}
@@ -128,14 +128,14 @@ def load_data(config: FinetuneConfig, model: LanguageModel) -> Data:
 def to_measure(
     splits: Sequence[PromptSet], max_length: int, num_buckets: int, batch_size: int
 ) -> list[Measured]:
-    """Batch the examples of some splits, which share their padded lengths, to be measured."""
+    """Make evaluation batches of several splits, with padded lengths that all of them share."""
     rows = _lengths(splits, "candidates", max_length, num_buckets)
-    writes = splits[0].tokens.task.kind == "generation"
-    prompts = _lengths(splits, "prompt", max_length, num_buckets) if writes else ()
+    generates = splits[0].tokens.task.kind == "generation"
+    prompts = _lengths(splits, "prompt", max_length, num_buckets) if generates else ()
     return [
         Measured(
             list(evaluation_batches(split, rows, batch_size)),
-            list(decoding_batches(split, prompts, batch_size)) if writes else (),
+            list(decoding_batches(split, prompts, batch_size)) if generates else (),
         )
         for split in splits
     ]
@@ -148,15 +148,15 @@ def _lengths(
     longest = max_length
     if view == "prompt":
         longest -= sets[0].tokens.task.max_new_tokens
-    # Prompts leave room for an answer, but their lengths are rounded up.
+    # Prompts leave room for an answer, but buckets round lengths up, possibly beyond that.
     return tuple(min(n, longest) for n in bucket_lengths(rows, num_buckets))
 
 
 def _loss(name: ObjectiveName, task: Objective, train: PromptSet) -> tuple[BatchLoss, View]:
-    """Return what a step lowers, and the rows that it reads.
+    """Return what a step minimizes, and which rows of an example it reads.
 
     Raises:
-      ValueError: The metric is not one of this kind of task.
+      ValueError: The metric is not defined for this kind of task.
     """
     if name == "loss":
         return task.loss, "training"
@@ -164,9 +164,9 @@ def _loss(name: ObjectiveName, task: Objective, train: PromptSet) -> tuple[Batch
         return negative_accuracy(task), "candidates"
     if name == "f1" and isinstance(task, Generation):
         return negative_f1(task, train.examples), "prompt"
-    needs, other = ("chooses", "f1") if name == "accuracy" else ("writes", "accuracy")
+    needs, other = ("chooses", "f1") if name == "accuracy" else ("generates text", "accuracy")
     asked = train.tokens.task
     raise ValueError(
         f"finetune: objective {name} must be for a task that {needs}, got {asked.name}, a task of "
-        f"{asked.kind.replace('_', ' ')}. Take {other}, or loss."
+        f"{asked.kind.replace('_', ' ')}. Take {other} or loss."
     )

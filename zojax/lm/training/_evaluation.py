@@ -1,4 +1,4 @@
-"""How good parameters are on a set of examples."""
+"""Scores of parameters on a set of examples."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from zojax.lm.training._step import CompiledByShape
 
 
 class Scores(NamedTuple):
-    """How good a set of parameters is on some examples."""
+    """Scores of one set of parameters on some examples."""
 
-    accuracy: float  # fraction predicted right; where a task writes, as Generation says
+    accuracy: float  # fraction of right predictions; for generation, see Generation
     loss: float  # mean cross entropy, nats
-    examples: int  # how many were measured
-    f1: float | None = None  # mean F1 of the written answers; None for a task that chooses
-    exact_match: float | None = None  # fraction of them that are a right answer; None likewise
+    examples: int  # number of examples
+    f1: float | None = None  # mean F1 of the generated answers; None for a task that chooses
+    exact_match: float | None = None  # fraction of generated answers that are right; None likewise
 
     @property
     def metric(self) -> float:
-        """What the task is judged by: F1 where answers are written, else accuracy."""
+        """The score that selects the best step: F1 where answers are generated, else accuracy."""
         return self.accuracy if self.f1 is None else self.f1
 
     @property
@@ -35,17 +35,17 @@ class Scores(NamedTuple):
         return "accuracy" if self.f1 is None else "F1"
 
     def as_dict(self) -> dict[str, float]:
-        """The scores that there are, by name."""
+        """The scores that are not None, by name."""
         return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The examples of a split, as they are measured.
+    """The examples of a split, in batches for evaluation.
 
     Attributes:
-      batches: All of them, with their candidates.
-      prompts: All of them to write answers to; none for a task that chooses.
+      batches: All examples with their candidates.
+      prompts: The prompts of all examples, for decoding; empty for a task that chooses.
     """
 
     batches: Sequence[Batch]
@@ -53,17 +53,17 @@ class Measured:
 
 
 def dev_metrics(dev: Scores) -> dict[str, float]:
-    """The scores on dev as a line of metrics.jsonl names them."""
+    """The scores on dev under their names in metrics.jsonl."""
     return {f"dev_{name}": value for name, value in dev.as_dict().items() if name != "examples"}
 
 
 class CompiledTotals:
-    """What measures batches, each program compiled once.
+    """Measures batches; each program is compiled once for each shape of batch.
 
     Args:
-      task: Scores batches, and writes answers if it is of that kind.
-      announce: Takes a line that says what is being compiled.
-      spread: The devices, which share a batch's examples.
+      task: Scores batches, and writes answers if the task is one of generation.
+      announce: Called with a line that says what is being compiled.
+      spread: The devices over which a batch's examples are distributed.
     """
 
     def __init__(
@@ -75,19 +75,19 @@ class CompiledTotals:
         where: Any = {"place": spread.shared_rows, "out_shardings": spread.everywhere}
         self._totals = CompiledByShape(task.totals, "the forward pass", announce, **where)
         self._tokenizer = task.model.tokenizer
-        # Never called for a task that chooses, which has no prompts to write answers to.
+        # A task that chooses has no prompts, so its self._write is never called.
         write = task.write if isinstance(task, Generation) else task.totals
         self._write = CompiledByShape(write, "greedy decoding", announce, **where)
 
     @property
     def seconds(self) -> float:
-        """How long compiling has taken."""
+        """Time that compiling has taken, in seconds."""
         return self._totals.seconds + self._write.seconds
 
     def of(self, params: Params, batches: Sequence[Batch]) -> tuple[float, float, int]:
-        """Mean loss, accuracy, and number of the examples of ``batches``."""
+        """Return the mean loss, the accuracy and the number of the examples of ``batches``."""
         self._totals.prepare(*((params, batch) for batch in batches))
-        # Read the sums only after every batch is under way, so that the device never waits for us.
+        # All batches are dispatched before the first sum is read, so that the device never idles.
         sums = [self._totals(params, batch) for batch in batches]
         loss, correct, examples = np.sum(
             [[float(x) for x in batch_sums] for batch_sums in sums], axis=0
@@ -95,13 +95,13 @@ class CompiledTotals:
         return float(loss / examples), float(correct / examples), int(examples)
 
     def of_answers(self, params: Params, prompts: Sequence[Decoding]) -> tuple[float, float]:
-        """Mean F1 and exact match of the answers written to ``prompts``."""
+        """Return the mean F1 and exact match of the answers generated to ``prompts``."""
         self._write.prepare(*((params, batch) for batch, _ in prompts))
         written = [self._write(params, batch) for batch, _ in prompts]
         scores = [
             (f1(text, example.answers), exact_match(text, example.answers))
             for tokens, (_, examples) in zip(written, prompts, strict=True)
-            # What fills a batch up comes behind its examples.
+            # Rows that only fill the batch up come after its examples and are left out.
             for text, example in zip(texts(self._tokenizer, tokens), examples, strict=False)
         ]
         mean_f1, mean_match = np.mean(scores, axis=0)
@@ -109,14 +109,15 @@ class CompiledTotals:
 
 
 def evaluate(totals: CompiledTotals, params: Params, examples: Measured) -> Scores:
-    """Measure ``params``.
+    """Measure ``params`` on examples.
 
-    Cost: one forward pass a batch; and for a task that writes, one a token that it may write.
+    Cost: one forward pass for each batch; a task of generation also takes one for each token that
+      an answer may have.
 
     Args:
       totals: Measures batches.
       params: The parameters to measure.
-      examples: At least one.
+      examples: At least one example.
     """
     loss, accuracy, count = totals.of(params, examples.batches)
     scores = Scores(accuracy, loss, count)
@@ -127,11 +128,11 @@ def evaluate(totals: CompiledTotals, params: Params, examples: Measured) -> Scor
 
 
 class ScoresByStep:
-    """Measures the parameters of a run's steps on the same examples, those of a step once.
+    """Measures the parameters of several steps on the same examples, each step only once.
 
     Args:
       totals: Measures batches.
-      examples: At least one.
+      examples: At least one example.
     """
 
     def __init__(self, totals: CompiledTotals, examples: Measured) -> None:
@@ -139,7 +140,7 @@ class ScoresByStep:
         self._known: dict[int, Scores] = {}
 
     def of(self, step: int, params: Params) -> Scores:
-        """Measure ``params``, which are those after ``step``."""
+        """Measure ``params``, the parameters after ``step``."""
         if step not in self._known:
             self._known[step] = evaluate(self._totals, params, self._examples)
         return self._known[step]

@@ -1,4 +1,4 @@
-"""A whole fine-tuning run, and its evaluation afterwards."""
+"""A fine-tuning run from its configuration to its results, and its evaluation afterwards."""
 
 from __future__ import annotations
 
@@ -42,26 +42,26 @@ from zojax.lm.training._run_folder import (
 from zojax.lm.training._training import Ending, Training
 from zojax.lm.training._tuned import Tuned, load_saved, load_to_tune
 
-# Where a process that does not write finds nothing: there is never such a folder.
+# The folder of a process that neither writes nor resumes: a path that cannot exist.
 _NOWHERE = Path(os.devnull, "nowhere")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to.
+    """The results of a run.
 
     Attributes:
       folder: The run's folder.
       model_folder: The tuned model, in transformers' layout.
       steps: Steps taken.
-      best_step: The step whose parameters did best on dev; 0 for those it began with.
+      best_step: The step whose parameters scored best on dev; 0 for the initial parameters.
       skipped: Steps whose loss or slopes were not finite.
-      signal: The number of the signal that ended the run early; 0 if it was none.
-      zero_shot: Test scores before the first step. Like the next two, None where ``report`` left
-        them out.
+      signal: The number of the signal that ended the run early; 0 if none did.
+      zero_shot: Test scores before the first step. Like ``tuned`` and ``best``, None if ``report``
+        leaves them out.
       tuned: Test scores after the last step; None for an interrupted run.
       best: Test scores of the parameters of ``best_step``; None for an interrupted run.
-      seconds: Where the time went: ``total``, and of it ``load``, ``compile``, ``steps``.
+      seconds: Seconds spent: ``total``, and its parts ``load``, ``compile`` and ``steps``.
     """
 
     folder: Path
@@ -86,26 +86,28 @@ def finetune(
 
     The folder has ``config.json`` (all that is needed to run it again), ``metrics.jsonl``,
     ``results.json``, ``curve.png``, the tuned model in ``model/``, and in ``best/`` the model of
-    the step that did best on dev, where that is neither the first nor the last. With
-    ``trajectory.log`` and ``checkpoints/`` a run that was stopped goes on, by
-    ``FinetuneConfig(resume=folder)``, to the bits of one that never was: see zojax.trajectory.
+    the step that scored best on dev, if that is neither step 0 nor the last. A run that was stopped
+    is resumed by ``FinetuneConfig(resume=folder)`` from ``trajectory.log`` and ``checkpoints/``;
+    its result has the same bits as that of an uninterrupted run: see zojax.trajectory.
 
     Args:
-      config: What to do.
-      observer: Hears how it goes.
-      report: Which parameters to measure on test: those before the first step, after the last and
-        of the best step on dev, or one of the last two alone. Many test examples take long.
+      config: The run's configuration.
+      observer: Called as the run progresses.
+      report: Which parameters to measure on the test examples: ``"all"``, those before the first
+        step, after the last step and of the best step on dev; ``"best"`` or ``"last"``, only
+        those. Measuring many test examples takes long.
 
     Returns:
-      Test scores of the zero-shot, the tuned and the best parameters.
+      Test scores of the zero-shot, the tuned and the best parameters, and where the files are.
 
     Raises:
-      FileExistsError: The output folder holds something that must not be replaced, or a run is
-        writing there.
-      NonFiniteLossError: Training broke down; the best parameters before that are saved.
-      OSError: A file cannot be written; the disk is full, say.
-      ValueError: A setting, a row of data or a weight is wrong, or what is to be resumed is damaged
-        or has another base model.
+      FileExistsError: The output folder contains something that must not be replaced, or another
+        run is writing there.
+      NonFiniteLossError: The loss, a slope or the gradient was not finite; the best parameters
+        before that step are saved.
+      OSError: A file cannot be written, for example because the disk is full.
+      ValueError: A setting, a row of data or a weight is wrong, or the run to resume is damaged or
+        has another base model.
     """
     begin = time.perf_counter()
     if report not in ("all", "best", "last"):
@@ -134,9 +136,9 @@ def finetune(
     )
     header = header_of(config, optimizer, tuned.base(params))
     lock = FolderLock(folder) if spread.writes else contextlib.nullcontext()
-    with lock, _way_out(folder):
+    with lock, _note_on_resuming(folder):
         if spread.writes:
-            output_folder(config)  # another run may have been there since
+            output_folder(config)  # again: another run may have written there before the lock
         run = RunFolder(folder, config, resume=resume, writes=spread.writes)
         loaded = time.perf_counter()
 
@@ -158,7 +160,7 @@ def finetune(
 
         observer.status("saving the model")
         run.save(tuned, spread.local(last.params), TUNED)
-        best_params = tuned.whole(best.params, last.params)
+        best_params = tuned.full(best.params, last.params)
         best_is_new = best.step not in (0, last.step)
         if best_is_new:
             run.save(tuned, spread.local(best_params), BEST)
@@ -199,17 +201,17 @@ def _train(
     best: Best,
     observer: Observer,
 ) -> Ending:
-    """Train, and leave what there is in order, however it ends."""
+    """Train; however training ends, write the curve and finish the log and the checkpoints."""
     try:
         ending = training.run(run, recovery, best)
         recovery.wait()
     except NonFiniteLossError as error:
         if best.step:
-            # The loop has taken the memory of the parameters that an adapter stands beside.
+            # The loop has donated the frozen parameters' buffers, so the model is loaded again.
             tuned = tuned if tuned.adapter is None else load_to_tune(config)
-            run.save(tuned, tuned.whole(best.params, tuned.model.params), BEST)
+            run.save(tuned, tuned.full(best.params, tuned.model.params), BEST)
             error.add_note(
-                f"The best parameters before it, of step {best.step}, are in {run.folder}."
+                f"The best parameters before that, of step {best.step}, are in {run.folder}."
             )
         run.write_results({"failed": str(error), "best_step": best.step})
         _draw(config, run)
@@ -222,16 +224,16 @@ def _train(
 
 
 @contextlib.contextmanager
-def _way_out(folder: Path) -> Generator[None]:
-    """Say of what could not be written that the run can go on."""
+def _note_on_resuming(folder: Path) -> Generator[None]:
+    """Add to an error of writing a file a note on how to resume the run."""
     try:
         yield
     except FileExistsError:
         raise
     except OSError as error:
         error.add_note(
-            f"What the run had come to is in {folder}; when it can be written again, "
-            f"`zojax finetune --resume {folder}` goes on from there."
+            f"The run's progress is in {folder}; once that can be written again, "
+            f"`zojax finetune --resume {folder}` resumes the run."
         )
         raise
 
@@ -242,14 +244,14 @@ def _draw(config: FinetuneConfig, run: RunFolder) -> None:
 
 
 def evaluate_run(folder: str | Path, observer: Observer | None = None) -> dict[str, Scores]:
-    """Measure a run's saved models on its test examples again.
+    """Measure the models that a run has saved on its test examples again.
 
     Args:
       folder: A run's folder.
-      observer: Hears how it goes.
+      observer: Called as the evaluation progresses.
 
     Returns:
-      Test scores of ``"tuned"``, and of ``"best"`` where the run has saved it apart.
+      Test scores of ``"tuned"``, and of ``"best"`` if the run has saved it separately.
     """
     observer = observer or Observer()
     folder = Path(folder)
@@ -258,7 +260,7 @@ def evaluate_run(folder: str | Path, observer: Observer | None = None) -> dict[s
     saved = {name: part for name, part in parts.items() if part.is_dir()}
     if not saved:
         raise FileNotFoundError(
-            f"evaluate_run: there is no saved model in {folder}. The run broke down early."
+            f"evaluate_run: there is no saved model in {folder}: the run failed early."
         )
     models = {name: load_saved(config, part) for name, part in saved.items()}
     data = load_data(config, next(iter(models.values())))
@@ -272,7 +274,7 @@ def evaluate_run(folder: str | Path, observer: Observer | None = None) -> dict[s
 
 
 def _absolute(config: FinetuneConfig) -> FinetuneConfig:
-    """Make paths absolute, so that the run's configuration holds from any folder."""
+    """Make paths absolute, so that the run's configuration is valid in any working directory."""
     data = config.data
     paths = {
         name: path and path.expanduser().absolute()

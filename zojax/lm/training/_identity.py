@@ -1,4 +1,4 @@
-"""What makes two runs one and the same: the header of a run's log."""
+"""The identity of a run: the header of its log has all that determines its parameters."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from zojax.lm.training._optimizer import Optimizer
 from zojax.lm.training._run_folder import as_json, versions
 from zojax.trajectory import Header, fingerprint, key_parts
 
-# These decide where things are written and how often, but no parameter.
-_FREE = ("output", "overwrite", "resume", "log_every", "keep")
+# Settings that decide where and how often files are written, but change no parameter.
+_IRRELEVANT = ("output", "overwrite", "resume", "log_every", "keep")
 
 
 def header_of(config: FinetuneConfig, optimizer: Optimizer, base: Params) -> Header:
-    """The header of the log of a run of ``config``, resolved, from the ``base`` model's parameters.
+    """Make the header of a run's log from its resolved configuration and its base parameters.
 
     Cost: reads every base parameter once, for its hash.
     """
-    settings = {name: value for name, value in as_json(config).items() if name not in _FREE}
+    settings = {name: value for name, value in as_json(config).items() if name not in _IRRELEVANT}
     key, key_impl = key_parts(jax.random.key(config.seed))
     return Header(
         optimizer=config.optimizer,
@@ -40,10 +40,10 @@ def header_of(config: FinetuneConfig, optimizer: Optimizer, base: Params) -> Hea
 
 
 def same_run(found: Header, expected: Header, where: str) -> None:
-    """Refuse the log of another run, or of another base model.
+    """Refuse a log of another run or of another base model.
 
     Raises:
-      ValueError: They differ in more than the versions of packages.
+      ValueError: The headers differ in more than the versions of packages.
     """
     if found.base != expected.base:
         raise ValueError(
@@ -53,13 +53,13 @@ def same_run(found: Header, expected: Header, where: str) -> None:
         )
     if identity(found) != identity(expected):
         raise ValueError(
-            f"{where}: the log must be that of the settings in config.json, got that of other ones."
-            f" Its own are {dict(found.settings)}."
+            f"{where}: the log must be of a run with the settings in config.json, got one of a run "
+            f"with the settings {dict(found.settings)}."
         )
 
 
 def identity(header: Header) -> str:
-    """SHA-256 of all that must be the same when a run goes on."""
+    """SHA-256 of everything that must be equal when a run is resumed."""
     content: dict[str, Any] = dataclasses.asdict(header)
     del content["versions"]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

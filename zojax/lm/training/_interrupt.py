@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as wishes that the loop grants between two steps, when all is whole."""
+"""Ctrl-C and SIGTERM as a flag that the loop reads between steps, when its state is consistent."""
 
 from __future__ import annotations
 
@@ -9,37 +9,38 @@ from collections.abc import Callable, Generator
 from types import FrameType
 from typing import Any
 
-_WISHES = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
 def interrupt_flag() -> Generator[Callable[[], int]]:
     """Turn the first Ctrl-C or SIGTERM into a flag; a second one acts as usual.
 
-    A KeyboardInterrupt inside a step would leave parameters whose memory is already given away.
+    A KeyboardInterrupt inside a step would leave parameters whose buffers are already donated.
 
     Returns:
-      A context manager whose value tells the number of the signal that was heard, 0 before.
-      Outside the main thread, where Python hears no signals, it is always 0.
+      A context manager whose value is a function that returns the number of the signal received,
+      or 0 before there is one. Outside the main thread, where Python receives no signals, it
+      always returns 0.
     """
-    heard = 0
+    received = 0
 
-    def hear(number: int, _frame: FrameType | None) -> None:
-        nonlocal heard
-        heard = number
-        give_back()
+    def receive(number: int, _frame: FrameType | None) -> None:
+        nonlocal received
+        received = number
+        restore()
 
-    def give_back() -> None:
+    def restore() -> None:
         for number, handler in previous.items():
             signal.signal(number, handler)
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: 0
         return
-    previous: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in _WISHES}
-    for number in _WISHES:
-        signal.signal(number, hear)
+    previous: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number in _SIGNALS:
+        signal.signal(number, receive)
     try:
-        yield lambda: heard
+        yield lambda: received
     finally:
-        give_back()
+        restore()

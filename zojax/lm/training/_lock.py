@@ -1,4 +1,4 @@
-"""One run at a time in a folder."""
+"""A lock that lets only one run at a time write into a folder."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ LOCK = "lock"
 
 
 class FolderLock:
-    """Held by the process that writes into a folder; the system frees it when the process ends.
+    """A lock that is held by the process that writes into a folder.
 
-    The file has the process's number, for the message; what counts is the system's lock on it, so
-    the file of a process that was killed holds nobody up.
+    The lock is the operating system's lock on a file, which the system releases when the process
+    ends: the file that a killed process leaves behind blocks no other process. The file contains
+    the process's id, for the error message.
 
     Args:
-      folder: Made where it is missing.
+      folder: The folder to lock; made if it does not exist.
 
     Raises:
       FileExistsError: Another run is writing there.
@@ -35,7 +36,8 @@ class FolderLock:
                     f"finetune: output must be a folder of its own, got {folder}, where process "
                     f"{holder} is running. Choose another folder, or wait for it."
                 )
-            # The holder before may have removed the file between our opening and our locking it.
+            # The previous holder may have removed the file after it was opened here and before it
+            # was locked: a lock on a removed file would exclude nobody.
             if self._path.exists() and os.path.samestat(
                 self._path.stat(), os.fstat(self._file.fileno())
             ):
@@ -54,8 +56,8 @@ class FolderLock:
 
 
 def _locked(file: int) -> bool:
-    """Take the system's lock on a file, if nobody has it."""
-    if os.name != "posix":  # no such lock: two runs are not told apart
+    """Try to take the system's lock on an open file; return whether that succeeded."""
+    if os.name != "posix":  # fcntl does not exist, so two runs in one folder are not detected
         return True
     import fcntl
 

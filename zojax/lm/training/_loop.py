@@ -14,17 +14,17 @@ from zojax.lm.training._window import mean_loss
 
 
 class Tick(NamedTuple):
-    """What the loop tells every few steps."""
+    """What the loop reports every few steps."""
 
     step: int  # updates so far
-    loss: float  # mean over the finite ones since the last tick, nats; NaN if there are none
+    loss: float  # mean of the finite losses since the last tick, nats; NaN if there are none
     left_out: int  # steps since the last tick whose loss is not finite
-    forward_passes: int  # so far, as zojax.passes counts them
-    seconds: float  # spent in steps so far, without measuring
-    dev: Scores | None  # measured at this step, if it was due
-    params: Params  # to read before the next tick: the next step takes their memory
-    state: Any  # the optimizer's, likewise
-    last: bool  # the run ends here, in time or early
+    forward_passes: int  # total so far, as zojax.passes counts them
+    seconds: float  # time spent in steps so far, without measuring
+    dev: Scores | None  # scores on dev at this step, if they were measured
+    params: Params  # valid until the next tick: the next step donates their buffers
+    state: Any  # the optimizer's state, valid until the next tick
+    last: bool  # whether the run ends here, after all steps or early
 
 
 def train(
@@ -42,21 +42,22 @@ def train(
     read: Callable[[Outcome], float],
     stop: Callable[[], bool],
 ) -> Iterator[Tick]:
-    """Take the steps after ``start`` up to ``steps``, and yield what they came to.
+    """Take the steps after ``start`` up to ``steps``, and yield a tick every few steps.
 
     Args:
-      step: ``(params, state, batch) -> (params, state, outcome)``; may take its arguments' memory.
-      params: Where to start.
-      state: The optimizer's.
-      batches: Without end, that of the first step first.
+      step: ``(params, state, batch) -> (params, state, outcome)``; may donate its arguments.
+      params: The parameters after ``start`` steps.
+      state: The optimizer's state after ``start`` steps.
+      batches: An endless iterator of batches, beginning with that of step ``start + 1``.
       start: Steps that were taken before.
-      losses: Of those after the last tick.
-      steps: Updates in all.
-      seconds: That the steps before took.
-      forward_passes: What one step is worth.
-      due: Whether there is a tick after a step; after the last there always is.
-      read: Hears the outcome of every step, in order, at most one step late, and returns its loss.
-      stop: Asked after each step whether to end early.
+      losses: Losses of the steps since the last tick before ``start``.
+      steps: Total number of updates, those before ``start`` included.
+      seconds: Time that the steps before took.
+      forward_passes: Forward passes that one step counts as.
+      due: Whether to yield a tick after a given step; after the last step there always is one.
+      read: Called with the outcome of every step, in order and at most one step late; returns the
+        step's loss.
+      stop: Called after each step; returns whether to end early.
     """
     unread: list[Outcome] = []
     losses = [*losses]

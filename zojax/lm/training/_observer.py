@@ -1,4 +1,4 @@
-"""Who watches a run: the command line's progress bar, a notebook, a test."""
+"""Observers of a run: the command line's progress bar, a notebook, a test."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from zojax.lm.training._loop import Tick
 
 
 class Observer:
-    """Hears how a run goes, and does nothing; override what you want to hear."""
+    """Callbacks that a run calls; they do nothing unless a subclass overrides them."""
 
     def status(self, message: str) -> None:
-        """Hear a line about what begins now."""
+        """Called with a line that says what begins now."""
 
     def measured(self, name: str, scores: Scores) -> None:
-        """Hear test scores: ``"zero-shot"`` before the first step; the others are in the result."""
+        """Called with test scores: in a run, ``"zero-shot"``; the others are in its result."""
 
     def started(self, steps: int) -> None:
-        """Hear that training begins."""
+        """Called when training begins."""
 
     def ticked(self, tick: Tick) -> None:
-        """Hear how training goes."""
+        """Called every few steps with what the loop reports."""
 
     def stopped(self) -> None:
-        """Hear that training is over, one way or another."""
+        """Called when training has ended, successfully or not."""

@@ -1,4 +1,4 @@
-"""From a name and settings to an optimizer, and the table of defaults."""
+"""Builds an optimizer from its name and settings; the table of default settings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SPSA = {
     "weight_decay": 0.0,
 }
 
-# The settings that each optimizer takes, with their defaults; the learning rates are what
+# The settings that each optimizer takes, with their defaults. The learning rates are those that
 # benchmarks/nine_optimizers.py found best for opt-mini.
 DEFAULTS: Mapping[OptimizerName, Mapping[str, Any]] = {
     "zo_adamu": {
@@ -66,9 +66,10 @@ DEFAULTS: Mapping[OptimizerName, Mapping[str, Any]] = {
     "sgd": {"learning_rate": 1e-2, "momentum": 0.0, **_FIRST_ORDER},
 }
 
-# With an adapter, these take other values: it has fewer parameters than the model, of other sizes.
-# They are what benchmarks/adapter_defaults.py found best for opt-mini; but a third of it for the
-# prefix, whose best is the largest tried, and no better than that third by more than chance.
+# An adapter has fewer parameters than the model, of other magnitudes, so it needs other defaults.
+# These are the values that benchmarks/adapter_defaults.py found best for opt-mini, except the
+# prefix's learning rate: the best one there was the largest tried, and a third of it, which is used
+# here, was not significantly worse.
 WITH_ADAPTER: Mapping[AdapterName, Mapping[str, float]] = {
     "lora": {"learning_rate": 1e-2, "eps": 1e-2},
     "prefix": {"learning_rate": 0.3, "eps": 1e-1},
@@ -80,32 +81,31 @@ _WITHOUT_LAYERS: tuple[AdapterName, ...] = ("virtual_tokens", "head")
 
 
 class Optimizer(NamedTuple):
-    """A gradient transformation, and how the loop has to call it."""
+    """A gradient transformation, and how the training step must call it."""
 
     tx: optax.GradientTransformationExtraArgs
-    zeroth_order: bool  # takes value_fn instead of gradients
-    in_place: bool  # the update is called outside jit
-    fields: tuple[Field, ...]  # what a step's record has; none for a first-order step
+    zeroth_order: bool  # update takes value_fn instead of gradients
+    in_place: bool  # update must be called outside jit
+    fields: tuple[Field, ...]  # fields of a step's record in the log; empty for a first-order step
 
 
 def defaults_of(optimizer: OptimizerName, adapter: AdapterName) -> Mapping[str, Any]:
-    """The settings that an optimizer takes, with their defaults."""
+    """The settings that an optimizer takes with an adapter or without, and their defaults."""
     own = WITH_ADAPTER.get(adapter, {}) if optimizer in WITH_ADAPTER_OPTIMIZERS else {}
     return {**DEFAULTS[optimizer], **own}
 
 
 def resolve(config: FinetuneConfig) -> FinetuneConfig:
-    """Fill the optimizer's defaults in, those for the adapter where there is one.
+    """Replace settings that are None by the optimizer's defaults, which depend on the adapter.
 
     Raises:
-      ValueError: A setting is given that the optimizer does not take, or an adapter that it cannot
-        tune.
+      ValueError: The optimizer does not take a setting that is given, or cannot tune the adapter.
     """
     adapter = config.tuned.adapter
     if config.optimizer == "zo_sgd_blockwise" and adapter in _WITHOUT_LAYERS:
         raise ValueError(
-            f"finetune: zo_sgd_blockwise tunes layer by layer, and adapter {adapter} has none. "
-            "Take lora, prefix or no adapter, or another optimizer."
+            f"finetune: zo_sgd_blockwise tunes layer by layer, and adapter {adapter} has no "
+            "layers. Choose lora, prefix or no adapter, or another optimizer."
         )
     defaults = defaults_of(config.optimizer, adapter)
     given = {k: v for k, v in dataclasses.asdict(config.hyper).items() if v is not None}
@@ -117,16 +117,19 @@ def resolve(config: FinetuneConfig) -> FinetuneConfig:
         )
     if config.slopes != "float32" and config.optimizer in ("adam", "sgd"):
         raise ValueError(
-            f"finetune: slopes must be float32 for {config.optimizer}, which has none, got "
+            f"finetune: slopes must be float32 for {config.optimizer}, which has no slopes, got "
             f"{config.slopes}."
         )
     return dataclasses.replace(config, hyper=HyperParameters(**{**defaults, **given}))
 
 
 def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = None) -> Optimizer:
-    """Build the optimizer of a resolved ``config`` for ``params``, of which only paths are read.
+    """Build the optimizer of a resolved ``config``.
 
-    Its noise follows from ``key``, that of the seed where None.
+    Args:
+      config: A configuration with the optimizer's defaults filled in, by :func:`resolve`.
+      params: The parameters to tune; only their paths are read.
+      key: Typed PRNG key that the optimizer's noise is drawn from; None derives it from the seed.
     """
     settings = {k: v for k, v in dataclasses.asdict(config.hyper).items() if v is not None}
     rate = _schedule(settings.pop("schedule"), settings.pop("learning_rate"), config.steps)
@@ -142,7 +145,8 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
         settings["phases"] = _phases(settings["phases"], config.steps)
     in_place = settings["evaluation"] == "in_place"
     build = partial(getattr(zojax, config.optimizer), **settings)
-    # An update outside jit keeps what it has compiled in the transformation itself.
+    # In place, update runs outside jit and keeps its compiled programs in the transformation:
+    # inject_hyperparams would build a new transformation, and compile again, in every step.
     tx = build(rate) if in_place else _with_rate_in_state(build, rate)
     return Optimizer(tx, True, in_place, fields)
 
@@ -150,8 +154,8 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
 def _with_rate_in_state(
     build: Callable[[Any], optax.GradientTransformationExtraArgs], rate: optax.ScalarOrSchedule
 ) -> optax.GradientTransformationExtraArgs:
-    """Keep a constant learning rate in the state: runs that differ in it share their programs."""
-    tx = build(rate)  # checks the rate, which nothing does once it is traced
+    """Keep a constant learning rate in the state: runs with different rates share one program."""
+    tx = build(rate)  # checks the rate's value, which is unknown once it is traced
     if callable(rate):
         return tx
 
@@ -164,7 +168,7 @@ def _with_rate_in_state(
 def _fields(
     optimizer: OptimizerName, settings: Mapping[str, Any], params: Any
 ) -> tuple[Field, ...]:
-    """What the update of a zeroth-order step needs besides keys."""
+    """The fields of a zeroth-order step's record: scalars that its update needs, besides keys."""
     if optimizer == "zo_sgd_blockwise":
         return (Field("slopes", len(find_blocks("finetune", params, "layers"))),)
     chosen = (Field("sign", 1),) if optimizer == "zo_sgd_conservative" else ()
@@ -198,5 +202,5 @@ def _schedule(name: str, learning_rate: float, steps: int) -> optax.ScalarOrSche
 
 
 def _matrices(params: Any) -> Any:
-    """Mark what weight decay touches: neither biases nor normalisation scales."""
+    """Mask for weight decay: True for matrices, False for biases and normalisation scales."""
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

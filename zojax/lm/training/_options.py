@@ -1,4 +1,4 @@
-"""From plain values, as a file of settings has them, to a configuration."""
+"""Makes a configuration from plain values, such as those of a settings file."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ def configure(options: Mapping[str, Any]) -> FinetuneConfig:
 
     Args:
       options: Values by name, in plain types: numbers, strings, booleans, lists. ``None`` means
-        that the option is not given. An option's group (``data``, ``tuned``, ``hyper``) is found.
+        that the option is not given. The group of an option (``data``, ``tuned``, ``hyper``) is
+        looked up.
 
     Raises:
       ImportError: msgspec is not installed.
-      ValueError: There is no such option, or its value is of the wrong kind.
+      ValueError: An option does not exist, or its value has the wrong type.
     """
     given = {name: value for name, value in options.items() if value is not None}
     groups: dict[str, dict[str, Any]] = {
@@ -43,15 +44,15 @@ def configure(options: Mapping[str, Any]) -> FinetuneConfig:
 
 
 def from_json(settings: Mapping[str, Any], where: str) -> FinetuneConfig:
-    """Make a configuration from what JSON has of one, in its groups.
+    """Make a configuration from its JSON form, where options stand in their groups.
 
     Args:
-      settings: All settings; one that is missing takes its default, a group must be there.
-      where: What an error calls the file.
+      settings: The settings. A missing setting takes its default; a missing group is an error.
+      where: The file's name in error messages.
 
     Raises:
       ImportError: msgspec is not installed.
-      ValueError: A setting is unknown or of the wrong kind, or a group is missing.
+      ValueError: A setting is unknown or has the wrong type, or a group is missing.
     """
     try:
         for name, kind in {"": FinetuneConfig, **_GROUPS}.items():
@@ -66,7 +67,7 @@ def from_json(settings: Mapping[str, Any], where: str) -> FinetuneConfig:
 def _known(settings: Mapping[str, Any], kind: type) -> None:
     unknown = sorted(settings.keys() - _names(kind))
     if unknown:
-        raise ValueError(f"it knows no {', '.join(unknown)}")
+        raise ValueError(f"unknown settings: {', '.join(unknown)}")
 
 
 def _typed(settings: Mapping[str, Any]) -> FinetuneConfig:

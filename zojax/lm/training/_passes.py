@@ -1,4 +1,4 @@
-"""What a step of a run costs."""
+"""The cost of a step of a run, in forward passes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from zojax.passes import GRADIENT, Passes, of_step
 
 
 def passes_of_a_step(config: FinetuneConfig, params: Any) -> Passes:
-    """The passes that a step of a run takes.
+    """Count the passes of a step of a run.
 
     Args:
-      config: Resolved: with the optimizer's defaults filled in.
-      params: What is tuned, of which ``zo_sgd_blockwise`` reads the paths; others read nothing.
+      config: A resolved configuration, with the optimizer's defaults filled in.
+      params: The trainable parameters; only ``zo_sgd_blockwise`` needs them, and only their paths.
     """
     if config.optimizer in ("adam", "sgd"):
         return GRADIENT

@@ -1,4 +1,4 @@
-"""What every step has measured goes into the log, and is looked at."""
+"""Reads the outcome of every step: checks that it is finite, and writes it into the log."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from zojax.trajectory import LogWriter
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss, a slope or the gradient became infinite or no number."""
+    """The loss, a slope or the gradient became infinite or NaN."""
 
 
 class Reader:
-    """Hears the outcome of every step.
+    """Called with the outcome of every step.
 
     Args:
-      log: Takes the records; None for first-order optimizers, which have none.
-      losses: Takes the losses.
-      non_finite: What an outcome that is not finite does: see :class:`FinetuneConfig`.
+      log: Where records are written; None for first-order optimizers, whose steps have no record.
+      losses: Where losses are written.
+      non_finite: What to do about an outcome that is not finite: see :class:`FinetuneConfig`.
       step: Steps that were read before.
-      skipped: How many of them were not finite.
+      skipped: How many of the steps read before were not finite.
     """
 
     def __init__(
@@ -32,10 +32,11 @@ class Reader:
         self.step, self.skipped = step, skipped
 
     def __call__(self, outcome: Outcome) -> float:
-        """Log a step; return its loss.
+        """Log a step and return its loss.
 
         Raises:
-          NonFiniteLossError: It is not finite, and that ends the run. The log ends before it.
+          NonFiniteLossError: The outcome is not finite and ``non_finite`` is ``"stop"``; the step
+            is not logged.
           OSError: The log cannot be written.
         """
         loss, scalars = float(outcome.loss), np.asarray(outcome.scalars)
@@ -43,10 +44,10 @@ class Reader:
             if self._non_finite == "stop":
                 what = f"loss must be finite, got {loss}"
                 if np.isfinite(loss):
-                    what = "slopes or the gradient must be finite, got others"
+                    what = "slopes or the gradient must be finite, got an infinity or NaN"
                 raise NonFiniteLossError(
                     f"train: the {what} at step {self.step + 1}. Lower the learning rate, or eps; "
-                    'in float16, try bfloat16; or go on without such steps, non_finite="skip".'
+                    'in float16, try bfloat16; or skip such steps with non_finite="skip".'
                 )
             self.skipped += 1
         self._losses.add(self.step + 1, loss)

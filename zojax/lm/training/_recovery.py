@@ -1,4 +1,4 @@
-"""Where a run is, on the disk: written while it trains, found again when it goes on."""
+"""The progress of a run on the disk: saved while it trains, restored when it is resumed."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from zojax.trajectory import Header, Log, LogWriter, Replayer, read_log
 
 @dataclass
 class State:
-    """Where a run is.
+    """The progress of a run.
 
     Attributes:
       step: Steps taken.
-      params: The model's, whole.
+      params: All parameters of the model, frozen and trainable.
       optimizer: The optimizer's state.
-      best: The best parameters so far.
+      best: The parameters with the best dev scores so far.
       skipped: Steps whose outcome was not finite.
-      seconds: Spent in steps.
-      losses: Of the steps since the last line of metrics.jsonl, NaN for one that is lost.
+      seconds: Time spent in steps.
+      losses: Losses of the steps since the last line of metrics.jsonl; NaN for one that is lost.
     """
 
     step: int
@@ -48,20 +48,20 @@ class State:
 
 
 class Recovery:
-    """Saves where a run is, and finds it again: checkpoints, and the log of the steps after them.
+    """Saves and restores a run's progress, by checkpoints and the log of the steps after them.
 
     Args:
-      config: The run's, resolved.
-      tuned: The base model, with a fresh adapter if there is one.
-      optimizer: Makes the steps.
-      header: Of the run's log.
+      config: The run's resolved configuration.
+      tuned: The base model, with a newly initialized adapter if there is one.
+      optimizer: The run's optimizer.
+      header: The header of the run's log.
       run: The run's files.
-      spread: The devices.
+      spread: The run's devices.
 
     Attributes:
-      log: Takes the records of the steps; None for first-order optimizers, and in processes that do
-        not write.
-      losses: Takes the losses of the steps.
+      log: Where the records of the steps are written; None for first-order optimizers, and in
+        processes that do not write.
+      losses: Where the losses of the steps are written.
     """
 
     log: LogWriter | None = None
@@ -82,16 +82,16 @@ class Recovery:
         self.losses = Losses(run.folder / LOSSES, writes=run.writes)
 
     def save(self, state: State) -> None:
-        """Begin to write a checkpoint, if the run has any; the log is on the disk before it.
+        """Begin to write a checkpoint, if the run keeps any, after the log is on the disk.
 
         Raises:
-          OSError: The one before could not be written.
+          OSError: The log or the previous checkpoint could not be written.
         """
         if self.log is not None:
             self.log.sync()
         if self._config.keep == 0 or not self._run.writes:
             return
-        self.wait()  # so that the one before counts
+        self.wait()  # so that steps() includes the previous checkpoint
         best = state.best
         newest = self._checkpoints.steps()[::-1]
         self._checkpoints.save(
@@ -107,26 +107,26 @@ class Recovery:
         )
 
     def wait(self) -> None:
-        """Wait until the last checkpoint is whole."""
+        """Wait until the last checkpoint is completely written."""
         self._checkpoints.wait()
 
     def close(self) -> None:
-        """Finish what is being written, and write no more."""
+        """Finish the checkpoint and the log; nothing can be written afterwards."""
         self._checkpoints.close()
         if self.log is not None:
             self.log.close()
 
     def begin(self, best: Best, measure_dev: Callable[[Params], Scores]) -> State:
-        """Find where to begin, at the base model if the folder has nothing else; open the log.
+        """Restore the progress from the folder, or begin at the base model; open the log.
 
-        The last step of a run is always left to be taken again.
+        At least the last step of a run is taken again, even if the log contains it.
 
         Args:
-          best: The base model, and its scores; becomes the best parameters so far.
-          measure_dev: Measures parameters, where a checkpoint does not say what they came to.
+          best: The base model and its scores; updated to the best parameters so far.
+          measure_dev: Measures parameters on dev; called for steps that are replayed from the log.
 
         Returns:
-          Where to begin.
+          The progress from which training continues.
 
         Raises:
           ValueError: The log or a checkpoint is damaged, of another run or another base model.
@@ -142,7 +142,8 @@ class Recovery:
             self._from_checkpoint(state, saved[-1], log)
         if log is not None:
             self._from_log(state, log, measure_dev)
-        # A line of what a signal has ended too early is none of a run that goes on.
+        # A signal adds a line at the step where it stopped the run. An uninterrupted run would not
+        # have that line, so it is removed unless the line is due.
         self._run.keep_metrics(lambda step: step <= state.step and is_due(self._config, step))
         seconds = [line["seconds"] for line in self._run.read_metrics() if "seconds" in line]
         state.seconds = max(seconds, default=0.0)
@@ -165,28 +166,28 @@ class Recovery:
     def _from_checkpoint(self, state: State, step: int, log: Log | None) -> None:
         if log is not None and step > len(log.scalars):
             raise ValueError(
-                f"finetune: resume: {self._run.folder / LOG} is cut off: it must reach the last "
+                f"finetune: resume: {self._run.folder / LOG} is truncated: it must reach the last "
                 f"checkpoint, that of step {step}, and its last good step is {len(log.scalars)}. "
                 "Copy the log again, or remove the checkpoints after that step."
             )
         like = (self._tuned.moving(state.params), state.optimizer)
-        (moving, state.optimizer), note = self._checkpoints.restore(step, like)
+        (trainable, state.optimizer), note = self._checkpoints.restore(step, like)
         if note["run"] != identity(self._header):
             raise ValueError(
                 f"finetune: resume: the checkpoint of step {step} must be of the run in "
-                "config.json, from the same base model, got that of another."
+                "config.json, from the same base model, got one of another run."
             )
         state.step, state.skipped = step, note["skipped"]
         best, dev = note["best_step"], Scores(*note["best_dev"])
         if best == step:
-            state.best.become(best, dev, moving)
+            state.best.become(best, dev, trainable)
         elif best:
             state.best.become(best, dev, self._checkpoints.restore(best, like)[0][0])
-        moving, state.optimizer = self._spread.replicated((moving, state.optimizer))
-        state.params = self._tuned.whole(moving, state.params)
+        trainable, state.optimizer = self._spread.replicated((trainable, state.optimizer))
+        state.params = self._tuned.full(trainable, state.params)
 
     def _from_log(self, state: State, log: Log, measure_dev: Callable[[Params], Scores]) -> None:
-        """Take the steps after ``state`` again, and measure where the run had to."""
+        """Replay the logged steps after ``state``, and evaluate on dev wherever the run does."""
         replayer = Replayer(self._optimizer.tx, compiled=not self._optimizer.in_place)
         known = {line["step"]: line for line in self._run.read_metrics()}
         every, last = self._config.eval_every, len(log.scalars)
@@ -203,13 +204,14 @@ class Recovery:
                 self._run.log(**self._line(step, state.skipped), **dev_metrics(dev))
             state.best.offer(step, dev, self._tuned.moving(state.params))
             self.save(state)
-        # The last line that is due is missing where the run died before it was written.
-        lost = range(max(known, default=0) + 1, last + 1)
-        for step in [step for step in lost if is_due(self._config, step) and step not in due]:
+        # Lines that were due after the last one written are missing if the run died before it
+        # could write them.
+        missing = range(max(known, default=0) + 1, last + 1)
+        for step in [step for step in missing if is_due(self._config, step) and step not in due]:
             self._run.log(**self._line(step, _skipped(log, step)))
 
     def _line(self, step: int, skipped: int) -> dict[str, float]:
-        """The line of a step that was taken before, without the time that it took."""
+        """Make the line of a step that was replayed; it has no ``seconds``, which are not known."""
         losses = self.losses.read(window(self._config, step))
         return {
             "step": step,
@@ -220,5 +222,5 @@ class Recovery:
 
 
 def _skipped(log: Log, steps: int) -> int:
-    """How many of the first steps had a scalar that was not usable."""
+    """Count the steps, among the first ``steps``, whose record has a NaN: those were skipped."""
     return int(np.isnan(log.scalars[:steps]).any(axis=1).sum())

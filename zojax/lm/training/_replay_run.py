@@ -1,4 +1,4 @@
-"""A tuned model again, from its base model and the log of its run."""
+"""Rebuilds a tuned model from its base model and the log of its run."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from zojax.trajectory import read_log, replay
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay came to.
+    """The result of a replay.
 
     Attributes:
-      folder: The tuned model in transformers' layout, or the adapter.
-      steps: Steps taken again.
-      seconds: That they took, with one compilation.
+      folder: The folder of the tuned model in transformers' layout, or of the adapter.
+      steps: Steps replayed.
+      seconds: Time that the replay took, including one compilation.
     """
 
     folder: Path
@@ -40,17 +40,17 @@ def replay_run(
     until: int | None = None,
     observer: Observer | None = None,
 ) -> Replayed:
-    """Rebuild the model that a run had after a step: no data, no forward pass.
+    """Rebuild the model that a run had after a step, without data or forward passes.
 
     Args:
-      base: What the run tuned: opt-mini, a folder or a hub name.
+      base: The base model of the run: opt-mini, a folder or a hub name.
       log: The run's ``trajectory.log``, or the run's folder.
-      output: Gets the model, or the adapter; a new or empty folder.
-      until: The step; the last one of the log where None.
-      observer: Hears how it goes.
+      output: Where the model or the adapter is written; a new or empty folder.
+      until: The step to rebuild; None means the last one of the log.
+      observer: Called as the replay progresses.
 
     Raises:
-      FileExistsError: ``output`` holds something.
+      FileExistsError: ``output`` is not empty.
       FileNotFoundError: There is no log; first-order optimizers write none.
       ValueError: The log is damaged or ends before ``until``, or ``base`` is another model than
         the run's.
@@ -86,6 +86,6 @@ def _refuse_first_order(optimizer: str) -> None:
     able = [name for name in DEFAULTS if name not in ("adam", "sgd")]
     if optimizer not in able:
         raise ValueError(
-            f"replay: the log must be of {', '.join(able)}, got {optimizer}, whose updates are made"
-            " of gradients; no log holds these. Its runs go on from checkpoints."
+            f"replay: the log must be of {', '.join(able)}, got {optimizer}, whose updates need "
+            "gradients, which no log contains. Its runs are resumed from checkpoints."
         )

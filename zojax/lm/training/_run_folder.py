@@ -22,17 +22,17 @@ from zojax.lm.training._tuned import Tuned
 CONFIG, _METRICS, _RESULTS = "config.json", "metrics.jsonl", "results.json"
 TUNED, BEST, CURVE = "model", "best", "curve.png"
 LOG, LOSSES, CHECKPOINTS = "trajectory.log", "losses.bin", "checkpoints"
-# Of the folder. 1, which had no number: the optimizer's state did not count what was skipped, and
-# the losses since the last line were not kept.
+# The version of the folder's format. Version 1, which was not recorded in config.json, had an
+# optimizer state that did not count skipped steps, and no file of the losses since the last line.
 FORMAT = 2
 _PACKAGES = ("zojax", "jax", "jaxlib", "optax", "flax", "transformers", "numpy")
 
 
 def output_folder(config: FinetuneConfig) -> Path:
-    """Return where the run goes, absolute.
+    """Return the absolute path of the run's folder.
 
     Raises:
-      FileExistsError: The folder is not empty, and it is not a run that may be overwritten.
+      FileExistsError: The folder is not empty, and is not a run that may be overwritten or resumed.
     """
     name = f"{time.strftime('%Y-%m-%d-%H%M%S')}-{config.optimizer}"
     folder = (config.output or Path("runs") / name).expanduser().absolute()
@@ -55,9 +55,9 @@ class RunFolder:
     """Writes a run's files.
 
     Args:
-      folder: Made where it is missing; an older run's files in it are removed, no others.
-      config: Written at once.
-      resume: Keep what the run needs to go on.
+      folder: Made if it does not exist. Files of an older run in it are removed, other files stay.
+      config: Written immediately, unless the run is resumed.
+      resume: Keep the files that the run needs to resume.
       writes: Whether this process is the one that writes; otherwise the folder is only read.
     """
 
@@ -70,7 +70,7 @@ class RunFolder:
         folder.mkdir(parents=True, exist_ok=True)
         files, folders = (_RESULTS, CURVE), (TUNED, BEST)
         if not resume:
-            # The configuration first: without it, what is left is no run.
+            # The configuration goes first: a folder without it is not taken for a run.
             files, folders = (CONFIG, _METRICS, LOG, LOSSES, *files), (CHECKPOINTS, *folders)
         for name in files:
             (folder / name).unlink(missing_ok=True)
@@ -94,23 +94,23 @@ class RunFolder:
             _write_json(self.folder / _RESULTS, results)
 
     def save(self, tuned: Tuned, params: Params, part: str) -> None:
-        """Write a model into a folder of its own."""
+        """Write a model or an adapter into the subfolder ``part``."""
         if self.writes:
             tuned.save(params, self.folder / part)
 
     def draw_curve(self, title: str, objective: ObjectiveName) -> None:
-        """Draw what :meth:`log` wrote."""
+        """Plot the lines that :meth:`log` wrote."""
         if self.writes:
             draw_curve(self.folder / CURVE, title, self.read_metrics(), objective)
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """Read what :meth:`log` wrote."""
+        """Read the lines that :meth:`log` wrote."""
         path = self.folder / _METRICS
         if not path.is_file():
             return []
         lines: list[dict[str, Any]] = []
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            # A crash may have torn the last one; another that is no record says nothing either.
+            # A crash may have truncated the last line. Lines that are no valid record are ignored.
             with contextlib.suppress(ValueError, RecursionError):
                 metrics = json.loads(line)
                 if isinstance(metrics, dict) and _are_metrics(metrics):
@@ -118,10 +118,10 @@ class RunFolder:
         return lines
 
     def keep_metrics(self, of: Callable[[int], bool]) -> None:
-        """Put the lines in the order of their steps; forget one that a crash has torn, and others.
+        """Rewrite metrics.jsonl with its valid lines, in the order of their steps.
 
         Args:
-          of: Whether the line of a step is kept.
+          of: Whether to keep the lines of a step.
         """
         lines = [line for line in self.read_metrics() if of(line["step"])]
         lines.sort(key=lambda line: line["step"])
@@ -137,9 +137,9 @@ def load_config(folder: str | Path) -> FinetuneConfig:
       folder: A run's folder.
 
     Raises:
-      FileNotFoundError: There is no config.json.
-      ValueError: It is no JSON, or of another format than this version's, or has settings that this
-        version does not know, or of the wrong kind.
+      FileNotFoundError: The folder has no config.json.
+      ValueError: The file is not JSON, its format is not that of this version, or a setting is
+        unknown to this version or has the wrong type.
     """
     path = Path(folder) / CONFIG
     if not path.is_file():
@@ -158,29 +158,29 @@ def load_config(folder: str | Path) -> FinetuneConfig:
     if found != FORMAT:
         raise ValueError(
             f"load_config: the format of {path} must be {FORMAT}, got {found}, that of zojax "
-            f"{writer}, and this is zojax {metadata.version('zojax')}. Go on with the version that "
-            "wrote the run, or begin another one."
+            f"{writer}, and this is zojax {metadata.version('zojax')}. Resume the run with the "
+            "version that wrote it, or start a new one."
         )
     return from_json(settings, str(path))
 
 
 def to_resume(config: FinetuneConfig) -> FinetuneConfig:
-    """The configuration of the run that ``config`` asks to resume.
+    """Return the configuration of the run that ``config`` asks to resume.
 
     Raises:
-      FileNotFoundError: There is no run.
-      ValueError: There is nothing left to do, or ``config`` has settings of its own.
+      FileNotFoundError: The folder is not that of a run.
+      ValueError: The run has taken all of its steps, or ``config`` has settings besides ``resume``.
     """
     folder = Path(config.resume or "").expanduser().absolute()
     if dataclasses.replace(config, resume=None) != FinetuneConfig():
         raise ValueError(
-            "finetune: resume must be given alone, for the run has its own settings, got others "
-            "besides. Leave them out, or begin another run."
+            "finetune: resume must be given alone, because a resumed run keeps its own settings, "
+            "got other settings too. Leave them out, or start a new run."
         )
     saved = load_config(folder)
     if _is_complete(folder / _RESULTS):
         raise ValueError(
-            f"finetune: resume must be a run that is not at its end, got {folder}, which has taken "
+            f"finetune: resume must be a run that is not complete, got {folder}, which has taken "
             f"all of its {saved.steps} steps."
         )
     return dataclasses.replace(saved, output=folder, resume=folder, overwrite=False)
@@ -195,28 +195,28 @@ def _is_complete(results: Path) -> bool:
     except (ValueError, RecursionError, AttributeError) as error:
         raise ValueError(
             f"finetune: resume: {results} must be a run's results, got something else ({error!r}). "
-            "Remove it: the run writes it again."
+            "Remove the file: the resumed run writes it again."
         ) from error
 
 
 def _are_metrics(line: dict[str, Any]) -> bool:
     numbers = [value for value in line.values() if value is not None]
-    sound = all(type(value) is float or _is_count(value) for value in numbers)
-    return sound and _is_count(line.get("step"))
+    valid = all(type(value) is float or _is_count(value) for value in numbers)
+    return valid and _is_count(line.get("step"))
 
 
 def _is_count(value: Any) -> bool:
-    """Whether it is an int that a picture can hold."""
+    """Whether ``value`` is an int small enough for a plot, whose axes are int64."""
     return type(value) is int and abs(value) < 1 << 62
 
 
 def as_json(config: FinetuneConfig) -> dict[str, Any]:
-    """The settings as JSON has them."""
+    """Convert the settings to the types of JSON; paths become strings."""
     return json.loads(json.dumps(dataclasses.asdict(config), default=str))
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that decide a run's bits."""
+    """The versions of the packages that determine a run's bits."""
     found: dict[str, str] = {}
     for package in _PACKAGES:
         try:
@@ -231,7 +231,7 @@ def _write_json(path: Path, content: Any) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Replace a file atomically: a crash leaves the old content or the new one."""
     part = path.with_name(path.name + ".part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)

@@ -19,14 +19,14 @@ from zojax.lm.training._optimizer import Optimizer
 from zojax.trajectory import LogDtype, Recorder
 
 Loss: TypeAlias = Callable[[Params, Batch], Array]
-Shapes: TypeAlias = tuple[tuple[int, ...], ...]  # of a batch's arrays, input_ids first
+Shapes: TypeAlias = tuple[tuple[int, ...], ...]  # shapes of a batch's arrays, input_ids first
 
 
 class Outcome(NamedTuple):
-    """What a step has measured."""
+    """What a step measures."""
 
-    loss: Array  # float32 []: nats
-    scalars: Array  # float32 [k]: all that the update needed besides keys; NaN if it was not usable
+    loss: Array  # float32 []: mean loss of the batch, nats
+    scalars: Array  # float32 [k]: all that the update needs besides keys; NaN where not finite
 
 
 Step: TypeAlias = Callable[..., tuple[Params, Any, Outcome]]
@@ -34,17 +34,17 @@ Step: TypeAlias = Callable[..., tuple[Params, Any, Outcome]]
 
 
 class CompiledByShape:
-    """A function of a batch, compiled ahead for every shape that it meets.
+    """A function of a batch, compiled ahead of time for every shape of batch.
 
-    Compiling takes seconds: kept apart, it spoils no rate, and the user hears of it.
+    Compiling takes seconds. Ahead of time, it is announced and not counted as time of the steps.
 
     Args:
       function: Takes a batch as its last argument.
-      name: What is compiled, for ``announce``.
-      announce: Takes a line that says what is being compiled.
-      donate_argnums: Arguments whose memory the results may take.
-      place: Puts a batch where the program wants it, or only its shapes and dtypes.
-      out_shardings: Where the results are to be; None leaves that to JAX.
+      name: Name of what is compiled, for ``announce``.
+      announce: Called with a line that says what is being compiled.
+      donate_argnums: Arguments whose buffers are donated to the results.
+      place: Puts a batch on the program's devices; also takes a batch of abstract arrays.
+      out_shardings: Shardings of the results; None leaves them to JAX.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class CompiledByShape:
         self._name = name
         self._announce = announce
         self._programs: dict[Shapes, Callable[..., Any]] = {}
-        self.seconds = 0.0  # spent compiling
+        self.seconds = 0.0  # time spent compiling
 
     def prepare(self, *calls: tuple[Any, ...]) -> None:
-        """Compile for the batches of these calls, abstract or not, all at once."""
+        """Compile in parallel the programs for these calls, whose batches may be abstract."""
         new = {_shapes(call[-1]): call for call in calls}
         shapes = [shape for shape in new if shape not in self._programs]
         if not shapes:
@@ -78,14 +78,14 @@ class CompiledByShape:
         self._announce(f"compiling {self._name} for {sizes} tokens")
         start = time.perf_counter()
         lowered = [self._jit.lower(*self._placed(new[shape])) for shape in shapes]
-        # Much of a compilation is serial: several at once keep several cores busy.
+        # Much of a compilation is serial, so compiling several programs at once uses more cores.
         with ThreadPoolExecutor(len(lowered)) as pool:
             programs = pool.map(lambda program: program.compile(), lowered)
             self._programs.update(zip(shapes, programs, strict=True))
         self.seconds += time.perf_counter() - start
 
     def __call__(self, *args: Any) -> Any:
-        """Call the program for this shape of batch."""
+        """Call the program of this shape of batch, compiling it if needed."""
         self.prepare(args)
         return self._programs[_shapes(args[-1])](*self._placed(args))
 
@@ -100,12 +100,12 @@ def _shapes(batch: Batch) -> Shapes:
 def make_step(optimizer: Optimizer, loss: Loss, slopes: LogDtype = "float32") -> Step:
     """Return ``(params, state, batch) -> (params, state, outcome)``, not yet compiled.
 
-    A step whose loss, slopes or gradient are not finite is one of slope or gradient 0.
+    If a step's loss, slopes or gradient are not finite, its slopes or gradient are replaced by 0.
 
     Args:
-      optimizer: Decides between ``value_fn`` and gradients.
+      optimizer: The optimizer; says whether it takes ``value_fn`` or gradients.
       loss: Mean loss over a batch.
-      slopes: What slopes are rounded to.
+      slopes: The dtype that slopes are rounded to.
     """
 
     def zeroth_order(

@@ -1,4 +1,4 @@
-"""Training within a run: steps, records, and what it takes to go on after a crash."""
+"""Training within a run: the steps, their records, and the checkpoints to resume from."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Ending(NamedTuple):
     """How training ended."""
 
     last: Tick
-    signal: int  # that ended it early, or 0
+    signal: int  # number of the signal that ended it early, or 0
     skipped: int  # steps whose outcome was not finite
 
 
@@ -37,13 +37,13 @@ class Training:
     """The loop of one run, with its records.
 
     Args:
-      config: What to do, resolved.
-      tuned: Where to start; the loop takes its parameters' memory.
-      data: Batches and the loss.
-      optimizer: Makes the steps.
-      totals: Measures a batch.
-      observer: Hears every tick.
-      spread: The devices.
+      config: The run's resolved configuration.
+      tuned: The initial model; the loop donates its parameters' buffers.
+      data: The batches and the loss.
+      optimizer: The run's optimizer.
+      totals: Measures batches.
+      observer: Called with every tick.
+      spread: The run's devices.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Training:
         self._optimizer, self._totals, self._observer = optimizer, totals, observer
         self._spread = spread
         self._passes = passes_of_a_step(config, tuned.moving(tuned.model.params)).cost
-        # In place, the step perturbs outside jit: the loss alone is compiled.
+        # In place, the optimizer perturbs the parameters outside jit; only the loss is compiled.
         if optimizer.in_place:
             self._compiled = CompiledByShape(data.loss, "the forward pass", observer.status)
             self._step = make_step(optimizer, self._compiled, config.slopes)
@@ -78,7 +78,7 @@ class Training:
 
     @property
     def compile_seconds(self) -> float:
-        """How long compiling the step has taken."""
+        """Time that compiling the step has taken, in seconds."""
         return self._compiled.seconds
 
     def measure(self, params: Params) -> Scores:
@@ -86,12 +86,12 @@ class Training:
         return evaluate(self._totals, params, self._data.dev)
 
     def run(self, run: RunFolder, recovery: Recovery, best: Best) -> Ending:
-        """Train from where the run is, to the end, Ctrl-C or SIGTERM.
+        """Train from the run's saved progress until the last step, Ctrl-C or SIGTERM.
 
         Args:
-          run: Takes the metrics.
-          recovery: Knows where the run is, and hears where it comes to.
-          best: The base model; becomes the best parameters on dev.
+          run: Where metrics are written.
+          recovery: Restores the run's progress, and saves it.
+          best: The base model; updated to the parameters with the best dev scores.
         """
         config, data, optimizer = self._config, self._data, self._optimizer
         batch_size = min(config.batch_size, len(data.train))
@@ -105,11 +105,11 @@ class Training:
 
         def stop() -> bool:
             nonlocal signal
-            signal = heard()
+            signal = agreed_signal()
             return signal != 0
 
         with interrupt_flag() as interrupted:
-            heard = self._spread.agreed(interrupted)
+            agreed_signal = self._spread.agreed(interrupted)
             ticks = train(
                 self._step,
                 start.params,
@@ -131,22 +131,22 @@ class Training:
                 read=reader,
                 stop=stop,
             )
-            del start  # its parameters' memory is the loop's
+            del start  # a reference would keep buffers alive that the loop donates
             tick = next(ticks)
             self._ticked(tick, run, recovery, best, reader)
             for tick in ticks:
                 self._ticked(tick, run, recovery, best, reader)
             return Ending(tick, signal if tick.step < config.steps else 0, reader.skipped)
 
-    def _measured(self, step: int) -> bool:
+    def _evaluates(self, step: int) -> bool:
         return step % self._config.eval_every == 0 or step == self._config.steps
 
     def _ticked(
         self, tick: Tick, run: RunFolder, recovery: Recovery, best: Best, reader: Reader
     ) -> None:
         where = State(tick.step, tick.params, tick.state, best, reader.skipped, tick.seconds)
-        regular = self._measured(tick.step)
-        if tick.last and not regular:  # a signal: first of all, what it takes to go on
+        regular = self._evaluates(tick.step)
+        if tick.last and not regular:  # stopped by a signal: save before the slow evaluation
             recovery.save(where)
         if tick.last or regular:
             tick = tick._replace(dev=self.measure(tick.params))
@@ -163,7 +163,8 @@ class Training:
         if is_due(self._config, tick.step):
             recovery.losses.keep(range(0))
         if regular and tick.dev is not None:
-            # What a signal has measured is no candidate: a run that is not stopped has not got it.
+            # The evaluation at a signal is no candidate for the best step, because an uninterrupted
+            # run does not evaluate there.
             best.offer(tick.step, tick.dev, self._tuned.moving(tick.params))
             if tick.step < self._config.steps:
                 recovery.save(where)

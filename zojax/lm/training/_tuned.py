@@ -1,4 +1,4 @@
-"""What a run moves: all of a model, or an adapter beside it."""
+"""What a run tunes: all parameters of a model, or an adapter with the model frozen."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Tuned:
     """A model in training.
 
     Attributes:
-      model: With the adapter, where there is one.
-      adapter: Or None, where all of the model moves.
-      name: What the base model was loaded from.
+      model: The model, with its adapter if there is one.
+      adapter: The adapter, or None if all parameters of the model are trainable.
+      name: The name or folder that the base model was loaded from.
     """
 
     model: LanguageModel
@@ -39,30 +39,30 @@ class Tuned:
     name: str
 
     def at(self, params: Params) -> Tuned:
-        """The same model with other parameters, or the same ones elsewhere."""
+        """The same model with other parameters, or with the same ones on other devices."""
         return dataclasses.replace(self, model=dataclasses.replace(self.model, params=params))
 
     def moving(self, params: Params) -> Params:
-        """The part of ``params`` that training changes."""
+        """The trainable part of ``params``."""
         return params if self.adapter is None else params["adapter"]
 
     def base(self, params: Params) -> Params:
-        """The part of ``params`` that was loaded: all but an adapter."""
+        """The part of ``params`` that was loaded: everything except an adapter."""
         return params if self.adapter is None else params["model"]
 
-    def whole(self, moving: Params, params: Params) -> Params:
-        """``params`` with another ``moving`` part."""
-        return moving if self.adapter is None else {**params, "adapter": moving}
+    def full(self, trainable: Params, params: Params) -> Params:
+        """``params`` with its trainable part replaced by ``trainable``."""
+        return trainable if self.adapter is None else {**params, "adapter": trainable}
 
     def only(self, tx: optax.GradientTransformationExtraArgs) -> Any:
-        """``tx`` for the moving part alone."""
+        """Restrict ``tx`` to the trainable part of the parameters."""
         return tx if self.adapter is None else zojax.select(tx, "adapter/*")
 
     def save(self, params: Params, folder: Path) -> None:
-        """Write the model, or the adapter alone.
+        """Write the model or, if there is an adapter, the adapter alone.
 
         Raises:
-          OSError: It cannot be written; the disk is full, say.
+          OSError: A file cannot be written, for example because the disk is full.
         """
         from safetensors import SafetensorError
 
@@ -76,10 +76,10 @@ class Tuned:
 
 
 def make_adapter(config: AdapterConfig) -> Adapter | None:
-    """The adapter that ``config`` describes, or None for none.
+    """Make the adapter of ``config``; None if it asks for no adapter.
 
     Raises:
-      ValueError: A setting is wrong, or one that the adapter does not take.
+      ValueError: A setting is wrong, or is not a setting of this adapter.
     """
     settings = dataclasses.asdict(config)
     kind = settings.pop("adapter")
@@ -95,7 +95,7 @@ def make_adapter(config: AdapterConfig) -> Adapter | None:
 
 
 def load_to_tune(config: FinetuneConfig) -> Tuned:
-    """Load the model of ``config`` and put a fresh adapter beside it, if there is to be one."""
+    """Load the model of ``config``, and add a newly initialized adapter if it asks for one."""
     adapter = make_adapter(config.tuned)
     model = load(config.model, dtype=config.dtype, from_pt=config.from_pt)
     if adapter is not None:
@@ -104,7 +104,7 @@ def load_to_tune(config: FinetuneConfig) -> Tuned:
 
 
 def load_saved(config: FinetuneConfig, folder: Path) -> LanguageModel:
-    """Load what :meth:`Tuned.save` wrote in a run of ``config``."""
+    """Load the model that :meth:`Tuned.save` wrote in a run of ``config``."""
     if config.tuned.adapter == "none":
         return load(folder, dtype=config.dtype)
     base = load(config.model, dtype=config.dtype, from_pt=config.from_pt)

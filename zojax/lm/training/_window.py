@@ -1,4 +1,4 @@
-"""What a line of metrics.jsonl says of losses, and those that the next line is the mean of."""
+"""The mean loss in a line of metrics.jsonl, and the losses that the next line averages."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ _ENTRY = np.dtype([("step", "<u4"), ("loss", "<f8")])
 
 
 def mean_loss(losses: Sequence[float]) -> tuple[float, int]:
-    """The mean over the finite ones, NaN if there are none, and how many it leaves out."""
+    """Return the mean of the finite losses, NaN if there are none, and how many are not finite."""
     finite = [loss for loss in losses if np.isfinite(loss)]
     mean = float(np.mean(np.array(finite, np.float32))) if finite else np.nan
     return mean, len(losses) - len(finite)
 
 
 def loss_metrics(mean: float, left_out: int) -> dict[str, float]:
-    """What :func:`mean_loss` came to, as a line of metrics.jsonl names it."""
+    """The results of :func:`mean_loss` under their names in metrics.jsonl."""
     loss = {"loss": mean} if np.isfinite(mean) else {}
     return {**loss, **({"left_out": left_out} if left_out else {})}
 
 
 def is_due(config: FinetuneConfig, step: int) -> bool:
-    """Whether a run that nothing stops writes a line after ``step``."""
+    """Whether an uninterrupted run writes a line of metrics.jsonl after ``step``."""
     return any(step % every == 0 for every in (config.log_every, config.eval_every)) or (
         step == config.steps
     )
 
 
 def window(config: FinetuneConfig, step: int) -> range:
-    """The steps since the line before that of ``step``, up to it."""
+    """The steps that the line of ``step`` averages, from the previous line up to ``step``."""
     before = max((step - 1) // every * every for every in (config.log_every, config.eval_every))
     return range(before + 1, step + 1)
 
 
 class Losses:
-    """Keeps losses on the disk, so that the mean of a run that goes on is that of one unstopped.
+    """Keeps on the disk the losses that the next line averages, for a run that is resumed.
 
-    The log has no losses, for an update needs none.
+    The log does not contain losses, because updates do not need them.
 
     Args:
-      path: The file; one that is there is gone on with.
+      path: The file; if it exists, losses are appended to it.
       writes: Whether this process is the one that writes.
     """
 
@@ -53,10 +53,10 @@ class Losses:
         self._path, self._writes = path, writes
 
     def add(self, step: int, loss: float) -> None:
-        """Keep the loss of a step; to be called before the step is logged.
+        """Store the loss of a step. Must be called before the step is logged.
 
         Raises:
-          OSError: It cannot be written; the disk is full, say.
+          OSError: The file cannot be written, for example because the disk is full.
         """
         if self._writes:
             entry = np.array((step, loss), _ENTRY).tobytes()
@@ -64,15 +64,16 @@ class Losses:
                 file.write(entry)
 
     def read(self, steps: Iterable[int]) -> list[float]:
-        """The losses of ``steps``; NaN for one that is not there."""
+        """Return the losses of ``steps``; NaN for a step whose loss is not stored."""
         data = self._path.read_bytes() if self._path.is_file() else b""
-        whole = len(data) // _ENTRY.itemsize * _ENTRY.itemsize  # a crash may have torn the last
-        entries = np.frombuffer(data[:whole], _ENTRY).tolist()
+        # A crash may have truncated the last entry, which is ignored.
+        size = len(data) // _ENTRY.itemsize * _ENTRY.itemsize
+        entries = np.frombuffer(data[:size], _ENTRY).tolist()
         found: dict[int, float] = dict(entries)
         return [found.get(step, np.nan) for step in steps]
 
     def keep(self, steps: range) -> None:
-        """Forget all others: their mean has its line, or they are to be taken again."""
+        """Remove the losses of other steps: they are already averaged, or will be stored again."""
         if not self._writes or not self._path.is_file():
             return
         if not steps:
