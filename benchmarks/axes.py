@@ -9,7 +9,9 @@ tests/test_axes.py holds against the code.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +23,17 @@ from axes import AXES, pairs, refusal
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__.split("\n", 1)[0]).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    jobs = parser.parse_args().jobs
     rows: list[dict[str, Any]] = []
     every = list(pairs())
-    for number, pair in enumerate(every, 1):
-        reason = refusal(pair)
-        print(f"\r{number} of {len(every)}", end="", file=sys.stderr, flush=True)
-        if reason is not None:
-            (_, member), (_, other) = pair
-            rows.append({"member": member, "does not go with": other, "for": reason})
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for number, (pair, reason) in enumerate(zip(every, pool.map(refusal, every)), 1):
+            print(f"\r{number} of {len(every)}", end="", file=sys.stderr, flush=True)
+            if reason is not None:
+                (_, member), (_, other) = pair
+                rows.append({"member": member, "does not go with": other, "for": reason})
     print(file=sys.stderr)
     members = ", ".join(f"{len(members)} of {axis}" for axis, members in AXES.items())
     write(

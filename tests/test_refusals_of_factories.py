@@ -71,7 +71,7 @@ BAD = {
     "key": [None, True, 0.5, "0", jnp.zeros(3, jnp.uint32), jax.random.split(jax.random.key(0))],
     "num_queries": [None, *COUNT],
     "direction": [None, "Gaussian", zojax.Gaussian],
-    "base": [None, "gaussian", zojax.Gaussian],
+    "base": [None, "Gaussian", zojax.Gaussian],
     "rank": [None, *COUNT],
     "difference": [None, "backward"],
     "slope_rule": ["signs", optax.scale_by_adam, 1.0],

@@ -49,7 +49,7 @@ class LeafNoise(abc.ABC):
 
     @property
     def query_axes(self) -> Any:
-        """``in_axes`` of ``jax.vmap`` over :meth:`Draws.queries`: 0, or None where queries share."""
+        """``in_axes`` of ``jax.vmap`` over :meth:`Draws.queries`: 0, or None where it is shared."""
         return 0
 
     @property
