@@ -16,7 +16,7 @@ from zojax.planning._program import (
     ProgramPlan,
     check_optimizer,
     compile_program,
-    extrapolated,
+    continued,
     program_plan,
     transformation,
 )
@@ -28,9 +28,9 @@ from zojax.planning._workload import Workload, made
 
 DTYPES = ("bfloat16", "float16", "float32")
 
-# Compiling a zeroth-order step of more layers than _FULL_DEPTH takes minutes and gigabytes. It is
+# Compiling a zeroth-order step of more layers than _WHOLE takes minutes and gigabytes. It is
 # compiled at the two _DEPTHS instead, and its figures are extrapolated linearly.
-_FULL_DEPTH, _DEPTHS = 4, (2, 4)
+_WHOLE, _DEPTHS = 4, (2, 4)
 
 
 def plan(
@@ -89,10 +89,10 @@ def plan(
         return compile_program(target, work, name, model_bytes=entire.nbytes)
 
     def planned(name: str, full_depth: bool) -> ProgramPlan:
-        if full_depth or entire.at_depth is None or entire.layers <= _FULL_DEPTH:
+        if full_depth or entire.at_depth is None or entire.layers <= _WHOLE:
             return program_plan(program(entire, name), found, entire.dtype, (entire.layers,))
         few, more = (program(_at_depth(entire, layers), name) for layers in _DEPTHS)
-        line = extrapolated(few, more, _DEPTHS, entire.layers)
+        line = continued(few, more, _DEPTHS, entire.layers)
         return program_plan(line, found, entire.dtype, _DEPTHS)
 
     params, state = abstract_state(target, entire, transformation(optimizer))

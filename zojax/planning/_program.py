@@ -132,9 +132,7 @@ def compile_program(
     return Compiled(memory(compiled), cost(compiled), seconds)
 
 
-def extrapolated(
-    shallow: Compiled, deep: Compiled, depths: tuple[int, int], layers: int
-) -> Compiled:
+def continued(shallow: Compiled, deep: Compiled, depths: tuple[int, int], layers: int) -> Compiled:
     """Extrapolate the figures of two shallow programs linearly to ``layers`` layers.
 
     This is exact if every layer beyond those of ``shallow`` adds the same amounts.
