@@ -29,7 +29,9 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     every = list(pairs())
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for number, (pair, reason) in enumerate(zip(every, pool.map(refusal, every)), 1):
+        for number, (pair, reason) in enumerate(
+            zip(every, pool.map(refusal, every), strict=True), 1
+        ):
             print(f"\r{number} of {len(every)}", end="", file=sys.stderr, flush=True)
             if reason is not None:
                 (_, member), (_, other) = pair
