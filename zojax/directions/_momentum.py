@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -95,11 +95,15 @@ class MomentumCentred(Direction):
         where = "MomentumCentred"
         _check.float_dtype(where, "centre_dtype", self.centre_dtype)
         _check.flag(where, "signed_momentum", self.signed_momentum)
-        check_memoryless(where, "base", self.base, "the draws of the last step are made again")
+        check_memoryless(where, "base", self._base, "the draws of the last step are made again")
         annealed(where, self.phases, self.anneal, self.num_steps)
         for name in AdamuSchedules._fields:
             if getattr(self, name) is not None:
                 _check.fraction(where, name, getattr(self, name))
+
+    @property
+    def _base(self) -> Direction:
+        return cast("Direction", self.base)  # whose name was looked up
 
     def schedules(self) -> AdamuSchedules:
         """α, β₁ and β₂ as functions of the step, or numbers."""
@@ -111,14 +115,14 @@ class MomentumCentred(Direction):
         centre = jax.tree.map(partial(_zeros, dtype=self.centre_dtype), params)
         signs = jnp.ones(num_queries, jnp.float32)
         alpha, beta1 = (jnp.zeros((), jnp.float32) for _ in range(2))
-        return MomentumState(centre, signs, alpha, beta1, self.base.init(params, num_queries))
+        return MomentumState(centre, signs, alpha, beta1, self._base.init(params, num_queries))
 
     def at_step(
         self, state: MomentumState, key: Array, count: Array, num_queries: int, params: Params
     ) -> tuple[MomentumDraws, MomentumState]:
         alpha, beta1, beta2 = (_check.at(schedule, count) for schedule in self.schedules())
-        centre = _next_centre(state, alpha, key, count, self.base)
-        draws, base = self.base.at_step(state.base, key, count, num_queries, params)
+        centre = _next_centre(state, alpha, key, count, self._base)
+        draws, base = self._base.at_step(state.base, key, count, num_queries, params)
         leaves = jax.tree.leaves(centre)
         mesh = mesh_of(leaves)
         # What a bias is added to may be cut, and the partitioner would cut the bias's history, too.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import jax
 import jax.numpy as jnp
@@ -77,7 +77,11 @@ class Shaped(Direction):
         object.__setattr__(self, "base", direction_of("Shaped", self.base, "base"))
         _check.transformation("Shaped", "rule", self.rule)
         _check.flag("Shaped", "signed_momentum", self.signed_momentum)
-        check_memoryless("Shaped", "base", self.base, "it would have two histories")
+        check_memoryless("Shaped", "base", self._base, "it would have two histories")
+
+    @property
+    def _base(self) -> Direction:
+        return cast("Direction", self.base)  # whose name was looked up
 
     def init(self, params: Params, num_queries: int) -> ShapedState:
         if num_queries > 1:
@@ -87,12 +91,12 @@ class Shaped(Direction):
                 f"spsa."
             )
         zeros = jax.tree.map(lambda x: jnp.zeros_like(x, dtype=jnp.float32), params)
-        return ShapedState(self.rule.init(zeros), self.base.init(params, num_queries))
+        return ShapedState(self.rule.init(zeros), self._base.init(params, num_queries))
 
     def at_step(
         self, state: ShapedState, key: Array, count: Array, num_queries: int, params: Params
     ) -> tuple[ShapedDraws, ShapedState]:
-        draws, base = self.base.at_step(state.base, key, count, num_queries, params)
+        draws, base = self._base.at_step(state.base, key, count, num_queries, params)
         # Held once: XLA would compute part of it again for the step, and keep the rest besides.
         shaped = opaque(self._shape(draws, state.rule, params)[0])
         given = [

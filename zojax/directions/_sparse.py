@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, cast
 
 import jax
 import jax.numpy as jnp
@@ -73,8 +73,12 @@ class Sparse(Direction):
         _check.one_of("Sparse", "ratios", self.ratios, ("magnitude", "equal"))
 
     @property
+    def _base(self) -> Direction:
+        return cast("Direction", self.base)  # whose name was looked up
+
+    @property
     def remembers(self) -> bool:
-        return self.base.remembers
+        return self._base.remembers
 
     def init(self, params: Params, num_queries: int) -> SparseState:
         leaves = jax.tree.leaves(params)
@@ -82,12 +86,12 @@ class Sparse(Direction):
             keep = jnp.full(len(leaves), 1.0 - self.sparsity, jnp.float32)
         else:
             keep = 1.0 - _shares_below_quantile(leaves, jnp.float32(self.sparsity))
-        return SparseState(keep, self.base.init(params, num_queries))
+        return SparseState(keep, self._base.init(params, num_queries))
 
     def at_step(
         self, state: SparseState, key: Array, count: Array, num_queries: int, params: Params
     ) -> tuple[SparseDraws, SparseState]:
-        draws, base = self.base.at_step(state.base, key, count, num_queries, params)
+        draws, base = self._base.at_step(state.base, key, count, num_queries, params)
         # Queries behind those of z, so that the masks share nothing with it.
         uniform, _ = _Uniform().at_step((), key, count, 2 * num_queries, params)
         masks = dataclasses.replace(uniform, words=uniform.words[num_queries:])
@@ -96,7 +100,7 @@ class Sparse(Direction):
     def after_step(
         self, state: SparseState, draws: Any, slopes: Array, usable: Array, params: Params
     ) -> SparseState:
-        base = self.base.after_step(state.base, draws.base, slopes, usable, params)
+        base = self._base.after_step(state.base, draws.base, slopes, usable, params)
         return state._replace(base=base)
 
 

@@ -245,6 +245,7 @@ def _ruled(
 ) -> tuple[Array, Any]:
     """What a slope rule makes of a step's slopes, and its new state; none of a step that rests."""
     # optax takes powers of integer counts, which strict settings of JAX refuse.
+    ruled: Any
     with jax.numpy_dtype_promotion("standard"):
         ruled, new = rule.update(slopes, state, None)
     new = jax.tree.map(lambda before, after: jnp.where(rested, before, after), state, new)

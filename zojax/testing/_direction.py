@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +34,8 @@ def check_direction(direction: SampledDirection, promises: Iterable[str] | None 
       >>> import zojax, zojax.testing
       >>> zojax.testing.check_direction(zojax.LowRank(rank=2))
     """
-    if not isinstance(direction, SampledDirection):
+    given: Any = direction
+    if not isinstance(given, SampledDirection):
         raise TypeError(
             f"check_direction: direction must be a zojax.SampledDirection, got {direction!r}. What "
             f"depends on other steps is checked in an optimizer: "
