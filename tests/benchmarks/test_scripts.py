@@ -51,6 +51,11 @@ SMOKES = {
         {"GRIDS": "{'lora': (1e-2, (1e-3,))}", "OPTIMIZERS": "('mezo',)"},
         ("adapter_defaults",),
     ),
+    "before_after": Smoke(
+        f"--before={BENCHMARKS.parent} --rounds=1 --steps=1 --layers=1",
+        {"MODEL": "config", "BATCH": "1", "LENGTH": "8"},
+        ("before_after",),
+    ),
     "batched_queries": Smoke("--rounds=1", {"MODEL": "config"}, ("batched_queries",)),
     "drift": Smoke("", {"STEPS": "2"}, ("drift",)),
     "fit_normal_quantile": Smoke("", {}, ()),
@@ -63,6 +68,7 @@ SMOKES = {
         {"SCALES": "{'mezo': 1.0, 'adam': 1.0}", "GRID": "(1e-4,)"},
         ("nine_optimizers",),
     ),
+    "pairwise": Smoke("--jobs=1", {"pairs": "lambda: [*pairs()][40:50]"}, ("axes",)),
     "replay": Smoke(
         "--steps=4 --short-steps=2 --batch-size=2",
         {"OPTIMIZERS": "('mezo',)", "WHOLE": "('mezo',)"},
@@ -113,6 +119,11 @@ PLANNED = {
     ),
     "methods": Smoke("--only mezo", {"BATCH": "1", "LENGTH": "16"}, ("methods",)),
     "plan_depth": Smoke("", {"WORKLOADS": "[('opt-125m', 'mezo', 1, 2, 16)]"}, ("plan_depth",)),
+    "xla": Smoke(
+        "",
+        {"MODEL": "config", "BATCH": "1", "LENGTH": "8", "DEVICES": "('a100-80gb',)"},
+        ("xla",),
+    ),
     "sharded_step": Smoke(
         "",
         {"MODEL": "'opt-125m'", "LENGTH": "16", "PROGRAMS": "[({'model': 2}, 2, 'mezo', False)]"},

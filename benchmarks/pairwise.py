@@ -1,6 +1,6 @@
 """Every pair of members of two axes: which are refused, and why.
 
-    python benchmarks/axes.py
+    python benchmarks/pairwise.py
 
 writes benchmarks/results/axes.json, of which the page on concepts is made and which
 tests/test_axes.py holds against the code.
