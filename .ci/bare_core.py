@@ -40,7 +40,7 @@ def named_optimizers() -> dict[str, Callable[..., Any]]:
     return {
         name: function
         for name, function in public.items()
-        if "learning_rate" in inspect.signature(function).parameters
+        if {"learning_rate", "key"} <= {*inspect.signature(function).parameters}
     }
 
 

@@ -100,6 +100,12 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
 # One option away from another of the list: the default set checks a few promises of them, and the
 # slow one all.
 VARIANTS = {
+    "mezo, low rank",
+    "select, mezo",
+    "spsa, shaped",
+    "zo_sgd_sign",
+    "zo_sgd_momentum",
+    "zo_adamm",
     "mezo, 3 queries",
     "mezo, batched",
     "mezo, forward",

@@ -91,7 +91,8 @@ def make(factory):
 optimizers = {
     name: lambda factory=factory: make(factory)
     for name, factory in vars(zojax.optimizers).items()
-    if inspect.isfunction(factory) and "learning_rate" in inspect.signature(factory).parameters
+    if inspect.isfunction(factory)
+    and {"learning_rate", "key"} <= {*inspect.signature(factory).parameters}
 }
 optimizers["hybrid"] = lambda: zojax.hybrid(make(zojax.mezo), optax.sgd(1e-3), 1)
 params = {"layers": {str(i): {"kernel": jnp.ones((4, 4))} for i in range(2)}}

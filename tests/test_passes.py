@@ -16,7 +16,8 @@ from zojax.planning import cost
 NAMED = {
     value.__name__: value
     for value in vars(zojax.optimizers).values()
-    if inspect.isfunction(value) and "learning_rate" in inspect.signature(value).parameters
+    if inspect.isfunction(value)
+    and {"learning_rate", "key"} <= {*inspect.signature(value).parameters}
 }
 PARAMS = {"layers": {str(i): {"kernel": jnp.ones((4, 4))} for i in range(3)}}
 WIDE = 256

@@ -179,6 +179,7 @@ def test_the_finetune_page_runs_as_printed():
     assert run_page("docs/finetune.md")["config"].optimizer == "mezo"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("standard_promotion")
 def test_the_page_on_ones_own_model_runs_as_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -187,6 +188,7 @@ def test_the_page_on_ones_own_model_runs_as_printed(tmp_path, monkeypatch):
     assert jax.tree.all(saved)
 
 
+@pytest.mark.slow
 def test_the_tasks_page_runs_as_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = run_page("docs/tasks.md")

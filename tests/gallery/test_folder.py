@@ -84,6 +84,7 @@ def test_a_missing_package_is_told_before_the_work(
         gallery.check_folder(tmp_path / "new")
 
 
+@pytest.mark.slow
 def test_the_pictures_show_the_runs(tmp_path: Path):
     found = gallery.run(["beale"], ["adam", "mezo"], steps=10, seeds=2)
     paths = gallery.draw(found, tmp_path)

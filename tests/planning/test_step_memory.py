@@ -50,6 +50,14 @@ def test_a_step_of_mezo_needs_the_memory_of_inference(target):
     assert more <= allowed
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param("cpu", marks=pytest.mark.slow),
+        pytest.param("a100-80gb", marks=pytest.mark.plan),
+    ],
+    indirect=True,
+)
 def test_zo_adamu_adds_one_buffer_for_its_momentum(target):
     tx = zojax.zo_adamu(learning_rate=1e-4, eps=1e-3, key=jax.random.key(0))
     more, allowed = excess(target, tx, buffers=1)

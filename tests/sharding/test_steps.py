@@ -108,7 +108,7 @@ def sizes(program):
         ("tensor-parallel", "zo_adamu"),
         pytest.param("tensor-parallel, positions", "mezo", marks=pytest.mark.slow),
         pytest.param("tensor-parallel, explicit", "mezo", marks=pytest.mark.slow),
-        ("fully sharded", "mezo"),
+        pytest.param("fully sharded", "mezo", marks=pytest.mark.slow),
         pytest.param("fully sharded", "zo_adamu", marks=pytest.mark.slow),
         pytest.param("replicated", "mezo", marks=pytest.mark.slow),
         pytest.param("odd", "mezo", marks=pytest.mark.slow),

@@ -34,7 +34,7 @@ def after_steps(tx, jit, count=2):
     return params
 
 
-@pytest.mark.parametrize("name", slow_except(OF_EACH_KIND, "mezo"))
+@pytest.mark.parametrize("name", slow_except(OF_EACH_KIND))
 def test_steps_are_the_same_without_jit(name):
     with jax.disable_jit():
         plain = after_steps(OPTIMIZERS[name](), jit=False)

@@ -215,6 +215,7 @@ def test_a_broken_estimator_is_refused(promise):
         testing.check_estimator(BROKEN_ESTIMATORS[promise], [promise])
 
 
+@pytest.mark.slow
 def test_an_estimator_must_keep_the_promises_of_an_optimizer():
     def make():
         tx = zojax.spsa(1e-2, key=0)

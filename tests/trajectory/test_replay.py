@@ -28,7 +28,7 @@ from zojax.trajectory import (
 )
 
 STEPS = 8
-# Their updates are made of gradients, or of as many slopes as there are parameters.
+# Its updates are made of gradients.
 NEVER_REPLAYED = {"hybrid"}
 # Each of them is two compilations: those that differ in how losses become updates.
 NAMES = (

@@ -76,7 +76,7 @@ def chain(
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         updates, new = inner.update(updates, state, params, **extra_args)
-        updates = jax.tree.map(_settled, updates)
+        updates = jax.tree.map(_settled, updates, params, is_leaf=lambda update: update is None)
         rested = estimator_states(new[0])[0].rested
         kept = map(partial(_kept, rested), state[1:], new[1:])
         updates = jax.tree.map(lambda update: jnp.where(rested, _nothing(update), update), updates)
@@ -86,14 +86,18 @@ def chain(
 
 
 @jax.jit
-def _settled(update: Array) -> Array:
+def _settled(update: Array | None, parameter: Array) -> Array | None:
     """An update that may be added: rounded, no change of a parameter where it is 0 or an integer.
 
     −0.0 + 0.0 is 0.0, and −0.0 is what leaves every number as it is.
     """
-    if jnp.issubdtype(update.dtype, jnp.floating):
-        return rounded(jnp.where(update == 0, jnp.asarray(-0.0, update.dtype), update))
-    return jnp.zeros_like(update)
+    if update is None:  # of a PRNG key, to which nothing can be added
+        return None
+    if jnp.issubdtype(jnp.result_type(parameter), jnp.integer):
+        return jnp.zeros_like(parameter)
+    if not jnp.issubdtype(update.dtype, jnp.floating):
+        return update
+    return rounded(jnp.where(update == 0, jnp.asarray(-0.0, update.dtype), update))
 
 
 def _nothing(update: Array) -> Array:

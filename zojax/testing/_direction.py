@@ -32,7 +32,7 @@ def check_direction(direction: SampledDirection, promises: Iterable[str] | None 
 
     Examples:
       >>> import zojax, zojax.testing
-      >>> zojax.testing.check_direction(zojax.LowRank(rank=2))
+      >>> zojax.testing.check_direction(zojax.Rademacher())
     """
     given: Any = direction
     if not isinstance(given, SampledDirection):

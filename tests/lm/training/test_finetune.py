@@ -94,6 +94,7 @@ def test_a_saved_run_measures_the_same(mezo_run: Result):
     assert evaluate_run(mezo_run.folder)["tuned"] == mezo_run.tuned
 
 
+@pytest.mark.slow
 def test_in_place_takes_the_same_steps(mezo_run: Result, base: FinetuneConfig, tmp_path: Path):
     hyper = dataclasses.replace(base.hyper, evaluation="in_place")
     run = finetune(dataclasses.replace(base, hyper=hyper, output=tmp_path / "run"))

@@ -96,7 +96,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module", params=slow_except(list(VARIANTS), "mezo", "zo_adam, lora"))
+@pytest.fixture(scope="module", params=slow_except(list(VARIANTS), "mezo"))
 def whole(
     request: pytest.FixtureRequest, base: FinetuneConfig, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[FinetuneConfig, Result]:
@@ -419,6 +419,7 @@ def test_steps_that_are_not_finite_are_skipped_and_counted(
         assert np.isfinite(leaf).all()
 
 
+@pytest.mark.slow
 def test_an_adapter_is_replayed_beside_its_model(
     base: FinetuneConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
