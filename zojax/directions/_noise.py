@@ -63,7 +63,7 @@ class LeafNoise(abc.ABC):
         return False
 
     def rows(self, shape: tuple[int, ...], rows: Array) -> Array:
-        """``draw(shape)[rows]``, float32 ``[*rows.shape, *shape[1:]]``, drawing those rows alone."""
+        """``draw(shape)[rows]``, float32 ``[*rows.shape, *shape[1:]]``; draws those rows alone."""
         raise NotImplementedError
 
     def block(self, shape: tuple[int, ...], axis: int, first: Array, size: int) -> Array:
