@@ -19,7 +19,6 @@ from zojax.directions._noise import LeafNoise, Row, UndividedNoise, rows_on
 
 Noises: TypeAlias = Sequence[LeafNoise | None]
 """The undrawn z of every leaf of the parameters; None for one that does not move (integers)."""
-
 Shapes: TypeAlias = Sequence[tuple[int, ...] | None]
 """The shape of every leaf of the parameters; None for one that does not move (integers)."""
 
@@ -33,7 +32,7 @@ class Draws(abc.ABC):
     @property
     @abc.abstractmethod
     def num_queries(self) -> int:
-        """Q."""
+        """The number of queries, q."""
 
     @abc.abstractmethod
     def query(self, index: int | Array) -> Noises:
@@ -52,15 +51,13 @@ class Draws(abc.ABC):
         """The same draws, made only once ``values`` are known."""
 
     def queries(self) -> Noises:
-        """All queries at once, for :meth:`gradient`.
+        """All queries at once, for :meth:`gradient`; override it where large arrays get stacked.
 
         Returns:
           The noise of each leaf. If q > 1 its arrays have an axis [q] in front, but for those that
-          all queries share, which :attr:`LeafNoise.query_axes` names. The default stacks what
-          :meth:`query` gives; override it where arrays of a leaf's size would be stacked. (One
-          query needs no axis, and gathers along such an axis would be a third of the program.)
+          all queries share: see :attr:`LeafNoise.query_axes`.
         """
-        if self.num_queries == 1:
+        if self.num_queries == 1:  # gathers along an axis of one would be a third of the program
             return self.query(0)
         return jax.vmap(self.query)(jnp.arange(self.num_queries))
 

@@ -164,7 +164,7 @@ def _from_words(direction: Draw, shape: tuple[int, ...], words: Array) -> Array:
 
 
 def drawn_at(noise: LeafNoise, parameter: Array) -> Array:
-    """Z of a parameter, float32 and of its shape; over several devices each draws its own part."""
+    """Draws z of a parameter, float32 [*its shape]; of several devices each draws its own part."""
     sharding: Any = jax.typeof(parameter).sharding
     axes = explicit_axes(sharding.mesh)
     if not axes:

@@ -182,21 +182,24 @@ class BlockDraws(Draws):
       base: Those of one query for the whole model.
       block_of: The number of each leaf's block.
       num_blocks: How many there are.
+      times: How many times in a row each is wanted.
     """
 
     base: Draws
     block_of: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     num_blocks: int = dataclasses.field(metadata={"static": True})
+    times: int = dataclasses.field(default=1, metadata={"static": True})
 
     @property
     def num_queries(self) -> int:
-        return self.num_blocks
+        return self.num_blocks * self.times
 
     def query(self, index: int | Array) -> Noises:
-        return _scaled(self.base.query(0), jnp.where(np.array(self.block_of) == index, 1.0, 0.0))
+        here = np.array(self.block_of) == index // self.times
+        return _scaled(self.base.query(index % self.times), jnp.where(here, 1.0, 0.0))
 
     def repeated(self, times: int) -> Self:
-        raise NotImplementedError("blockwise takes its losses block by block")
+        return dataclasses.replace(self, base=self.base.repeated(times), times=self.times * times)
 
     def after(self, values: Array) -> Self:
         return dataclasses.replace(self, base=self.base.after(values))

@@ -111,13 +111,12 @@ def estimator(
         kind = "slopes" if residual_eps is None else "loss"
         found = measured() if meter is None else meter(kind, queries, measured)
         slopes, usable, feedback = found.scalars, found.usable, None
-        skipped = jnp.sum(~usable, dtype=jnp.int32)
+        bad = ~usable
         if residual_eps is not None:
             eps = _check.at(residual_eps, state.count)
             slopes, usable, feedback = _residual(found, state.feedback, eps)
             # That there is no feedback yet is no fault of the loss.
-            no_fault = jnp.isinf(state.feedback) & found.usable[0]
-            skipped = jnp.where(no_fault, 0, jnp.sum(~usable, dtype=jnp.int32))
+            bad = ~usable & ~(jnp.isinf(state.feedback) & found.usable)
         rested = ~jnp.any(usable)
         # With the step's own slopes, for a slope rule may turn them.
         memory = direction.after_step(memory, draws, slopes, usable, params)
@@ -129,7 +128,7 @@ def estimator(
             count=_check.next_count(state.count),
             key=state.key,
             value=found.value,
-            skipped=state.skipped + skipped,
+            skipped=state.skipped + jnp.sum(bad, dtype=jnp.int32),
             rested=rested,
             # A replay measures nothing, and leaves what is there.
             aux=state.aux if found.aux is None else found.aux,

@@ -13,12 +13,12 @@ from zojax.lm.training._config import OptimizerName as OptimizerName
 from zojax.lm.training._data import load_data as load_data
 from zojax.lm.training._data import load_prompts as load_prompts
 from zojax.lm.training._data import to_measure as to_measure
+from zojax.lm.training._evaluate_run import evaluate_run as evaluate_run
 from zojax.lm.training._evaluation import CompiledTotals as CompiledTotals
 from zojax.lm.training._evaluation import Measured as Measured
 from zojax.lm.training._evaluation import Scores as Scores
 from zojax.lm.training._evaluation import evaluate as evaluate
 from zojax.lm.training._finetune import Result as Result
-from zojax.lm.training._finetune import evaluate_run as evaluate_run
 from zojax.lm.training._finetune import finetune as finetune
 from zojax.lm.training._loop import Tick as Tick
 from zojax.lm.training._observer import Observer as Observer

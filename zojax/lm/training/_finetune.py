@@ -1,4 +1,4 @@
-"""A fine-tuning run from its configuration to its results, and its evaluation afterwards."""
+"""A fine-tuning run from its configuration to its results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from zojax.lm.training._evaluation import (
     Scores,
     ScoresByStep,
     dev_metrics,
-    evaluate,
 )
 from zojax.lm.training._identity import header_of
 from zojax.lm.training._lock import FolderLock
@@ -35,12 +34,11 @@ from zojax.lm.training._run_folder import (
     BEST,
     TUNED,
     RunFolder,
-    load_config,
     output_folder,
     to_resume,
 )
 from zojax.lm.training._training import Ending, Training
-from zojax.lm.training._tuned import Tuned, load_saved, load_to_tune
+from zojax.lm.training._tuned import Tuned, load_to_tune
 
 # The folder of a process that neither writes nor resumes: a path that cannot exist.
 _NOWHERE = Path(os.devnull, "nowhere")
@@ -241,36 +239,6 @@ def _note_on_resuming(folder: Path) -> Generator[None]:
 def _draw(config: FinetuneConfig, run: RunFolder) -> None:
     title = f"{config.optimizer} on {config.model}"
     run.draw_curve(title, config.objective)
-
-
-def evaluate_run(folder: str | Path, observer: Observer | None = None) -> dict[str, Scores]:
-    """Measure the models that a run has saved on its test examples again.
-
-    Args:
-      folder: A run's folder.
-      observer: Called as the evaluation progresses.
-
-    Returns:
-      Test scores of ``"tuned"``, and of ``"best"`` if the run has saved it separately.
-    """
-    observer = observer or Observer()
-    folder = Path(folder)
-    config = load_config(folder)
-    parts = {"tuned": folder / TUNED, "best": folder / BEST}
-    saved = {name: part for name, part in parts.items() if part.is_dir()}
-    if not saved:
-        raise FileNotFoundError(
-            f"evaluate_run: there is no saved model in {folder}: the run failed early."
-        )
-    models = {name: load_saved(config, part) for name, part in saved.items()}
-    data = load_data(config, next(iter(models.values())))
-    totals = CompiledTotals(data.task, observer.status)
-    scores: dict[str, Scores] = {}
-    for name, model in models.items():
-        observer.status(f"measuring {saved[name]}")
-        scores[name] = evaluate(totals, model.params, data.test)
-        observer.measured(name, scores[name])
-    return scores
 
 
 def _absolute(config: FinetuneConfig) -> FinetuneConfig:
