@@ -48,6 +48,29 @@ def test_a_weight_is_perturbed_at_once_where_it_has_no_parts():
             np.testing.assert_allclose(streamed, copied, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.quick
+@pytest.mark.usefixtures("small_tiles")
+def test_a_weight_of_a_few_layers_is_split_as_in_the_model_that_they_stand_for():
+    params, x = {"w": jnp.ones((24, 70))}, jnp.ones((3, 24))
+    tx = zojax.spsa(1e-3, key=0)
+
+    def step(params, model_bytes):
+        return tx.update(
+            None,
+            tx.init(params),
+            params,
+            value_fn=lambda p: jnp.sum(x @ p["w"]),
+            model_bytes=model_bytes,
+        )[0]
+
+    alone, within = (
+        str(jax.make_jaxpr(lambda p, n=n: step(p, n))(params)) for n in (0, 100 * 24 * 70 * 4)
+    )
+    assert "dynamic_update_slice" in alone
+    # There it is less than 1/64 of the parameters.
+    assert "dynamic_update_slice" not in within
+
+
 def test_a_large_head_leaves_no_perturbed_copy():
     w = jnp.zeros((30_000, 512))  # 61 MB
 
