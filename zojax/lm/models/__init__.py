@@ -1,4 +1,6 @@
-"""Language models for zeroth-order tuning: transformers' Flax models as ``(params, apply)``.
+"""Language models for zeroth-order tuning, as ``(params, apply)``.
+
+One scanned :class:`Transformer` computes all families: OPT, LLaMA, Mistral, Qwen, Gemma, RoBERTa.
 
 :func:`workload` gives the shapes and the loss of a model without its weights, for
 :mod:`zojax.planning`.
@@ -11,6 +13,8 @@ from zojax.lm.models._language_model import InitCache as InitCache
 from zojax.lm.models._language_model import LanguageModel as LanguageModel
 from zojax.lm.models._language_model import Params as Params
 from zojax.lm.models._load import load as load
+from zojax.lm.models._tokenizer import AnyTokenizer as AnyTokenizer
+from zojax.lm.models._tokenizer import Tokenizer as Tokenizer
 from zojax.lm.models._workload import workload as workload
 
-__all__ = ["MODELS", "OPT_MODELS", "LanguageModel", "load", "workload"]
+__all__ = ["MODELS", "OPT_MODELS", "AnyTokenizer", "LanguageModel", "Tokenizer", "load", "workload"]

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from zojax.lm.models._config import ModelConfig
+from zojax.lm.models._tokenizer import Tokenizer
+
 if TYPE_CHECKING:
     from gguf import GGUFReader
-    from transformers import LlamaConfig, PreTrainedTokenizerFast
 
 # Names of settings in the metadata of GGUF -> in transformers.
 _SETTINGS = {
@@ -67,7 +69,7 @@ _REQUIRED = {f"tokenizer.ggml.{name}" for name in ("tokens", "token_type", "merg
 
 
 class GgufModel(NamedTuple):
-    """The content of a GGUF file, in the form that transformers' LLaMA takes.
+    """The content of a GGUF file, with transformers' names.
 
     Attributes:
       config: The configuration. The head is tied to the embedding if the file has no head.
@@ -76,8 +78,8 @@ class GgufModel(NamedTuple):
         and its float32 array.
     """
 
-    config: LlamaConfig
-    tokenizer: PreTrainedTokenizerFast
+    config: ModelConfig
+    tokenizer: Tokenizer
     tensors: Iterator[tuple[str, np.ndarray]]
 
 
@@ -112,9 +114,7 @@ def read(file: Path) -> GgufModel:
     return GgufModel(config, _tokenizer(metadata, file), _tensors(reader, names, config, file))
 
 
-def _config(metadata: Mapping[str, Any], tied: bool, file: Path) -> LlamaConfig:
-    from transformers import LlamaConfig
-
+def _config(metadata: Mapping[str, Any], tied: bool, file: Path) -> ModelConfig:
     given = {name: value for name, value in metadata.items() if name.startswith("llama.")}
     if given.keys() != _SETTINGS.keys():
         missing, unknown = _SETTINGS.keys() - given.keys(), given.keys() - _SETTINGS.keys()
@@ -135,11 +135,17 @@ def _config(metadata: Mapping[str, Any], tied: bool, file: Path) -> LlamaConfig:
         for token, name in _SPECIAL_TOKENS.items()
         if token != "unk_token"
     }
-    return LlamaConfig(tie_word_embeddings=tied, **settings, **special)
+    values = {"model_type": "llama", "tie_word_embeddings": tied, **settings, **special}
+    return ModelConfig({name: _plain(value) for name, value in values.items()}, str(file))
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar as Python's, which JSON can have."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _tensors(
-    reader: GGUFReader, names: Mapping[str, str], config: LlamaConfig, file: Path
+    reader: GGUFReader, names: Mapping[str, str], config: ModelConfig, file: Path
 ) -> Iterator[tuple[str, np.ndarray]]:
     from gguf import dequantize
 
@@ -179,9 +185,9 @@ def _name(name: str, file: Path) -> str:
     return f"{prefix}{known[stem]}.weight"
 
 
-def _tokenizer(metadata: Mapping[str, Any], file: Path) -> PreTrainedTokenizerFast:
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
+def _tokenizer(metadata: Mapping[str, Any], file: Path) -> Tokenizer:
+    from tokenizers import AddedToken, decoders, models, pre_tokenizers
+    from tokenizers import Tokenizer as Backend
 
     for name, value in _TOKENIZATION.items():
         _expect(metadata, f"tokenizer.ggml.{name}", value, file)
@@ -194,7 +200,7 @@ def _tokenizer(metadata: Mapping[str, Any], file: Path) -> PreTrainedTokenizerFa
         )
     merges = [tuple(merge.split(" ")) for merge in metadata["tokenizer.ggml.merges"]]
     vocabulary = {token: index for index, token in enumerate(tokens)}
-    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+    tokenizer = Backend(models.BPE(vocabulary, merges))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)]
     )
@@ -206,18 +212,11 @@ def _tokenizer(metadata: Mapping[str, Any], file: Path) -> PreTrainedTokenizerFa
             if kind == _CONTROL
         ]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        model_max_length=metadata["llama.context_length"],
-        model_input_names=["input_ids", "attention_mask"],
-        padding_side="right",
-        clean_up_tokenization_spaces=False,
-        chat_template=metadata.get("tokenizer.chat_template"),
-        **{
-            token: tokens[metadata[f"tokenizer.ggml.{name}"]]
-            for token, name in _SPECIAL_TOKENS.items()
-        },
-    )
+    special = {
+        token.removesuffix("_token"): tokens[metadata[f"tokenizer.ggml.{name}"]]
+        for token, name in _SPECIAL_TOKENS.items()
+    }
+    return Tokenizer(tokenizer, special, metadata.get("tokenizer.chat_template"))
 
 
 def _expect(metadata: Mapping[str, Any], name: str, value: Any, file: Path) -> None:

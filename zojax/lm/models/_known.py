@@ -3,92 +3,131 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-# Hidden size, layers, heads; the feed-forward size is four times the hidden size.
-_OPT = {
-    "opt-125m": (768, 12, 12),
-    "opt-350m": (1024, 24, 16),
-    "opt-1.3b": (2048, 24, 32),
-    "opt-2.7b": (2560, 32, 32),
-    "opt-6.7b": (4096, 32, 32),
-    "opt-13b": (5120, 40, 40),
-    "opt-30b": (7168, 48, 56),
-    "opt-66b": (9216, 64, 72),
-    "opt-175b": (12288, 96, 96),
+from zojax.lm.models._config import ModelConfig, read_config
+
+
+def _opt(hidden: int, layers: int, heads: int, **others: Any) -> dict[str, Any]:
+    return dict(
+        model_type="opt",
+        vocab_size=50_272,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        ffn_dim=4 * hidden,
+        max_position_embeddings=2048,
+        **others,
+    )
+
+
+def _roberta(hidden: int, layers: int, heads: int) -> dict[str, Any]:
+    return dict(
+        model_type="roberta",
+        vocab_size=50_265,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=4 * hidden,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+        layer_norm_eps=1e-5,
+    )
+
+
+def _gated(
+    model_type: str,
+    hidden: int,
+    layers: int,
+    heads: tuple[int, int],
+    inner: int,
+    vocabulary: int,
+    longest: int,
+    **others: Any,
+) -> dict[str, Any]:
+    """A model with ``heads`` of queries, and of keys and values."""
+    return dict(
+        model_type=model_type,
+        vocab_size=vocabulary,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads[0],
+        num_key_value_heads=heads[1],
+        intermediate_size=inner,
+        max_position_embeddings=longest,
+        **others,
+    )
+
+
+def _llama3(*sizes: Any, factor: float, **others: Any) -> dict[str, Any]:
+    scaling = dict(
+        rope_type="llama3",
+        factor=factor,
+        low_freq_factor=1.0,
+        high_freq_factor=4.0,
+        original_max_position_embeddings=8192,
+    )
+    base = dict(rope_theta=5e5, rope_scaling=scaling, rms_norm_eps=1e-5)
+    return _gated("llama", *sizes, 128_256, 131_072, **base, **others)
+
+
+def _qwen3(*sizes: Any, tied: bool) -> dict[str, Any]:
+    options = dict(head_dim=128, rope_theta=1e6, tie_word_embeddings=tied)
+    return _gated("qwen3", *sizes, 151_936, 40_960, **options)
+
+
+def _gemma3(*sizes: Any) -> dict[str, Any]:
+    return _gated("gemma3_text", *sizes, 262_144, 32_768, sliding_window=512)
+
+
+_MODELS: dict[str, dict[str, Any]] = {
+    "opt-125m": _opt(768, 12, 12),
+    # The only one with projections and post-normalisation.
+    "opt-350m": _opt(1024, 24, 16, word_embed_proj_dim=512, do_layer_norm_before=False),
+    "opt-1.3b": _opt(2048, 24, 32),
+    "opt-2.7b": _opt(2560, 32, 32),
+    "opt-6.7b": _opt(4096, 32, 32),
+    "opt-13b": _opt(5120, 40, 40),
+    "opt-30b": _opt(7168, 48, 56),
+    "opt-66b": _opt(9216, 64, 72),
+    "opt-175b": _opt(12288, 96, 96),
+    "roberta-base": _roberta(768, 12, 12),
+    "roberta-large": _roberta(1024, 24, 16),
+    "llama-2-7b": _gated("llama", 4096, 32, (32, 32), 11_008, 32_000, 4096),
+    "llama-2-13b": _gated("llama", 5120, 40, (40, 40), 13_824, 32_000, 4096),
+    "llama-3.1-8b": _llama3(4096, 32, (32, 8), 14_336, factor=8.0),
+    "llama-3.2-1b": _llama3(2048, 16, (32, 8), 8192, factor=32.0, tie_word_embeddings=True),
+    "llama-3.2-3b": _llama3(3072, 28, (24, 8), 8192, factor=32.0, tie_word_embeddings=True),
+    "mistral-7b": _gated("mistral", 4096, 32, (32, 8), 14_336, 32_000, 32_768, sliding_window=4096),
+    "qwen2.5-0.5b": _gated(
+        "qwen2", 896, 24, (14, 2), 4864, 151_936, 32_768, rope_theta=1e6, tie_word_embeddings=True
+    ),
+    "qwen2.5-7b": _gated("qwen2", 3584, 28, (28, 4), 18_944, 152_064, 131_072, rope_theta=1e6),
+    "qwen3-0.6b": _qwen3(1024, 28, (16, 8), 3072, tied=True),
+    "qwen3-8b": _qwen3(4096, 36, (32, 8), 12_288, tied=False),
+    "gemma-2-2b": _gated("gemma2", 2304, 26, (8, 4), 9216, 256_000, 8192),
+    "gemma-3-270m": _gemma3(640, 18, (4, 1), 2048),
+    "gemma-3-1b": _gemma3(1152, 26, (4, 1), 6912),
 }
-_ROBERTA = {"roberta-base": (768, 12, 12), "roberta-large": (1024, 24, 16)}
-# Hidden size, layers, heads, heads of keys and values, feed-forward size.
-_LLAMA = {"llama-2-7b": (4096, 32, 32, 32, 11008), "llama-2-13b": (5120, 40, 40, 40, 13824)}
-_MISTRAL = {"mistral-7b": (4096, 32, 32, 8, 14336)}
 
-OPT_MODELS = tuple(_OPT)
-MODELS = (*_OPT, *_ROBERTA, *_LLAMA, *_MISTRAL)
+MODELS = tuple(_MODELS)
 """The models known by name."""
+OPT_MODELS = tuple(name for name in _MODELS if name.startswith("opt-"))
 
 
-def model_config(transformers: ModuleType, model: str | Path, length: int) -> Any:
-    """Make or read the configuration of a model, for sequences of ``length`` tokens.
+def model_config(model: str | Path) -> ModelConfig:
+    """Make or read the configuration of a model.
 
     Raises:
       ValueError: The model is unknown.
     """
-    config = _known(transformers, str(model)) or _read(transformers, Path(model))
-    if config.model_type == "mistral":
-        # FlaxMistral builds a causal mask of max_position_embeddings² bytes, which is 1 GB for its
-        # 32,768 positions. Fewer positions than the size of two heads would truncate its table of
-        # sines and cosines, which is that wide.
-        width = 2 * config.hidden_size // config.num_attention_heads
-        config.max_position_embeddings = max(length, width)
-    return config
-
-
-def _known(transformers: ModuleType, model: str) -> Any:
-    if model in _OPT:
-        hidden, layers, heads = _OPT[model]
-        small = model == "opt-350m"  # the only one with projections and post-normalisation
-        return transformers.OPTConfig(
-            hidden_size=hidden,
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            ffn_dim=4 * hidden,
-            word_embed_proj_dim=512 if small else hidden,
-            do_layer_norm_before=not small,
-        )
-    if model in _ROBERTA:
-        hidden, layers, heads = _ROBERTA[model]
-        return transformers.RobertaConfig(
-            vocab_size=50_265,
-            hidden_size=hidden,
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            intermediate_size=4 * hidden,
-            max_position_embeddings=514,
-            type_vocab_size=1,
-        )
-    gated = {**_LLAMA, **_MISTRAL}
-    if model not in gated:
-        return None
-    hidden, layers, heads, key_heads, inner = gated[model]
-    sizes = {
-        "vocab_size": 32_000,
-        "hidden_size": hidden,
-        "num_hidden_layers": layers,
-        "num_attention_heads": heads,
-        "num_key_value_heads": key_heads,
-        "intermediate_size": inner,
-    }
-    if model in _LLAMA:
-        return transformers.LlamaConfig(**sizes, max_position_embeddings=4096)
-    return transformers.MistralConfig(**sizes, sliding_window=4096)
-
-
-def _read(transformers: ModuleType, path: Path) -> Any:
+    if str(model) in _MODELS:
+        return ModelConfig(_MODELS[str(model)], str(model))
+    path = Path(model)
     file = path / "config.json" if path.is_dir() else path
     if not file.is_file() or file.suffix != ".json":
         raise ValueError(
             f"workload: model must be one of {', '.join(MODELS)}, a config.json or a folder with "
-            f"one, got {str(path)!r}."
+            f"one, got {str(model)!r}."
         )
-    return transformers.AutoConfig.from_pretrained(file)
+    return read_config(file, str(file.parent))

@@ -12,7 +12,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+    from zojax.lm.models._tokenizer import AnyTokenizer
 
 Params = dict[str, Any]
 Cache = dict[str, Any]
@@ -22,7 +22,12 @@ class Hidden(Protocol):
     """Hidden states of tokens; see :attr:`LanguageModel.hidden`."""
 
     def __call__(
-        self, params: Params, input_ids: Array, attention_mask: Array, cache: Cache | None = None
+        self,
+        params: Params,
+        input_ids: Array,
+        attention_mask: Array,
+        cache: Cache | None = None,
+        adapter: Params | None = None,
     ) -> tuple[Array, Cache | None]: ...
 
 
@@ -43,37 +48,48 @@ class LanguageModel:
     """A language model: its parameters, and pure functions that take them as an argument.
 
     The functions run flax modules by ``module.apply``, so ``flax.linen.intercept_methods`` around
-    a call reaches every layer. They set JAX's promotion rules for transformers' code themselves.
+    a call reaches every layer. They set the promotion rules of JAX that Flax needs themselves.
 
     Attributes:
       params: Nested dict of arrays, all of the requested dtype. A tied head has no leaf of its own.
-      config: transformers' configuration, as it was read.
-      tokenizer: transformers' tokenizer.
+      config: The content of ``config.json``, whose settings are attributes; transformers' own for
+        its Flax classes.
+      tokenizer: A :class:`Tokenizer`, or transformers' own for its Flax classes.
       kind: ``"causal"``, which predicts the next token, or ``"masked"``, which predicts the token
         at each ``<mask>``.
-      hidden: ``(params, input_ids, attention_mask, cache=None) -> (hidden, cache)``: all layers
-        except the head. Takes int32 [B, T] ids and mask (1 for a token, 0 for padding on the
+      hidden: ``(params, input_ids, attention_mask, cache=None, adapter=None) -> (hidden, cache)``:
+        all layers except the head. Takes int32 [B, T] ids and mask (1 for a token, 0 for padding on the
         right); returns [B, T, H] in the model's dtype, and ``None``. With a ``cache`` of which P
         columns are written, the mask has at least P + T columns and at most the cache's length,
         columns beyond P + T are ignored, position ids continue after the P columns, and the
-        returned cache has P + T columns written.
+        returned cache has P + T columns written. ``adapter`` has variables of modules by their
+        paths, the Flax collection ``"adapter"``, stacked as the layers' parameters are.
       logits: ``(params, hidden, token_ids=None) -> logits``: applies the head to [..., H] for int32
         [C] tokens (all V if None); float32 [..., C].
+      sown: ``(params, input_ids, attention_mask) -> tree``: runs all layers, and returns what
+        interceptors of modules sow into the collection ``"sown"``.
       init_cache: ``(batch, length, dtype=None) -> cache``, an empty cache of ``length`` columns;
         None for masked models. The dtype must be the model's, which is the default.
+      prefix: ``(params, input_ids) -> adapter``: each layer's keys and values of one row of tokens,
+        int32 [1, n], as variables of its attention; None for transformers' Flax classes.
       write: ``(params, folder) -> None``, used by :meth:`save`, which also writes the tokenizer.
       max_length: Most columns of a row or a cache.
+      module_names: ``(path, layers) -> [(name, layer)]``: the names of a module in transformers'
+        PyTorch model, one for each layer of a stacked one.
     """
 
     params: Params
-    config: PretrainedConfig
-    tokenizer: PreTrainedTokenizerBase
+    config: Any
+    tokenizer: AnyTokenizer
     kind: Literal["causal", "masked"]
     hidden: Hidden
     logits: Logits
+    sown: Callable[[Params, Array, Array], Params]
     init_cache: InitCache | None
+    prefix: Callable[[Params, Array], Params] | None
     write: Callable[[Params, Path], None]
     max_length: int
+    module_names: Callable[[tuple[str, ...], int], list[tuple[str, int | None]]]
 
     def apply(self, params: Params, input_ids: Array, attention_mask: Array) -> Array:
         """Compute the logits of every token at every position.
@@ -119,10 +135,10 @@ class LanguageModel:
         return self.logits(params, hidden, token_ids)
 
     def save(self, params: Params, folder: str | Path) -> None:
-        """Write ``params`` with configuration and tokenizer in transformers' folder layout.
+        """Write ``params`` with configuration and tokenizer in the format of PyTorch models.
 
-        The family's Flax class in transformers and :func:`zojax.lm.models.load` can read the
-        folder. All weights go into one file, ``model.safetensors``.
+        transformers 4 and 5, everything that reads their folders, and :func:`load` can read it.
+        Weights go into ``model.safetensors``, or shards of at most 5 GB with an index.
 
         Args:
           params: A tree shaped like :attr:`params`.

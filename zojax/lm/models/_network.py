@@ -1,10 +1,7 @@
-"""Hidden states, logits and caches, computed by the Flax module of any family."""
+"""The functions of a language model, computed by :class:`Transformer`."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -12,139 +9,125 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from zojax.lm.models._family import Family, Path
 from zojax.lm.models._language_model import Cache, Params
+from zojax.lm.models._layers import ADAPTER
+from zojax.lm.models._promotion import lenient
+from zojax.lm.models._transformer import SOWN, Transformer
+
+PREFIX = ("prefix_key", "prefix_value")
+_CACHED = ("cached_key", "cached_value")
 
 
-@dataclass(frozen=True, eq=False)
 class Network:
-    """The functions of a :class:`~zojax.lm.models.LanguageModel`; its docstring describes them."""
+    """The functions of a :class:`~zojax.lm.models.LanguageModel`; its docstring describes them.
 
-    family: Family
-    config: Any
-    dtype: DTypeLike
+    Args:
+      module: The transformer.
+      name: The family's name, for messages.
+    """
 
-    @property
-    def max_length(self) -> int:
-        """Most columns of a row or a cache."""
-        return self.family.max_length(self.config)
+    def __init__(self, module: Transformer, name: str) -> None:
+        self._module, self._config, self._name = module, module.config, name
+
+    def shapes(self) -> Any:
+        """The shapes of the parameters."""
+        token = jnp.ones((1, 1), jnp.int32)
+
+        def init() -> Any:
+            return self._module.init(jax.random.key(0), token, token, method="everything")
+
+        with lenient():
+            return jax.eval_shape(init)["params"]
 
     def hidden(
-        self, params: Params, input_ids: Array, attention_mask: Array, cache: Cache | None = None
+        self,
+        params: Params,
+        input_ids: Array,
+        attention_mask: Array,
+        cache: Cache | None = None,
+        adapter: Params | None = None,
     ) -> tuple[Array, Cache | None]:
         """Run all layers but the head: [B, T] to [B, T, H]."""
+        if cache is not None and not self._config.causal:
+            raise ValueError(
+                f"hidden: cache must be None for a {self._name} model, which reads all tokens in "
+                f"one pass, got {type(cache).__name__}."
+            )
+        prefix = _prefix_length(adapter) if self._config.causal else 0
+        input_ids, mask = self._check(input_ids, attention_mask, cache, prefix)
+        variables = {"params": params, **({} if adapter is None else {ADAPTER: adapter})}
+        with lenient():
+            return self._module.apply(variables, input_ids, mask, cache, prefix)  # pyright: ignore[reportReturnType]
+
+    def sown(self, params: Params, input_ids: Array, attention_mask: Array) -> Params:
+        """Run all layers, and return what interceptors of modules sow into ``"sown"``."""
+        with lenient():
+            _, variables = self._module.apply(
+                {"params": params}, input_ids, attention_mask, mutable=[SOWN]
+            )
+        return variables.get(SOWN, {})  # pyright: ignore[reportAttributeAccessIssue]
+
+    def prefix(self, params: Params, input_ids: Array) -> Params:
+        """The keys and values of one row of tokens, [1, n], as the adapter of a prefix has them."""
+        cache = self._empty_cache(1, input_ids.shape[1], None)
+        with lenient():
+            _, cache = self._module.apply(
+                {"params": params}, input_ids, jnp.ones_like(input_ids), cache
+            )
+        rows = {new: cache[old][:, 0] for new, old in zip(PREFIX, _CACHED, strict=True)}
+        if self._module.scan_layers:
+            return {"layers": {"self_attn": rows}}
+        return {
+            f"layers_{i}": {"self_attn": {name: leaf[i] for name, leaf in rows.items()}}
+            for i in range(self._config.num_layers)
+        }
+
+    def logits(self, params: Params, hidden: Array, token_ids: Array | None = None) -> Array:
+        """Run the head: [..., H] to float32 [..., C]."""
+        tokens = None if token_ids is None else jnp.asarray(token_ids)
+        with lenient():
+            return self._module.apply({"params": params}, hidden, tokens, method="logits")  # pyright: ignore[reportReturnType]
+
+    def init_cache(self, batch: int, length: int, dtype: DTypeLike | None = None) -> Cache:
+        """Make an empty cache of ``length`` columns."""
+        self._check_length("init_cache", length)
+        return self._empty_cache(batch, length, dtype)
+
+    def _empty_cache(self, batch: int, length: int, dtype: DTypeLike | None) -> Cache:
+        config = self._config
+        shape = (config.num_layers, batch, length, config.num_kv_heads, config.head_dim)
+        columns = {name: jnp.zeros(shape, dtype or self._module.dtype) for name in _CACHED}
+        return {**columns, "cache_index": jnp.int32(0)}
+
+    def _check(
+        self, input_ids: Array, attention_mask: Array, cache: Cache | None, prefix: int
+    ) -> tuple[Array, Array]:
+        """The ids, and the mask of as many columns as the cache has."""
         input_ids = jnp.asarray(input_ids)
         mask = jnp.asarray(attention_mask).astype(jnp.int32)
         tokens, columns = input_ids.shape[1], mask.shape[1]
-        length = tokens if cache is None else self._cache_length(cache)
-        self._check_length("hidden", length)
+        length = tokens if cache is None else cache["cached_key"].shape[2]
+        self._check_length("hidden", length + prefix)
         if not tokens <= columns <= length:
             raise ValueError(
                 f"hidden: attention_mask must have {tokens} to {length} columns, one for each "
                 f"token and for each column of the cache before, got {columns}."
             )
-        variables: dict[str, Any] = {"params": params}
-        with lenient():
-            position_ids = self.family.position_ids(self.config, mask)
-            if cache is not None:
-                variables["cache"] = cache
-                written = _leaf(cache, "cache_index")
-                position_ids = jax.lax.dynamic_slice_in_dim(position_ids, written, tokens, axis=1)
-                # The attention reads the full cache, and masks columns that are not written itself.
-                mask = jnp.pad(mask, ((0, 0), (0, length - columns)))
-            outputs: Any = self._module(length).apply(
-                variables,
-                input_ids,
-                mask > 0,
-                position_ids,
-                method=self.family.states,
-                mutable=False if cache is None else ["cache"],
-            )
-        return (outputs, None) if cache is None else (outputs[0], outputs[1]["cache"])
-
-    def logits(self, params: Params, hidden: Array, token_ids: Array | None = None) -> Array:
-        """Run the head: [..., H] to float32 [..., C]."""
-        family = self.family
-        if family.transform is not None:
-            with lenient():
-                hidden = self._module(1).apply({"params": params}, hidden, method=family.transform)  # pyright: ignore[reportAssignmentType]
-        tied = self.config.tie_word_embeddings
-        kernel = _at(params, family.embedding if tied else family.head)
-        token_axis = 0 if tied else 1
-        if token_ids is not None:
-            kernel = jnp.take(kernel, jnp.asarray(token_ids), axis=token_axis)
-        # Losses of a zeroth-order step differ in their last digits, so the logits keep the
-        # precision of the accumulator.
-        logits = jax.lax.dot_general(
-            hidden,
-            kernel,
-            (((hidden.ndim - 1,), (1 - token_axis,)), ((), ())),
-            preferred_element_type=jnp.float32,
-        )
-        if family.bias is None:
-            return logits
-        bias = _at(params, family.bias)
-        if token_ids is not None:
-            bias = jnp.take(bias, jnp.asarray(token_ids), axis=0)
-        return logits + jnp.broadcast_to(bias.astype(jnp.float32), logits.shape)
-
-    def init_cache(self, batch: int, length: int, dtype: DTypeLike | None = None) -> Cache:
-        """Make an empty cache of ``length`` columns."""
-        self._check_length("init_cache", length)
-        module = self._module(length)
-        ids = jnp.ones((batch, length), jnp.int32)
-
-        def init() -> Any:
-            variables = module.init(
-                jax.random.key(0), ids, ids > 0, ids, True, method=self.family.states
-            )
-            return variables["cache"]
-
-        with lenient():
-            shapes = jax.eval_shape(init)
-
-        def empty(leaf: jax.ShapeDtypeStruct) -> Array:
-            floating = jnp.issubdtype(leaf.dtype, jnp.floating)
-            return jnp.zeros(leaf.shape, (dtype or self.dtype) if floating else leaf.dtype)
-
-        return jax.tree.map(empty, shapes)
-
-    def _module(self, columns: int) -> Any:
-        config = self.family.module_config(self.config, columns)
-        return self.family.flax_class().module_class(config=config, dtype=self.dtype)
-
-    def _cache_length(self, cache: Cache) -> int:
-        if self.family.kind == "masked":
-            raise ValueError(
-                f"hidden: cache must be None for a {self.config.model_type} model, which reads all "
-                f"tokens in one pass, got {type(cache).__name__}."
-            )
-        return _leaf(cache, "cached_key").shape[1]
+        # Columns that are not written are masked by the order of the tokens.
+        return input_ids, jnp.pad(mask, ((0, 0), (0, length - columns)))
 
     def _check_length(self, function: str, length: int) -> None:
-        if not 1 <= length <= self.max_length:
+        if not 1 <= length <= self._config.max_length:
             raise ValueError(
                 f"{function}: the columns of a row, or of a cache, must number 1 to "
-                f"{self.max_length} for this {self.config.model_type} model, got {length}. "
+                f"{self._config.max_length} for this {self._name} model, got {length}. "
                 "Truncate the text."
             )
 
 
-@contextlib.contextmanager
-def lenient() -> Generator[None]:
-    """Allow promotion of dtypes and ranks, which transformers' models need."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
-
-
-def _at(tree: Any, path: Path) -> Any:
-    for name in path:
-        tree = tree[name]
-    return tree
-
-
-def _leaf(cache: Any, name: str) -> Array:
-    """Return the first layer's leaf of this name; its value and shape are equal in all layers."""
-    while name not in cache:
-        cache = next(iter(cache.values()))
-    return cache[name]
+def _prefix_length(adapter: Params | None) -> int:
+    """The number of an adapter's prefix columns."""
+    for path, leaf in jax.tree.leaves_with_path(adapter):
+        if path[-1] == jax.tree_util.DictKey(PREFIX[0]):
+            return leaf.shape[-3]
+    return 0

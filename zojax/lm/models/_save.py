@@ -1,16 +1,21 @@
-"""Writes a model in the layout that transformers reads."""
+"""Writes a model in the format of transformers' PyTorch models, which others read."""
 
 from __future__ import annotations
 
-import copy
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
-from zojax.lm.models._family import Family
 from zojax.lm.models._language_model import Params
+from zojax.lm.models._names import Place
+
+MAX_SHARD_BYTES = 5 * 10**9
+WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -18,30 +23,80 @@ class Writer:
     """Writes weights and configuration; called with ``(params, folder)``.
 
     Attributes:
-      family: The model's family.
-      config: The configuration, as it was read.
-      spare_head: Whether transformers' Flax class needs a separate head although the head is tied.
+      places: The name of each weight in transformers' PyTorch model, and its place.
+      config: The content of ``config.json``.
       generation_config: Text of ``generation_config.json``; None if the model has no such file.
     """
 
-    family: Family
-    config: Any
-    spare_head: bool
+    places: Mapping[str, Place]
+    config: Mapping[str, Any]
     generation_config: str | None
 
     def __call__(self, params: Params, folder: Path) -> None:
         """Write ``params``, shaped like the model's, into ``folder``."""
         from flax.traverse_util import flatten_dict
-        from safetensors.flax import save_file
 
-        tensors: dict[str, Any] = flatten_dict(params, sep=".")
-        if self.spare_head:
-            embedding = tensors[".".join(self.family.embedding)]
-            tensors[".".join(self.family.head)] = embedding.T
-        save_file(tensors, folder / "model.safetensors", metadata={"format": "flax"})
-        config = copy.deepcopy(self.config)
-        config.dtype = str(jax.tree.leaves(params)[0].dtype)
-        config.architectures = [self.family.flax_class().__name__.removeprefix("Flax")]
-        config.save_pretrained(folder)
+        leaves: dict[Any, Any] = flatten_dict(params)
+        _remove_weights(folder)
+        sizes = {
+            name: leaves[place.path].nbytes // (1 if place.layer is None else len(leaves[place.path]))
+            for name, place in self.places.items()
+        }
+        shards = _shards(sizes)
+        for file, names in shards.items():
+            save_tensors(
+                {name: _tensor(leaves, self.places[name]) for name in names}, folder / file
+            )
+        if len(shards) > 1:
+            index = {
+                "metadata": {"total_size": sum(sizes.values())},
+                "weight_map": {name: file for file, names in shards.items() for name in names},
+            }
+            _write_json(folder / f"{WEIGHTS}.index.json", index)
+        dtype = str(jax.tree.leaves(params)[0].dtype)
+        # transformers 4 reads torch_dtype, transformers 5 dtype.
+        _write_json(
+            folder / "config.json", {**self.config, "dtype": dtype, "torch_dtype": dtype}
+        )
         if self.generation_config is not None:
             (folder / "generation_config.json").write_text(self.generation_config, "utf-8")
+
+
+def save_tensors(tensors: Mapping[str, np.ndarray], file: Path) -> None:
+    """Write arrays in PyTorch's safetensors format."""
+    from safetensors.numpy import save_file
+
+    save_file(dict(tensors), file, metadata={"format": "pt"})
+
+
+def _tensor(leaves: Mapping[Any, Any], place: Place) -> np.ndarray:
+    leaf = leaves[place.path]
+    tensor = np.asarray(leaf if place.layer is None else leaf[place.layer])
+    return np.ascontiguousarray(tensor.T if place.transposed else tensor)
+
+
+def _shards(sizes: Mapping[str, int]) -> dict[str, list[str]]:
+    """The names of the weights in each file."""
+    from huggingface_hub import split_state_dict_into_shards_factory
+
+    split = split_state_dict_into_shards_factory(
+        dict(sizes),  # pyright: ignore[reportArgumentType] - sizes stand for the tensors
+        get_storage_size=lambda size: size,
+        filename_pattern="model{suffix}.safetensors",
+        max_shard_size=MAX_SHARD_BYTES,
+    )
+    return split.filename_to_tensors
+
+
+def _remove_weights(folder: Path) -> None:
+    """Remove an older model's weights, which would be read beside or instead of the new ones."""
+    old: Iterable[Path] = (
+        *folder.glob("model*.safetensors"),
+        *folder.glob("model.safetensors.index.json"),
+    )
+    for file in old:
+        file.unlink()
+
+
+def _write_json(file: Path, content: Any) -> None:
+    file.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

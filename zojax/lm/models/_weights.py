@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.typing import DTypeLike
 
-Paths = tuple[str, ...]
+from zojax.lm.models._files import find
+from zojax.lm.models._names import Path as LeafPath
+from zojax.lm.models._names import Place, finder
 
 _SAFETENSORS, _MSGPACK, _PYTORCH = "model.safetensors", "flax_model.msgpack", "pytorch_model.bin"
+# Tensors that some files have and no logits depend on: repeated, or of tables that are computed.
+_IGNORED = re.compile(
+    r"(.*\.)?(rotary_emb\.inv_freq|rotary_emb\.\w+|position_ids|masked_bias|pooler\..*"
+    r"|lm_head\.decoder\.bias)"
+)
 
 
 def read(source: str, from_pt: bool) -> Iterator[tuple[str, np.ndarray]]:
@@ -45,41 +55,96 @@ def read(source: str, from_pt: bool) -> Iterator[tuple[str, np.ndarray]]:
 
 def collect(
     tensors: Iterable[tuple[str, np.ndarray]],
-    shapes: Mapping[Paths, jax.ShapeDtypeStruct],
-    prefix: str,
-    dtype: DTypeLike,
-) -> dict[Paths, jax.Array]:
-    """Convert named tensors to the parameters of a Flax module.
+    shapes: Mapping[LeafPath, jax.ShapeDtypeStruct],
+    places: Mapping[str, Place],
+    *,
+    base: str,
+    unused: tuple[str, ...],
+    source: str,
+) -> dict[LeafPath, jax.Array]:
+    """Put named tensors where they belong, each straight onto its devices.
 
     Args:
-      tensors: Tensors named as in the module or as in transformers' PyTorch model. The names of a
-        base model's tensors may lack the prefix.
-      shapes: The module's parameters; other tensors are ignored.
-      prefix: The base model's name within the module.
-      dtype: Dtype of the result.
+      tensors: Tensors named as in transformers' Flax or PyTorch model.
+      shapes: The parameters: shape, dtype and sharding. Tensors are converted to the dtype.
+      places: The name of each tensor in transformers' PyTorch model, and its place.
+      base: transformers' name of the model without its head; names may lack it.
+      unused: Names of tensors that are not needed, such as that of a head that is tied.
+      source: The model's folder, for messages.
+
+    Cost: beside the parameters, one tensor on the host and its part on each device.
 
     Raises:
-      ValueError: A tensor has another shape.
+      ValueError: A tensor has another shape or an unknown name, or one is missing.
     """
-    from transformers.modeling_flax_pytorch_utils import rename_key_and_reshape_tensor
-
-    rename: Any = rename_key_and_reshape_tensor
-    found: dict[Paths, jax.Array] = {}
+    lookup = finder(places, base)
+    found: dict[LeafPath, jax.Array] = {}
+    missing = set(places.values())
+    unknown: list[str] = []
     for name, tensor in tensors:
-        path = tuple(name.split("."))
-        if path not in shapes and (prefix, *path) not in shapes:
-            path, tensor = rename(path, tensor, shapes, prefix)  # noqa: PLW2901
-        if path not in shapes:
-            path = (prefix, *path)
-        if path not in shapes:
+        where = lookup(name)
+        if where is None:
+            if name not in unused and not _IGNORED.fullmatch(name):
+                unknown.append(name)
             continue
-        if tensor.shape != shapes[path].shape:
+        place, transposed = where
+        tensor = tensor.T if transposed else tensor  # noqa: PLW2901
+        leaf = shapes[place.path]
+        shape = leaf.shape if place.layer is None else leaf.shape[1:]
+        if tensor.shape != shape:
             raise ValueError(
-                f"load: the weight {name} must have the shape {shapes[path].shape}, as "
-                f"config.json says, got {tensor.shape}. Take both from the same model."
+                f"load: the weight {name} must have the shape {shape[::-1] if transposed else shape}, "
+                f"as config.json says, got {tensor.shape[::-1] if transposed else tensor.shape}. "
+                "Take both from the same model."
             )
-        found[path] = jnp.asarray(tensor, dtype)
+        missing.discard(place)
+        if place.layer is None:
+            found[place.path] = _put(tensor, leaf.dtype, leaf.sharding)
+        else:
+            stack = found.get(place.path)
+            stack = _empty(leaf) if stack is None else stack
+            part = _put(tensor, leaf.dtype, _without_layers(leaf.sharding))
+            found[place.path] = _write(stack, part, jnp.int32(place.layer))
+    _check(source, unknown, [name for name, place in places.items() if place in missing])
     return found
+
+
+def _check(source: str, unknown: list[str], missing: list[str]) -> None:
+    if missing:
+        raise ValueError(
+            f"load: {source} lacks {len(missing)} weights; the first are {sorted(missing)[:5]}. "
+            "Give a complete checkpoint."
+        )
+    if unknown:
+        raise ValueError(
+            f"load: {source} has {len(unknown)} weights that are not known for this model; the "
+            f"first are {sorted(unknown)[:5]}. Take the weights and config.json from the same "
+            "model."
+        )
+
+
+def _put(tensor: np.ndarray, dtype: DTypeLike, sharding: Any) -> jax.Array:
+    # A copy in C order: a transposed view would be copied on each device instead.
+    return jax.device_put(np.ascontiguousarray(tensor.astype(dtype, copy=False)), sharding)
+
+
+def _empty(leaf: jax.ShapeDtypeStruct) -> jax.Array:
+    return jnp.zeros(leaf.shape, leaf.dtype, device=leaf.sharding)
+
+
+def _without_layers(sharding: Any) -> Any:
+    """The sharding of one layer of a stacked leaf."""
+    if not isinstance(sharding, jax.sharding.NamedSharding):
+        return sharding
+    return jax.sharding.NamedSharding(
+        sharding.mesh, jax.sharding.PartitionSpec(*sharding.spec[1:])
+    )
+
+
+@partial(jax.jit, donate_argnums=0)
+def _write(stack: jax.Array, part: jax.Array, layer: jax.Array) -> jax.Array:
+    """Write one layer of a stack in place."""
+    return lax.dynamic_update_index_in_dim(stack, part, layer, 0)
 
 
 def _files(source: str, name: str) -> list[str]:
@@ -97,13 +162,6 @@ def _files(source: str, name: str) -> list[str]:
             f"load: {source} lacks the shard {shards[files.index(None)]} that {index} names."
         )
     return [file for file in files if file is not None]
-
-
-def find(source: str, name: str) -> str | None:
-    """Return the path of a file of a folder or a hub name, downloaded if needed, or None."""
-    from transformers.utils.hub import cached_file
-
-    return cached_file(source, name, _raise_exceptions_for_missing_entries=False)
 
 
 def _read_safetensors(file: str) -> Iterator[tuple[str, np.ndarray]]:

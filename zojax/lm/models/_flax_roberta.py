@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from zojax.lm.models._family import Family, activations
+from zojax.lm.models._flax_family import FlaxFamily, activations
 
 
 def _flax_class() -> Any:
@@ -41,7 +41,7 @@ def _transform(module: Any, hidden: Array) -> Array:
     return head.layer_norm(jax.nn.gelu(head.dense(hidden), approximate=False))
 
 
-FAMILY = Family(
+FAMILY = FlaxFamily(
     kind="masked",
     flax_class=_flax_class,
     assumes=_assumes,

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from zojax.lm.models._family import Family, activations
+from zojax.lm.models._flax_family import FlaxFamily, activations
 
 
 def _flax_class() -> Any:
@@ -41,7 +41,7 @@ def _position_ids(_config: Any, attention_mask: Array) -> Array:
     return jnp.cumsum(attention_mask, axis=1) * attention_mask - 1
 
 
-FAMILY = Family(
+FAMILY = FlaxFamily(
     kind="causal",
     flax_class=_flax_class,
     assumes=_assumes,

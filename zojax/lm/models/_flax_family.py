@@ -1,4 +1,4 @@
-"""The record of how one family of models differs from others; each family's file has one."""
+"""How to call transformers' Flax classes of one family; each family's file has one record."""
 
 from __future__ import annotations
 
@@ -11,13 +11,8 @@ from jax import Array
 Path = tuple[str, ...]
 
 
-def same_config(config: Any, _columns: int) -> Any:
-    """Return ``config`` unchanged, for modules whose memory does not depend on ``columns``."""
-    return config
-
-
 @dataclass(frozen=True)
-class Family:
+class FlaxFamily:
     """How to call transformers' Flax classes of one family, and which settings they support.
 
     Attributes:
@@ -31,7 +26,6 @@ class Family:
       max_length: ``config -> columns``, the most columns of a row.
       embedding: Path of the token embedding [V, H].
       head: Path of the head's kernel [H, V] if it is not tied to the embedding.
-      module_config: ``(config, columns) -> config`` for a module that reads this many columns.
       transform: ``(module, hidden) -> hidden``, a method for ``module.apply`` that is applied
         before the head's kernel.
       bias: Path of the bias [V] that is added after the head's kernel.
@@ -45,7 +39,6 @@ class Family:
     max_length: Callable[[Any], int]
     embedding: Path
     head: Path
-    module_config: Callable[[Any, int], Any] = same_config
     transform: Callable[[Any, Array], Array] | None = None
     bias: Path | None = None
 

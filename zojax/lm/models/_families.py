@@ -1,0 +1,370 @@
+"""The families: how to read each one's configuration, and its names of the weights.
+
+The settings and their defaults are those of transformers' classes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from zojax.lm.models._architecture import ACTIVATIONS, TransformerConfig
+from zojax.lm.models._config import ModelConfig, Settings
+from zojax.lm.models._rotary import Rotary, rotary
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of models.
+
+    Attributes:
+      kind: ``"causal"`` or ``"masked"``.
+      architecture: transformers' class of the model with its language-modelling head.
+      read: Reads the configuration.
+      modules: Paths of modules -> their names in transformers' PyTorch model, with ``{}`` for the
+        number of the layer.
+      base: transformers' name of the model without its head, which begins most names.
+      tied_head: Names of the head's kernel, which some files repeat although it is tied.
+    """
+
+    kind: Literal["causal", "masked"]
+    architecture: str
+    read: Callable[[Settings], TransformerConfig]
+    modules: Mapping[str, str]
+    base: str = "model"
+    tied_head: tuple[str, ...] = ("lm_head.weight",)
+
+    def config(self, config: ModelConfig) -> TransformerConfig:
+        """Read a configuration.
+
+        Raises:
+          ValueError: A setting is missing, unknown or not supported.
+        """
+        settings = Settings(config.values, config.source)
+        found = self.read(settings)
+        settings.check()
+        if found.activation not in ACTIVATIONS:
+            raise ValueError(
+                f"load: the activation function must be one of {', '.join(ACTIVATIONS)}, got "
+                f"{found.activation!r} in {config.source}. Choose another model."
+            )
+        return found
+
+
+def _decoder(s: Settings, **others: Any) -> TransformerConfig:
+    """What LLaMA, Mistral, Qwen and Gemma share."""
+    hidden, heads = s["hidden_size"], s["num_attention_heads"]
+    head_dim = others.pop("head_dim", None) or s.get("head_dim", hidden // heads)
+    shared: dict[str, Any] = dict(
+        vocab_size=s["vocab_size"],
+        hidden_size=hidden,
+        num_layers=s["num_hidden_layers"],
+        num_heads=heads,
+        num_kv_heads=s.get("num_key_value_heads", heads),
+        head_dim=head_dim,
+        mlp_size=s["intermediate_size"],
+        max_length=s["max_position_embeddings"],
+        norm="rms",
+        norm_eps=s.get("rms_norm_eps", 1e-6),
+        attention_scale=head_dim**-0.5,
+        embed_size=hidden,
+        gated=True,
+    )
+    if "rotary" not in others:
+        shared["rotary"] = _rotary(s, head_dim)
+    if "activation" not in others:
+        shared["activation"] = s.get("hidden_act", "silu")
+    if "tied" not in others:
+        shared["tied"] = s.get("tie_word_embeddings", False)
+    return TransformerConfig(**{**shared, **others})
+
+
+def _rotary(s: Settings, head_dim: int) -> Rotary:
+    """Read ``rope_parameters`` of transformers 5, or ``rope_theta`` and ``rope_scaling`` of 4."""
+    s.require("partial_rotary_factor", 1.0)
+    base = s.get("rope_theta", 1e4)
+    settings = {"rope_theta": base, **s.get("rope_scaling", {}), **s.get("rope_parameters", {})}
+    return rotary(settings, head_dim, s["max_position_embeddings"], s.source)
+
+
+def _llama(s: Settings) -> TransformerConfig:
+    biases = s.get("attention_bias", False)
+    return _decoder(
+        s, qkv_bias=biases, output_bias=biases, mlp_bias=s.get("mlp_bias", False)
+    )
+
+
+def _mistral(s: Settings) -> TransformerConfig:
+    layers, window = s["num_hidden_layers"], s.nullable("sliding_window", 4096)
+    s.skip("layer_types")
+    return _decoder(s, sliding=(window is not None,) * layers, window=window or 0)
+
+
+def _qwen2(s: Settings) -> TransformerConfig:
+    return _decoder(s, qkv_bias=True, **_qwen_window(s))
+
+
+def _qwen3(s: Settings) -> TransformerConfig:
+    biases = s.get("attention_bias", False)
+    head_dim = s.get("head_dim", 128)
+    return _decoder(
+        s, head_dim=head_dim, qk_norm=True, qkv_bias=biases, output_bias=biases, **_qwen_window(s)
+    )
+
+
+def _qwen_window(s: Settings) -> dict[str, Any]:
+    """From layer ``max_window_layers`` on, layers slide, if any do."""
+    first, window = s.get("max_window_layers", 28), s.get("sliding_window", 4096)
+    if not s.get("use_sliding_window", False):
+        s.skip("layer_types")
+        return {}
+    numbers = range(s["num_hidden_layers"])
+    return dict(sliding=_sliding(s, [i >= first for i in numbers]), window=window)
+
+
+def _sliding(s: Settings, default: list[bool]) -> tuple[bool, ...]:
+    """Read which layers slide."""
+    types = s.get("layer_types")
+    if types is None:
+        return tuple(default)
+    unknown = sorted({*types} - {"sliding_attention", "full_attention"})
+    if unknown or len(types) < len(default):
+        raise ValueError(
+            f"load: layer_types must be sliding_attention or full_attention for each of the "
+            f"{len(default)} layers, got {types} in {s.source}."
+        )
+    return tuple(kind == "sliding_attention" for kind in types[: len(default)])
+
+
+def _gemma(s: Settings, sliding: tuple[bool, ...], **others: Any) -> TransformerConfig:
+    biases = s.get("attention_bias", False)
+    s.skip("hidden_act")  # transformers reads hidden_activation alone
+    return dataclasses.replace(
+        _decoder(
+            s,
+            head_dim=s.get("head_dim", 256),
+            activation=s.get("hidden_activation", "gelu_pytorch_tanh"),
+            tied=s.get("tie_word_embeddings", True),
+            **others,
+        ),
+        norm="rms+1",
+        norm_order="sandwich",
+        qkv_bias=biases,
+        output_bias=biases,
+        embed_scale=float(s["hidden_size"]) ** 0.5,
+        attention_scale=float(s.get("query_pre_attn_scalar", 256)) ** -0.5,
+        sliding=sliding,
+        window=s.get("sliding_window", 4096),
+    )
+
+
+def _gemma2(s: Settings) -> TransformerConfig:
+    s.require("use_bidirectional_attention", False)
+    even = [i % 2 == 0 for i in range(s["num_hidden_layers"])]
+    return _gemma(
+        s,
+        _sliding(s, even),
+        attention_softcap=s.nullable("attn_logit_softcapping", 50.0),
+        logit_softcap=s.nullable("final_logit_softcapping", 30.0),
+    )
+
+
+def _gemma3(s: Settings) -> TransformerConfig:
+    s.require("use_bidirectional_attention", False)
+    pattern = s.get("sliding_window_pattern", s.get("_sliding_window_pattern", 6))
+    head_dim = s.get("head_dim", 256)
+    layers, longest = s["num_hidden_layers"], s["max_position_embeddings"]
+    full: dict[str, Any] = {"rope_theta": s.get("rope_theta", 1e6), **s.get("rope_scaling", {})}
+    local: dict[str, Any] = {"rope_theta": s.get("rope_local_base_freq", 1e4)}
+    if (nested := s.get("rope_parameters")) is not None:
+        full, local = nested["full_attention"], nested["sliding_attention"]
+    return _gemma(
+        s,
+        _sliding(s, [(i + 1) % pattern != 0 for i in range(layers)]),
+        qk_norm=True,
+        rotary=rotary(full, head_dim, longest, s.source),
+        local_rotary=rotary(local, head_dim, longest, s.source),
+        attention_softcap=s.get("attn_logit_softcapping"),
+        logit_softcap=s.get("final_logit_softcapping"),
+    )
+
+
+def _opt(s: Settings) -> TransformerConfig:
+    s.require("enable_bias", True)
+    s.require("layer_norm_elementwise_affine", True)
+    hidden, heads, longest = (
+        s["hidden_size"],
+        s["num_attention_heads"],
+        s["max_position_embeddings"],
+    )
+    before, no_final = s.get("do_layer_norm_before", True), s.get("_remove_final_layer_norm", False)
+    return TransformerConfig(
+        vocab_size=s["vocab_size"],
+        hidden_size=hidden,
+        num_layers=s["num_hidden_layers"],
+        num_heads=heads,
+        num_kv_heads=heads,
+        head_dim=hidden // heads,
+        mlp_size=s["ffn_dim"],
+        max_length=longest,
+        activation=s.get("activation_function", "relu"),
+        norm="layer",
+        norm_eps=1e-5,
+        attention_scale=(hidden // heads) ** -0.5,
+        embed_size=s.get("word_embed_proj_dim", hidden),
+        tied=s.get("tie_word_embeddings", True),
+        norm_order="pre" if before else "post",
+        final_norm=before and not no_final,
+        qkv_bias=True,
+        output_bias=True,
+        mlp_bias=True,
+        # Two rows that no token has come before; padding has row 1.
+        position_rows=longest + 2,
+        position_offset=1,
+    )
+
+
+def _roberta(s: Settings) -> TransformerConfig:
+    s.require("position_embedding_type", "absolute")
+    s.require("is_decoder", False)
+    s.require("add_cross_attention", False)
+    hidden, heads, padding = s["hidden_size"], s["num_attention_heads"], s.get("pad_token_id", 1)
+    rows = s.get("max_position_embeddings", 512)
+    return TransformerConfig(
+        vocab_size=s["vocab_size"],
+        hidden_size=hidden,
+        num_layers=s["num_hidden_layers"],
+        num_heads=heads,
+        num_kv_heads=heads,
+        head_dim=hidden // heads,
+        mlp_size=s["intermediate_size"],
+        max_length=rows - padding - 1,
+        activation=s.get("hidden_act", "gelu"),
+        norm="layer",
+        norm_eps=s.get("layer_norm_eps", 1e-12),
+        attention_scale=(hidden // heads) ** -0.5,
+        embed_size=hidden,
+        tied=s.get("tie_word_embeddings", True),
+        norm_order="post",
+        final_norm=False,
+        embed_norm=True,
+        causal=False,
+        masked_head=True,
+        qkv_bias=True,
+        output_bias=True,
+        mlp_bias=True,
+        position_rows=rows,
+        position_offset=padding,
+        token_types=s.get("type_vocab_size", 2),
+    )
+
+
+_PROJECTIONS = {
+    f"layers/{path}": f"model.layers.{{}}.{path.replace('/', '.')}"
+    for path in (
+        *(f"self_attn/{name}" for name in ("q_proj", "k_proj", "v_proj", "o_proj")),
+        *(f"mlp/{name}" for name in ("gate_proj", "up_proj", "down_proj")),
+        *("self_attn/q_norm", "self_attn/k_norm"),
+    )
+}
+_GATED = {
+    "embed_tokens": "model.embed_tokens",
+    "layers/attn_norm": "model.layers.{}.input_layernorm",
+    "layers/mlp_norm": "model.layers.{}.post_attention_layernorm",
+    **_PROJECTIONS,
+    "norm": "model.norm",
+    "lm_head": "lm_head",
+}
+_GEMMA = {
+    **_GATED,
+    "layers/attn_out_norm": "model.layers.{}.post_attention_layernorm",
+    "layers/mlp_norm": "model.layers.{}.pre_feedforward_layernorm",
+    "layers/mlp_out_norm": "model.layers.{}.post_feedforward_layernorm",
+}
+_OPT = {
+    "embed_tokens": "model.decoder.embed_tokens",
+    "embed_positions": "model.decoder.embed_positions",
+    "project_in": "model.decoder.project_in",
+    "project_out": "model.decoder.project_out",
+    "layers/attn_norm": "model.decoder.layers.{}.self_attn_layer_norm",
+    "layers/self_attn/q_proj": "model.decoder.layers.{}.self_attn.q_proj",
+    "layers/self_attn/k_proj": "model.decoder.layers.{}.self_attn.k_proj",
+    "layers/self_attn/v_proj": "model.decoder.layers.{}.self_attn.v_proj",
+    "layers/self_attn/o_proj": "model.decoder.layers.{}.self_attn.out_proj",
+    "layers/mlp_norm": "model.decoder.layers.{}.final_layer_norm",
+    "layers/mlp/up_proj": "model.decoder.layers.{}.fc1",
+    "layers/mlp/down_proj": "model.decoder.layers.{}.fc2",
+    "norm": "model.decoder.final_layer_norm",
+    "lm_head": "lm_head",
+}
+_ROBERTA = {
+    "embed_tokens": "roberta.embeddings.word_embeddings",
+    "embed_positions": "roberta.embeddings.position_embeddings",
+    "embed_types": "roberta.embeddings.token_type_embeddings",
+    "embed_norm": "roberta.embeddings.LayerNorm",
+    "layers/self_attn/q_proj": "roberta.encoder.layer.{}.attention.self.query",
+    "layers/self_attn/k_proj": "roberta.encoder.layer.{}.attention.self.key",
+    "layers/self_attn/v_proj": "roberta.encoder.layer.{}.attention.self.value",
+    "layers/self_attn/o_proj": "roberta.encoder.layer.{}.attention.output.dense",
+    "layers/attn_norm": "roberta.encoder.layer.{}.attention.output.LayerNorm",
+    "layers/mlp/up_proj": "roberta.encoder.layer.{}.intermediate.dense",
+    "layers/mlp/down_proj": "roberta.encoder.layer.{}.output.dense",
+    "layers/mlp_norm": "roberta.encoder.layer.{}.output.LayerNorm",
+    "lm_head/dense": "lm_head.dense",
+    "lm_head/layer_norm": "lm_head.layer_norm",
+    "lm_head": "lm_head",
+    "lm_head/kernel": "lm_head.decoder",
+}
+
+FAMILIES: dict[str, Family] = {
+    "opt": Family("causal", "OPTForCausalLM", _opt, _OPT),
+    "roberta": Family("masked", "RobertaForMaskedLM", _roberta, _ROBERTA, "roberta", ("lm_head.decoder.weight",)),
+    "llama": Family("causal", "LlamaForCausalLM", _llama, _GATED),
+    "mistral": Family("causal", "MistralForCausalLM", _mistral, _GATED),
+    "qwen2": Family("causal", "Qwen2ForCausalLM", _qwen2, _GATED),
+    "qwen3": Family("causal", "Qwen3ForCausalLM", _qwen3, _GATED),
+    "gemma2": Family("causal", "Gemma2ForCausalLM", _gemma2, _GEMMA),
+    "gemma3_text": Family("causal", "Gemma3ForCausalLM", _gemma3, _GEMMA),
+}
+"""transformers' ``model_type`` -> the family."""
+
+
+def both_spellings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration whose rotary positions both transformers 4 and transformers 5 read.
+
+    Version 4 reads ``rope_theta`` and ``rope_scaling``, version 5 ``rope_parameters``.
+    """
+    values = dict(values)
+    new = values.get("rope_parameters")
+    if new is None and "rope_theta" in values:
+        full = {"rope_theta": values["rope_theta"], **(values.get("rope_scaling") or {})}
+        full["rope_type"] = full.pop("type", full.get("rope_type", "default"))
+        values["rope_parameters"] = full
+        if "rope_local_base_freq" in values:
+            local = {"rope_theta": values["rope_local_base_freq"], "rope_type": "default"}
+            values["rope_parameters"] = {"full_attention": full, "sliding_attention": local}
+    elif new is not None:
+        full = new.get("full_attention", new)
+        scaling = {name: x for name, x in full.items() if name != "rope_theta"}
+        plain = scaling.get("rope_type", "default") == "default"
+        values["rope_theta"] = full["rope_theta"]
+        values["rope_scaling"] = None if plain else scaling
+        if "sliding_attention" in new:
+            values["rope_local_base_freq"] = new["sliding_attention"]["rope_theta"]
+    return values
+
+
+def family(model_type: str, source: str) -> Family:
+    """Return the family of a ``model_type``.
+
+    Raises:
+      ValueError: It is none of ``FAMILIES``.
+    """
+    if model_type not in FAMILIES:
+        raise ValueError(
+            f"load: the model's family must be one of {', '.join(FAMILIES)}, got "
+            f"model_type {model_type!r} in {source}. Choose a model of a supported family."
+        )
+    return FAMILIES[model_type]

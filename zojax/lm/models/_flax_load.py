@@ -1,0 +1,97 @@
+"""Loads transformers' Flax classes of OPT and RoBERTa, which transformers 4.57 has last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from jax.typing import DTypeLike
+
+from zojax.lm.models import _flax_opt, _flax_roberta, _weights
+from zojax.lm.models._files import config_file, find
+from zojax.lm.models._flax_family import FlaxFamily
+from zojax.lm.models._flax_network import FlaxNetwork
+from zojax.lm.models._flax_quiet import quiet
+from zojax.lm.models._language_model import LanguageModel
+from zojax.lm.models._names import flax_names
+from zojax.lm.models._promotion import lenient
+from zojax.lm.models._save import Writer
+
+_FAMILIES: dict[str, FlaxFamily] = {"opt": _flax_opt.FAMILY, "roberta": _flax_roberta.FAMILY}
+
+
+def load(source: str, dtype: DTypeLike, from_pt: bool) -> LanguageModel:
+    """Load a model of transformers' Flax class; see :func:`zojax.lm.models.load`."""
+    import jax
+    from flax.traverse_util import flatten_dict, unflatten_dict
+
+    transformers = _import_transformers()
+    config_file(source)
+    with quiet(transformers):
+        config: Any = transformers.AutoConfig.from_pretrained(source)
+        family = _family(config.model_type, source)
+        family.check(config, source)
+        # transformers' own initialisation promotes bools with integers.
+        with lenient():
+            model = family.flax_class()(config, dtype=dtype, _do_init=False)
+        place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        shapes: dict[Any, Any] = {
+            path: jax.ShapeDtypeStruct(leaf.shape, dtype, sharding=place)
+            for path, leaf in flatten_dict(model.params_shape_tree).items()
+        }
+        head = ".".join((*family.head[:-1], "weight"))
+        places = flax_names(shapes)
+        params = _weights.collect(
+            _weights.read(source, from_pt),
+            shapes,
+            places,
+            base=model.base_model_prefix,
+            unused=(head, ".".join(family.head)),
+            source=source,
+        )
+        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)
+    generation = find(source, "generation_config.json")
+    values = {**config.to_dict(), "architectures": [family.flax_class().__name__[4:]]}
+    network = FlaxNetwork(family, config, dtype)
+    return LanguageModel(
+        params=unflatten_dict(params),
+        config=config,
+        tokenizer=tokenizer,
+        kind=family.kind,
+        hidden=network.hidden,
+        logits=network.logits,
+        sown=network.sown,
+        init_cache=network.init_cache if family.kind == "causal" else None,
+        prefix=None,
+        write=Writer(
+            places, values, None if generation is None else Path(generation).read_text("utf-8")
+        ),
+        max_length=network.max_length,
+        module_names=lambda path, _: [(".".join(path), None)],
+    )
+
+
+def _import_transformers() -> ModuleType:
+    try:
+        import transformers
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            'load: transformers\' Flax classes need transformers: pip install "zojax[transformers]".'
+        ) from error
+    if int(transformers.__version__.split(".")[0]) >= 5:
+        raise ImportError(
+            f"load: transformers must be < 5 (the last with Flax classes) for "
+            f'implementation="transformers", got {transformers.__version__}: pip install '
+            '"zojax[transformers]", or leave implementation out.'
+        )
+    return transformers
+
+
+def _family(model_type: str, source: str) -> FlaxFamily:
+    if model_type not in _FAMILIES:
+        raise ValueError(
+            f"load: transformers' Flax classes must be of the family {' or '.join(_FAMILIES)}, got "
+            f"model_type {model_type!r} in {source}. Leave implementation out."
+        )
+    return _FAMILIES[model_type]
