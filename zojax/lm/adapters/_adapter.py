@@ -68,8 +68,7 @@ def merge(adapter: Adapter, params: Params) -> Params:
     """Merge an adapter into the base parameters, which then compute the same as the adapted model.
 
     LoRA's products are added to the weights in float32 and rounded once to the weights' dtype; a
-    tuned head replaces the model's. The base model's ``save`` writes the result for transformers'
-    Flax class and :func:`zojax.lm.models.load`.
+    tuned head replaces the model's. The base model's ``save`` writes the result.
 
     Args:
       adapter: The adapter that made ``params``.
@@ -113,9 +112,16 @@ def adapted(model: LanguageModel, own: Params, **functions: Any) -> LanguageMode
     def on_model(function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda params, *args, **kwargs: function(params[MODEL], *args, **kwargs)
 
-    functions = {"hidden": on_model(model.hidden), "logits": on_model(model.logits), **functions}
+    functions = {
+        "hidden": on_model(model.hidden),
+        "logits": on_model(model.logits),
+        "sown": on_model(model.sown),
+        **functions,
+    }
     params = {MODEL: model.params, ADAPTER: own}
-    return dataclasses.replace(model, params=params, write=_refuse_to_write, **functions)
+    return dataclasses.replace(
+        model, params=params, prefix=None, write=_refuse_to_write, **functions
+    )
 
 
 def _refuse_to_write(*_: Any) -> NoReturn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -22,7 +23,7 @@ from zojax.lm.adapters._adapter import (
     nested,
 )
 from zojax.lm.adapters._modules import Around, around, calls
-from zojax.lm.models import LanguageModel, Params
+from zojax.lm.models import Cache, LanguageModel, Params
 
 _QUERY_AND_VALUE = ("q_proj", "v_proj", "query", "value")
 
@@ -38,6 +39,8 @@ class LoRA(Adapter):
     (Kaiming's rule with a = √5); published values of ``eps`` and of the learning rate assume that
     scale. B is initialized to 0, so that the initial logits equal the model's. The sum is computed
     in float32 and rounded once; W + AB is never materialized.
+
+    The products of scanned layers are stacked as their weights are.
 
     Attributes:
       rank: r, the number of columns of A and rows of B.
@@ -76,32 +79,31 @@ class LoRA(Adapter):
         kernels = flat(model.params)
         own: dict[LeafPath, Array] = {}
         for path in self._paths(model):
-            features, outputs = kernels[(*path, "kernel")].shape
-            # The key depends on the path, so that the other targets do not change these values.
+            *layers, features, outputs = kernels[(*path, "kernel")].shape
+            # The key depends on the path, so that the other targets do not change these values, and
+            # on the layer, so that the number of layers does not.
             leaf_key = jax.random.fold_in(key, zlib.crc32("/".join(path).encode()))
-            bound = 1 / math.sqrt(features)
-            own[(*path, "a")] = jax.random.uniform(
-                leaf_key, (features, self.rank), jnp.float32, -bound, bound
-            )
-            own[(*path, "b")] = jnp.zeros((self.rank, outputs), jnp.float32)
+            own[(*path, "a")] = _uniform(leaf_key, (*layers, features, self.rank))
+            own[(*path, "b")] = jnp.zeros((*layers, self.rank, outputs), jnp.float32)
         return nested(own)
 
     def wrap(self, model: LanguageModel, own: Params) -> LanguageModel:
-        paths = {path[:-1] for path in flat(own)}
-
-        def hidden(params: Params, *args: Any, **kwargs: Any) -> Any:
-            leaves = flat(params[ADAPTER])
-
-            def find(module: Any) -> Around | None:
-                if module.path not in paths:
-                    return None
-                a, b = leaves[(*module.path, "a")], leaves[(*module.path, "b")]
-                return lambda run, args, kwargs: self._add(run(*args, **kwargs), args[0], a, b)
-
-            with around(find):
-                return model.hidden(params[MODEL], *args, **kwargs)
+        def hidden(
+            params: Params, input_ids: Array, attention_mask: Array, cache: Cache | None = None
+        ) -> tuple[Array, Cache | None]:
+            with around(self._product):
+                return model.hidden(
+                    params[MODEL], input_ids, attention_mask, cache, adapter=params[ADAPTER]
+                )
 
         return adapted(model, own, hidden=hidden)
+
+    def _product(self, module: Any) -> Around | None:
+        """Add the product to what a module returns, if the module has one."""
+        if not module.has_variable(ADAPTER, "a"):
+            return None
+        a, b = module.get_variable(ADAPTER, "a"), module.get_variable(ADAPTER, "b")
+        return lambda run, args, kwargs: self._add(run(*args, **kwargs), args[0], a, b)
 
     def merged(self, params: Params) -> Params:
         weights, own = flat(params[MODEL]), flat(params[ADAPTER])
@@ -133,3 +135,12 @@ class LoRA(Adapter):
                 f"{sorted(unknown) or self.targets}. There are {', '.join(sorted(names))}."
             )
         return [path for path in paths if path[-1] in targets]
+
+
+def _uniform(key: Array, shape: tuple[int, ...]) -> Array:
+    """A's initial values, float32 [..., d, r], uniform within ±1/√d."""
+    if len(shape) > 2:
+        keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(shape[0]))
+        return jax.vmap(lambda layer: _uniform(layer, shape[1:]))(keys)
+    bound = 1 / math.sqrt(shape[0])
+    return jax.random.uniform(key, shape, jnp.float32, -bound, bound)

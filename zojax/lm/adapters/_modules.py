@@ -45,7 +45,7 @@ def calls(model: LanguageModel, kind: type) -> list[LeafPath]:
     token = jnp.ones((1, 1), jnp.int32)
     with around(find):
         jax.eval_shape(lambda params: model.hidden(params, token, token)[0], model.params)
-    return paths
+    return list(dict.fromkeys(paths))  # a scanned layer is traced more than once
 
 
 def random_tokens(model: LanguageModel, key: Array, count: int) -> Array:

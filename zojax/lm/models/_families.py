@@ -91,9 +91,7 @@ def _rotary(s: Settings, head_dim: int) -> Rotary:
 
 def _llama(s: Settings) -> TransformerConfig:
     biases = s.get("attention_bias", False)
-    return _decoder(
-        s, qkv_bias=biases, output_bias=biases, mlp_bias=s.get("mlp_bias", False)
-    )
+    return _decoder(s, qkv_bias=biases, output_bias=biases, mlp_bias=s.get("mlp_bias", False))
 
 
 def _mistral(s: Settings) -> TransformerConfig:
@@ -320,7 +318,9 @@ _ROBERTA = {
 
 FAMILIES: dict[str, Family] = {
     "opt": Family("causal", "OPTForCausalLM", _opt, _OPT),
-    "roberta": Family("masked", "RobertaForMaskedLM", _roberta, _ROBERTA, "roberta", ("lm_head.decoder.weight",)),
+    "roberta": Family(
+        "masked", "RobertaForMaskedLM", _roberta, _ROBERTA, "roberta", ("lm_head.decoder.weight",)
+    ),
     "llama": Family("causal", "LlamaForCausalLM", _llama, _GATED),
     "mistral": Family("causal", "MistralForCausalLM", _mistral, _GATED),
     "qwen2": Family("causal", "Qwen2ForCausalLM", _qwen2, _GATED),

@@ -164,7 +164,10 @@ class Block(nn.Module):
         """Apply the layer to the hidden states [B, T, H] and the cache of all layers."""
         (x, cache), config = carry, self.config
         dtypes = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        attention, mlp = Attention(config, name="self_attn", **dtypes), Mlp(config, name="mlp", **dtypes)
+        attention, mlp = (
+            Attention(config, name="self_attn", **dtypes),
+            Mlp(config, name="mlp", **dtypes),
+        )
 
         def before(x: Array, part: str) -> Array:
             post = config.norm_order == "post"

@@ -174,7 +174,9 @@ def assemble(
         init_cache=network.init_cache if settings.causal else None,
         prefix=network.prefix,
         write=Writer(
-            names.places, values, None if generation is None else Path(generation).read_text("utf-8")
+            names.places,
+            values,
+            None if generation is None else Path(generation).read_text("utf-8"),
         ),
         max_length=settings.max_length,
         module_names=names.of_module,
@@ -202,5 +204,5 @@ def _check_packages() -> None:
         import tokenizers  # noqa: F401
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"load: language models need {error.name}: pip install \"zojax[hf]\"."
+            f'load: language models need {error.name}: pip install "zojax[hf]".'
         ) from error

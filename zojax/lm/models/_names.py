@@ -69,9 +69,7 @@ def flax_names(shapes: Mapping[Path, Any]) -> dict[str, Place]:
     }
 
 
-def finder(
-    places: Mapping[str, Place], base: str
-) -> Callable[[str], tuple[Place, bool] | None]:
+def finder(places: Mapping[str, Place], base: str) -> Callable[[str], tuple[Place, bool] | None]:
     """Return ``name -> (place, whether the tensor is the leaf's transpose)``, or None if unknown.
 
     The name may be that of a Flax model, which ends in ``kernel``, ``scale`` or ``embedding``, and

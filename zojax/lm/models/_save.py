@@ -39,7 +39,8 @@ class Writer:
         leaves: dict[Any, Any] = flatten_dict(params)
         _remove_weights(folder)
         sizes = {
-            name: leaves[place.path].nbytes // (1 if place.layer is None else len(leaves[place.path]))
+            name: leaves[place.path].nbytes
+            // (1 if place.layer is None else len(leaves[place.path]))
             for name, place in self.places.items()
         }
         shards = _shards(sizes)
@@ -55,9 +56,7 @@ class Writer:
             _write_json(folder / f"{WEIGHTS}.index.json", index)
         dtype = str(jax.tree.leaves(params)[0].dtype)
         # transformers 4 reads torch_dtype, transformers 5 dtype.
-        _write_json(
-            folder / "config.json", {**self.config, "dtype": dtype, "torch_dtype": dtype}
-        )
+        _write_json(folder / "config.json", {**self.config, "dtype": dtype, "torch_dtype": dtype})
         if self.generation_config is not None:
             (folder / "generation_config.json").write_text(self.generation_config, "utf-8")
 

@@ -136,9 +136,7 @@ def _without_layers(sharding: Any) -> Any:
     """The sharding of one layer of a stacked leaf."""
     if not isinstance(sharding, jax.sharding.NamedSharding):
         return sharding
-    return jax.sharding.NamedSharding(
-        sharding.mesh, jax.sharding.PartitionSpec(*sharding.spec[1:])
-    )
+    return jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec(*sharding.spec[1:]))
 
 
 @partial(jax.jit, donate_argnums=0)
