@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import optax
 
@@ -15,6 +15,9 @@ from zojax.lm.adapters import Adapter, HeadTuning, LoRA, Prefix, VirtualTokens, 
 from zojax.lm.adapters import load_adapter as _load_adapter
 from zojax.lm.models import LanguageModel, Params, load
 from zojax.lm.training._config import AdapterConfig, AdapterName, FinetuneConfig
+from zojax.sharding import read_mesh
+
+Layout: TypeAlias = Callable[[Any], Any]
 
 _KINDS: Mapping[AdapterName, tuple[type[Adapter], tuple[str, ...]]] = {
     "lora": (LoRA, ("rank", "alpha", "targets")),
@@ -75,6 +78,20 @@ class Tuned:
             raise OSError(f"finetune: {folder} could not be written ({error}).") from error
 
 
+def axes_of(config: FinetuneConfig) -> dict[str, int] | None:
+    """The axes of the mesh that the run's model is sharded over; None if it is not sharded."""
+    if config.mesh is None:
+        return None
+    return read_mesh("finetune", config.mesh, config.layout)
+
+
+def heads_of(model: LanguageModel) -> dict[str, int]:
+    """The numbers of a model's attention heads, by the names of their settings."""
+    names = ("num_attention_heads", "num_key_value_heads")
+    found = {name: getattr(model.config, name, None) for name in names}
+    return {name: number for name, number in found.items() if number is not None}
+
+
 def make_adapter(config: AdapterConfig) -> Adapter | None:
     """Make the adapter of ``config``; None if it asks for no adapter.
 
@@ -94,18 +111,41 @@ def make_adapter(config: AdapterConfig) -> Adapter | None:
     return None if build is None else build(**given)
 
 
-def load_to_tune(config: FinetuneConfig) -> Tuned:
-    """Load the model of ``config``, and add a newly initialized adapter if it asks for one."""
+def load_to_tune(config: FinetuneConfig, layout: Layout | None = None) -> Tuned:
+    """Load the model of ``config``, and add a newly initialized adapter if it asks for one.
+
+    Args:
+      config: The run's configuration.
+      layout: ``shapes -> shardings`` of the model's parameters; None puts them on the first device.
+    """
     adapter = make_adapter(config.tuned)
-    model = load(config.model, dtype=config.dtype, from_pt=config.from_pt)
+    model = _load(config, config.model, layout)
     if adapter is not None:
         model = adapter.adapt(model, config.seed)
     return Tuned(model, adapter, config.model)
 
 
-def load_saved(config: FinetuneConfig, folder: Path) -> LanguageModel:
+def load_saved(
+    config: FinetuneConfig, folder: Path, layout: Layout | None = None
+) -> LanguageModel:
     """Load the model that :meth:`Tuned.save` wrote in a run of ``config``."""
     if config.tuned.adapter == "none":
-        return load(folder, dtype=config.dtype)
-    base = load(config.model, dtype=config.dtype, from_pt=config.from_pt)
-    return _load_adapter(base, folder)[1]
+        return _load(dataclasses.replace(config, from_pt=False), folder, layout)
+    return _load_adapter(_load(config, config.model, layout), folder)[1]
+
+
+def load_model(config: FinetuneConfig) -> LanguageModel:
+    """Load the model of ``config`` as it is, without an adapter."""
+    return _load(config, config.model, None)
+
+
+def _load(config: FinetuneConfig, name: str | Path, layout: Layout | None) -> LanguageModel:
+    return load(
+        name,
+        dtype=config.dtype,
+        from_pt=config.from_pt,
+        implementation=config.implementation,
+        layout=layout,
+        # Its blocks are layers, so each layer needs leaves of its own.
+        scan_layers=config.optimizer != "zo_sgd_blockwise",
+    )
