@@ -64,7 +64,7 @@ class BaselineArguments:
     from_pt: bool = False
     """Read PyTorch weights (needs torch)."""
     implementation: Implementation = "zojax"
-    """This package's model, or transformers' Flax class of OPT or RoBERTa (needs transformers 4)."""
+    """This package's model, or the Flax class of OPT or RoBERTa of transformers 4."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Dtype of the parameters and of the computation."""
     eval_batch_size: int = 64

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -176,8 +177,7 @@ def _is_stack(path: str) -> bool:
     """Whether a leaf has all layers, along its first dimension: its path names none of them."""
     names = path.split("/")
     return any(
-        name == "layers" and not after.isdecimal()
-        for name, after in zip(names, names[1:], strict=False)
+        name == "layers" and not after.isdecimal() for name, after in itertools.pairwise(names)
     )
 
 

@@ -146,7 +146,7 @@ class FinetuneConfig:
     from_pt: bool = False
     """Read PyTorch weights (needs torch)."""
     implementation: Implementation = "zojax"
-    """This package's model, or transformers' Flax class of OPT or RoBERTa (needs transformers 4)."""
+    """This package's model, or the Flax class of OPT or RoBERTa of transformers 4."""
     dtype: ModelDtype = "float32"
     """Dtype of the parameters and of the computation."""
     optimizer: OptimizerName = "zo_adamu"
@@ -248,7 +248,7 @@ def _check_mesh(config: FinetuneConfig) -> None:
     if config.parallel is not None:
         raise ValueError(
             f"finetune: mesh must not be given with parallel, got {config.mesh} and "
-            f"{config.parallel}. mesh=\"data=N\" shares a batch's examples out as parallel data "
+            f'{config.parallel}. mesh="data=N" shares a batch\'s examples out as parallel data '
             "does; parallel query needs the whole model on each device."
         )
     if config.implementation == "transformers":

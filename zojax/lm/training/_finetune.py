@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from zojax.lm.processes import Spread
 from zojax.lm.training._best import Best, to_host
 from zojax.lm.training._checkpoints import require_orbax
 from zojax.lm.training._config import FinetuneConfig
@@ -39,7 +38,7 @@ from zojax.lm.training._run_folder import (
     to_resume,
 )
 from zojax.lm.training._training import Ending, Training
-from zojax.lm.training._tuned import Tuned, axes_of, heads_of, load_to_tune
+from zojax.lm.training._tuned import Tuned, load_to_tune, spread_of
 
 # The folder of a process that neither writes nor resumes: a path that cannot exist.
 _NOWHERE = Path(os.devnull, "nowhere")
@@ -116,15 +115,12 @@ def finetune(
     require_orbax()
     resume = config.resume is not None
     config = to_resume(config) if resume else _absolute(resolve(config))
-    spread = Spread.of(config.parallel, axes_of(config))
+    spread = spread_of(config)
     reads = spread.writes or resume
     folder = output_folder(config) if reads else _NOWHERE
 
     observer.status(f"loading {config.model}")
-    layout = spread.layout if spread.shards_model else None
-    tuned = load_to_tune(config, layout)
-    spread.require_heads(**heads_of(tuned.model))
-    tuned = tuned.at(spread.placed(tuned.model.params))
+    tuned = load_to_tune(config, spread)
     params = tuned.model.params
     data = load_data(config, tuned.model)
     optimizer = make_optimizer(config, tuned.moving(params))
@@ -156,7 +152,7 @@ def finetune(
             run.log(step=0, **dev_metrics(dev))
         best = Best(0, dev, to_host(tuned.moving(params)))
         recovery = Recovery(config, tuned, optimizer, header, run, spread)
-        reload = partial(load_to_tune, config, layout)
+        reload = partial(load_to_tune, config, spread)
         ending = _train(config, training, tuned, recovery, run, best, observer, reload)
         last = ending.last
 
