@@ -131,10 +131,10 @@ class Spread:
                 'evaluation="in_place" or objective="f1", which call Python. Use one device.'
             )
         if self.parallel == "data" and batch_size < self._row_shards:
+            shards = "shards of a batch" if self.shards_model else "devices"
             raise ValueError(
-                f"finetune: {how} needs an example for each of the {self._row_shards} devices "
-                f"that share a batch out, got batches of {batch_size}. Raise batch_size, or use "
-                "fewer devices."
+                f"finetune: {how} needs an example for each of the {self._row_shards} {shards}, "
+                f"got batches of {batch_size}. Raise batch_size, or use fewer devices."
             )
         if self.parallel == "query" and losses < self.mesh.size:
             raise ValueError(
