@@ -131,8 +131,8 @@ class LowRankNoise(LeafNoise):
     """z = Σ a b / √r of one leaf.
 
     Attributes:
-      left: a: float32 [r · product of the first ``split`` axes].
-      right: b: float32 [r · product of the other axes].
+      left: a: float32 [product of the first ``split`` axes · r].
+      right: b: float32 [product of the other axes · r].
       rank: r.
       split: How many of the leaf's axes are a's.
     """
@@ -148,11 +148,15 @@ class LowRankNoise(LeafNoise):
 
     def factors(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
         """a, float32 [r, *shape[:split]], and b, float32 [r, *shape[split:]]; z is Σ ab·weight."""
-        left, right = shape[: self.split], shape[self.split :]
-        return (
-            self.left.value().reshape(self.rank, *left),
-            self.right.value().reshape(self.rank, *right),
-        )
+        return jnp.moveaxis(self._left(shape), -1, 0), jnp.moveaxis(self._right(shape), -1, 0)
+
+    # A row's numbers go element by element, r for each, so that those of a layer in a stack do not
+    # depend on how many layers there are.
+    def _left(self, shape: tuple[int, ...]) -> Array:
+        return self.left.value().reshape(*shape[: self.split], self.rank)
+
+    def _right(self, shape: tuple[int, ...]) -> Array:
+        return self.right.value().reshape(*shape[self.split :], self.rank)
 
     @property
     def weight(self) -> float:
@@ -184,8 +188,7 @@ class LowRankNoise(LeafNoise):
         return self._product(left, right)
 
     def slices(self, shape: tuple[int, ...]) -> Array:
-        left, right = self.factors(shape)
-        return jnp.moveaxis(left if self.split else right, 1, 0)
+        return self._left(shape) if self.split else self._right(shape)
 
     def slice(self, part: Any) -> LowRankNoise:
         if not self.split:
