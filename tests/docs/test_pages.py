@@ -225,6 +225,16 @@ def test_the_objectives_page_runs_as_printed(capsys):
     assert len(ast.literal_eval(capsys.readouterr().out)) == 2
 
 
+def test_the_recovery_page_runs_as_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = run_page("docs/recovery.md")
+    for rebuilt, last in ((given["again"], True), (given["halfway"], False)):
+        assert (
+            np.asarray(rebuilt["w"]).tobytes() == np.asarray(given["params"]["w"]).tobytes()
+        ) is last
+    assert len(given["log"].scalars) == 20
+
+
 @pytest.mark.plan
 def test_the_planning_page_runs_as_printed(capsys):
     run_page("docs/planning.md")
