@@ -23,7 +23,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from _record import write
 
@@ -44,6 +44,15 @@ PLANNED: list[tuple[str, str, int, int, int, tuple[str, ...]]] = [
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
+class Measured(NamedTuple):
+    """What is known of an optimizer's step."""
+
+    before: int  # bytes
+    after: int
+    compiling: list[float]  # after ÷ before, of each round
+    stepping: list[float]
+
+
 class Side:
     """A process with one tree's zojax."""
 
@@ -59,18 +68,18 @@ class Side:
         )
 
     def ask(self, name: str, *arguments: Any) -> Any:
-        assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(json.dumps([name, *arguments]) + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
+        requests, answers = self.process.stdin, self.process.stdout
+        if requests is None or answers is None:
+            raise RuntimeError("before_after: the process has no pipes.")
+        requests.write(json.dumps([name, *arguments]) + "\n")
+        requests.flush()
+        answer = answers.readline()
         if not answer:
-            raise RuntimeError(f"before_after: {name}{tuple(arguments)} ended its process.")
+            raise RuntimeError(f"before_after: {name} {arguments} ended its process.")
         return json.loads(answer)
 
     def close(self) -> None:
-        assert self.process.stdin
-        self.process.stdin.close()
-        self.process.wait()
+        self.process.communicate()  # a process ends where its requests do
 
 
 def main() -> None:
@@ -84,9 +93,8 @@ def main() -> None:
     before, after = args.before.resolve(), Path(__file__).resolve().parents[1]
     work = {"model": MODEL, "batch": BATCH, "length": LENGTH, "layers": args.layers}
 
-    nbytes: dict[str, tuple[int, int]] = {}
-    compiling: dict[str, list[float]] = {}
-    stepping: dict[str, list[float]] = {}
+    planned = _planned(before, after)
+    measured: dict[str, Measured] = {}
     for number in range(args.rounds):
         sides = Side(before, ONE_THREAD), Side(after, ONE_THREAD)
         names = sides[1].ask("optimizers")
@@ -94,50 +102,56 @@ def main() -> None:
             side.ask("compile", names[0], work)
         for name in names:
             compiled = [_pair(sides, number, "load", name, work)]
-            nbytes[name] = (sides[0].ask("loaded"), sides[1].ask("loaded"))
+            found = measured.setdefault(
+                name, Measured(sides[0].ask("loaded"), sides[1].ask("loaded"), [], [])
+            )
             steps = [_pair(sides, i, "step") for i in range(args.steps)]
-            stepping.setdefault(name, []).append(statistics.median(steps))
             compiled += [
                 _pair(sides, number + i, "compile", name, work) for i in range(1, args.compilations)
             ]
-            compiling.setdefault(name, []).append(statistics.median(compiled))
+            found.compiling.append(statistics.median(compiled))
+            found.stepping.append(statistics.median(steps))
             print(
-                f"round {number + 1}, {name}: step {stepping[name][-1]:.3f}, "
-                f"compilation {compiling[name][-1]:.3f}",
+                f"round {number + 1}, {name}: step {found.stepping[-1]:.3f}, "
+                f"compilation {found.compiling[-1]:.3f}",
                 file=sys.stderr,
                 flush=True,
             )
         for side in sides:
             side.close()
+        # After every round, so that a run that is stopped has measured something.
+        _write(args, measured, planned, number + 1)
 
-    caption = f"{MODEL} of {args.layers} layers, float32, {BATCH}×{LENGTH}"
+
+def _write(
+    args: argparse.Namespace, measured: dict[str, Measured], planned: list[Any], rounds: int
+) -> None:
     rows = [
         {
             "device": "cpu",
-            "model": caption,
+            "model": f"{MODEL} of {args.layers} layers, float32, {BATCH}×{LENGTH}",
             "optimizer": name,
-            "bytes before": nbytes[name][0],
-            "bytes after": nbytes[name][1],
-            "compile time, after ÷ before": _mean(compiling[name]),
-            "its standard error": _error(compiling[name]),
-            "step time, after ÷ before": _mean(stepping[name]),
-            "its standard error ": _error(stepping[name]),
+            "bytes before": found.before,
+            "bytes after": found.after,
+            "compile time, after ÷ before": round(statistics.mean(found.compiling), 3),
+            "compile time, standard error": _error(found.compiling),
+            "step time, after ÷ before": round(statistics.mean(found.stepping), 3),
+            "step time, standard error": _error(found.stepping),
         }
-        for name in nbytes
+        for name, found in measured.items()
     ]
-    rows += _planned(before, after)
-    commit = ["git", "-C", str(before), "rev-parse", "--short", "HEAD"]
+    commit = ["git", "-C", str(args.before), "rev-parse", "--short", "HEAD"]
     path = write(
         "before_after",
         "A step before and after",
-        rows,
+        [*rows, *planned],
         f"Bytes of arguments, results and temporaries of the compiled step. Times on this "
-        f"machine's CPU, in CPU time with one thread: means over {args.rounds} fresh pairs of "
+        f"machine's CPU, in CPU time with one thread: means over {rounds} fresh pairs of "
         f"processes of the median of {args.steps} pairs of steps ({args.compilations} of "
         f"compilations, tracing included), in the order before, after, after, before. "
         f"Before: {subprocess.check_output(commit, text=True).strip()}.",
     )
-    print(f"written: {path}")
+    print(f"written: {path}", flush=True)
 
 
 def _pair(sides: tuple[Side, Side], number: int, name: str, *arguments: Any) -> float:
@@ -166,10 +180,6 @@ def _planned(before: Path, after: Path) -> list[dict[str, Any]]:
     for side in sides:
         side.close()
     return rows
-
-
-def _mean(ratios: list[float]) -> float:
-    return round(statistics.mean(ratios), 3)
 
 
 def _error(ratios: list[float]) -> float | None:
