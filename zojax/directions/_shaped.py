@@ -42,7 +42,8 @@ class Shaped(Direction):
     Args:
       rule: A link of optax, without a learning rate: ``optax.scale_by_adam()``,
         ``optax.scale_by_adamax()``, ``optax.scale_by_rms()``, ``optax.scale_by_amsgrad()``,
-        ``optax.trace(0.9)``. It sees z in float32.
+        ``optax.trace(0.9)``. It sees z in float32. An optimizer, such as ``optax.adam(1e-3)``,
+        turns z around and shrinks it, and is refused.
       signed_momentum: Turn the rule's first moment uphill after each step, as
         :class:`zojax.MomentumCentred` does: it is multiplied by sign(g). Rules without one are as
         they are.
@@ -54,8 +55,9 @@ class Shaped(Direction):
     Error: biased, as :class:`zojax.MomentumCentred`.
 
     Raises:
-      ValueError: ``base`` remembers earlier steps itself; or, at a step, there are several queries:
-        the rule has one history, which cannot follow all of them.
+      ValueError: ``base`` remembers earlier steps itself; or, when the state is made, there are
+        several queries (the rule has one history, which cannot follow all of them), or the rule
+        turns z around, as a learning rate does.
       TypeError: ``rule`` is no transformation, or ``base`` no direction.
 
     References:
@@ -90,8 +92,24 @@ class Shaped(Direction):
                 f"which cannot follow several directions. Use MomentumCentred, or the rule after "
                 f"spsa."
             )
+        self._check_sign(params)
         zeros = jax.tree.map(lambda x: jnp.zeros_like(x, dtype=jnp.float32), params)
         return ShapedState(self.rule.init(zeros), self._base.init(params, num_queries))
+
+    def _check_sign(self, params: Params) -> None:
+        """Refuse a rule that has a learning rate, whose sign would turn its momentum downhill."""
+        # Tried on one element of each leaf. A learning rate of 0 makes -0.0 of 1.
+        with jax.ensure_compile_time_eval(), jax.numpy_dtype_promotion("standard"):
+            z = jax.tree.map(lambda x: jnp.ones((1,) * jnp.ndim(x), jnp.float32), params)
+            rule = optax.with_extra_args_support(self.rule)
+            shaped, _ = rule.update(z, rule.init(z), z)
+            turned = [bool(jnp.signbit(leaf).all()) for leaf in jax.tree.leaves(shaped)]
+        if turned and all(turned):
+            raise ValueError(
+                "Shaped: rule must keep z's sign, got one that turns z around, as a learning rate "
+                "does. Give the rule alone, such as optax.scale_by_adam() for optax.adam(...), and "
+                "put the learning rate after the estimator."
+            )
 
     def at_step(
         self, state: ShapedState, key: Array, count: Array, num_queries: int, params: Params
