@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from optimizers import OPTIMIZERS
+from optimizers import NEVER_REPLAYED, OPTIMIZERS
 
 import zojax
 from zojax.trajectory import (
@@ -28,8 +28,6 @@ from zojax.trajectory import (
 )
 
 STEPS = 8
-# Its updates are made of gradients.
-NEVER_REPLAYED = {"hybrid"}
 # Each of them is two compilations: those that differ in how losses become updates.
 NAMES = (
     "mezo, 3 queries",

@@ -218,7 +218,7 @@ class SampledDraws(Draws):
       words: uint32 [q, n, 2]: two random words for each query and leaf.
       factors: float32 [q]: the scale common to all leaves of a query, or None for 1.
       direction: The distribution of z.
-      shapes: The shape of each leaf that moves; None for one that does not (integers).
+      shapes: The shape of each floating leaf; None for an integer one, which no direction moves.
       mesh: The devices that the parameters are on; None for a single one.
     """
 

@@ -40,12 +40,15 @@ class ElementwiseDirection(SampledDirection):
     def noises(self, words: Array, shapes: Shapes, factor: Array | None = None) -> Noises:
         # What is small in memory is computed here and now, for all leaves of a kind at once: the
         # keys of the rows, and z of the vectors, of which a transformer has a dozen a layer.
-        moving = [leaf for leaf, shape in enumerate(shapes) if shape is not None]
+        floating = [leaf for leaf, shape in enumerate(shapes) if shape is not None]
         noises: list[LeafNoise | None] = [None] * len(shapes)
         rows = table_rows(
-            self, words, [elementwise_request(leaf, shapes[leaf] or ()) for leaf in moving], factor
+            self,
+            words,
+            [elementwise_request(leaf, shapes[leaf] or ()) for leaf in floating],
+            factor,
         )
-        for leaf, row in zip(moving, rows, strict=True):
+        for leaf, row in zip(floating, rows, strict=True):
             noises[leaf] = elementwise_noise(self, row, shapes[leaf] or (), factor)
         return noises
 

@@ -93,13 +93,13 @@ class LowRank(SampledDirection):
 
     def noises(self, words: Array, shapes: Shapes, factor: Array | None = None) -> Noises:
         del factor
-        moving = [(leaf, shape) for leaf, shape in enumerate(shapes) if shape is not None]
+        floating = [(leaf, shape) for leaf, shape in enumerate(shapes) if shape is not None]
         requests = [
-            request for leaf, shape in moving for request in _requests(leaf, shape, self.rank)
+            request for leaf, shape in floating for request in _requests(leaf, shape, self.rank)
         ]
         rows = iter(table_rows(self._elements, words, requests, None))
         noises: list[LeafNoise | None] = [None] * len(shapes)
-        for leaf, shape in moving:
+        for leaf, shape in floating:
             if len(shape) <= 1:
                 noises[leaf] = elementwise_noise(self._elements, next(rows), shape, None)
             else:

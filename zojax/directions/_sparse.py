@@ -226,11 +226,11 @@ def _shares_below_quantile(leaves: list[Array], sparsity: Array) -> Array:
     of bits find the quantile, without a sort or a copy. Numbers equal to it count in part, so that
     the shares add up to the sparsity asked for also where many parameters are the same.
     """
-    moving = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    sizes = jnp.array([leaves[i].size for i in moving], jnp.float32)
+    floating = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    sizes = jnp.array([leaves[i].size for i in floating], jnp.float32)
 
     def shares(bound: Array) -> Array:
-        return jnp.stack([jnp.mean(_magnitude(leaves[i]) < bound) for i in moving])
+        return jnp.stack([jnp.mean(_magnitude(leaves[i]) < bound) for i in floating])
 
     def total(share: Array) -> Array:
         return jnp.sum(share * sizes) / jnp.sum(sizes)
@@ -246,7 +246,7 @@ def _shares_below_quantile(leaves: list[Array], sparsity: Array) -> Array:
     equal = total(up_to) - total(under)
     part = jnp.where(equal > 0, (sparsity - total(under)) / jnp.maximum(equal, 1e-30), 0.0)
     found = under + jnp.clip(part, 0.0, 1.0) * (up_to - under)
-    return jnp.zeros(len(leaves), jnp.float32).at[jnp.array(moving)].set(found)
+    return jnp.zeros(len(leaves), jnp.float32).at[jnp.array(floating)].set(found)
 
 
 def _magnitude(leaf: Array) -> Array:

@@ -143,10 +143,10 @@ def descend(where: str, learning_rate: ScalarOrSchedule) -> optax.GradientTransf
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         leaves, tree = jax.tree.flatten(updates)
-        moving = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+        floating = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
         steps: Any
-        steps, state = scaled.update([leaves[i] for i in moving], state, params)
-        for i, step in zip(moving, steps, strict=True):
+        steps, state = scaled.update([leaves[i] for i in floating], state, params)
+        for i, step in zip(floating, steps, strict=True):
             leaves[i] = step
         return jax.tree.unflatten(tree, leaves), state
 

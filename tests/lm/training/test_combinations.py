@@ -113,7 +113,7 @@ def test_a_run(
     assert evaluate_run(result.folder)["tuned"] == result.tuned
     fresh = load_to_tune(config)
     saved = load_saved(config, result.model_folder).params
-    moved = [fresh.moving(params) for params in (saved, fresh.model.params)]
+    moved = [fresh.trainable(params) for params in (saved, fresh.model.params)]
     assert any(jax.tree.leaves(jax.tree.map(lambda x, y: bool((x != y).any()), *moved)))
     if adapter != "none":
         base = zojax.lm.models.load(folders[model]).params
