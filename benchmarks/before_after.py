@@ -42,6 +42,12 @@ PLANNED: list[tuple[str, str, int, int, int, tuple[str, ...]]] = [
 ]
 # One thread for the kernels, and one for what XLA runs side by side.
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+TIMES = (
+    "compile time, after ÷ before",
+    "compile time, standard error",
+    "step time, after ÷ before",
+    "step time, standard error",
+)
 
 
 class Measured(NamedTuple):
@@ -133,10 +139,7 @@ def _write(
             "optimizer": name,
             "bytes before": found.before,
             "bytes after": found.after,
-            "compile time, after ÷ before": round(statistics.mean(found.compiling), 3),
-            "compile time, standard error": _error(found.compiling),
-            "step time, after ÷ before": round(statistics.mean(found.stepping), 3),
-            "step time, standard error": _error(found.stepping),
+            **dict(zip(TIMES, (*_mean(found.compiling), *_mean(found.stepping)), strict=True)),
         }
         for name, found in measured.items()
     ]
@@ -175,6 +178,7 @@ def _planned(before: Path, after: Path) -> list[dict[str, Any]]:
                     "optimizer": name,
                     "bytes before": first,
                     "bytes after": second,
+                    **dict.fromkeys(TIMES),  # not run
                 }
             )
     for side in sides:
@@ -182,10 +186,10 @@ def _planned(before: Path, after: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _error(ratios: list[float]) -> float | None:
-    if len(ratios) < 2:
-        return None
-    return round(statistics.stdev(ratios) / len(ratios) ** 0.5, 4)
+def _mean(ratios: list[float]) -> tuple[float, float | None]:
+    """Return the mean, and its standard error if there are several."""
+    error = statistics.stdev(ratios) / len(ratios) ** 0.5 if len(ratios) > 1 else None
+    return round(statistics.mean(ratios), 3), error and round(error, 4)
 
 
 if __name__ == "__main__":
