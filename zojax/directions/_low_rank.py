@@ -213,7 +213,7 @@ def _split(shape: tuple[int, ...]) -> int:
 
 
 def _requests(leaf: int, shape: tuple[int, ...], rank: int) -> list[Request]:
-    """What a leaf asks of the tables: both of its factors, or what a vector needs."""
+    """The rows of the tables that a leaf needs: those of both factors, or of a vector."""
     if len(shape) <= 1:
         return [elementwise_request(leaf, shape)]
     return [Request(leaf, size, row) for row, size in enumerate(_sizes(shape, rank))]

@@ -115,7 +115,8 @@ class Shaped(Direction):
         self, state: ShapedState, key: Array, count: Array, num_queries: int, params: Params
     ) -> tuple[ShapedDraws, ShapedState]:
         draws, base = self._base.at_step(state.base, key, count, num_queries, params)
-        # Held once: XLA would compute part of it again for the step, and keep the rest besides.
+        # One opaque buffer: otherwise XLA computes part of it again for the update, and keeps the
+        # rest as well.
         shaped = opaque(self._shape(draws, state.rule, params)[0])
         given = [
             GivenNoise(d) if jnp.issubdtype(leaf.dtype, jnp.floating) else None
@@ -126,17 +127,17 @@ class Shaped(Direction):
     def after_step(
         self, state: ShapedState, draws: Any, slopes: Array, usable: Array, params: Params
     ) -> ShapedState:
-        # Made again rather than kept from before the losses, where the old state would be needed
-        # beside it for a step that tells nothing.
+        # Computed again rather than kept while the losses are taken: a step without a usable slope
+        # needs the old state, so both would have to be held.
         _, rule = self._shape(draws.base.after(slopes), state.rule, params)
         if self.signed_momentum:
-            # A slope of exactly 0 says nothing of up or down; it must not wipe the history.
+            # A slope of exactly 0 has no sign, and must not set the history to 0.
             rule = _signed(rule, jnp.where(slopes[0] < 0, -1.0, 1.0).astype(jnp.float32))
         rule = jax.tree.map(lambda old, new: jnp.where(usable[0], new, old), state.rule, rule)
         return state._replace(rule=rule)
 
     def _shape(self, draws: Draws, state: Any, params: Params) -> tuple[Any, Any]:
-        """What the rule makes of z, float32, and its new state."""
+        """Apply the rule to z: its result, float32, and its new state."""
         leaves, tree = jax.tree.flatten(params)
         z = [
             jnp.zeros(leaf.shape, jnp.float32) if noise is None else drawn_at(noise, leaf)
@@ -155,8 +156,8 @@ class ShapedDraws(Draws):
 
     Attributes:
       given: d of each leaf.
-      base: The draws of z, of which it was made.
-      points: How many times it is wanted.
+      base: The draws of z, to which the rule was applied.
+      points: How many points there are, all along this direction.
     """
 
     given: list[GivenNoise | None]

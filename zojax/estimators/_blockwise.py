@@ -182,7 +182,7 @@ class BlockDraws(Draws):
       base: Those of one query for the whole model.
       block_of: The number of each leaf's block.
       num_blocks: How many there are.
-      times: How many times in a row each is wanted.
+      times: How many points in a row each block has.
     """
 
     base: Draws

@@ -111,7 +111,7 @@ def hybrid(
         """``zo`` for the shallow part, and which leaves the deep part has."""
         shallow = _shallow(split, blocks, params)
         leaves, tree = jax.tree.flatten(params)
-        # Integers are nobody's: they have no gradient.
+        # Integers belong to neither part: they have no gradient.
         deep = [
             not here and jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
             for here, leaf in zip(shallow, leaves, strict=True)
