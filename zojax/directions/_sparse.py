@@ -31,7 +31,7 @@ class Sparse(Direction):
 
     .. math:: z = m \odot z', \qquad P(m_j = 0) = s_l \text{ for the elements } j \text{ of leaf } l
 
-    The mask that is probed is the mask that is applied. With ``ratios="equal"`` every s_l is
+    The losses and the update have the same mask. With ``ratios="equal"`` every s_l is
     ``sparsity``. With ``"magnitude"`` s_l is the share of the leaf's parameters whose magnitude
     lies under the ``sparsity`` quantile of all magnitudes, as ``init`` finds them: leaves of small
     parameters move less. Either way the expected share of zeros among all parameters is
@@ -92,7 +92,7 @@ class Sparse(Direction):
         self, state: SparseState, key: Array, count: Array, num_queries: int, params: Params
     ) -> tuple[SparseDraws, SparseState]:
         draws, base = self._base.at_step(state.base, key, count, num_queries, params)
-        # Queries behind those of z, so that the masks share nothing with it.
+        # Drawn as further queries than z has, so that the masks are independent of it.
         uniform, _ = _Uniform().at_step((), key, count, 2 * num_queries, params)
         masks = dataclasses.replace(uniform, words=uniform.words[num_queries:])
         return SparseDraws(draws, masks, state.keep), state._replace(base=base)
@@ -106,7 +106,7 @@ class Sparse(Direction):
 
 @dataclasses.dataclass(frozen=True)
 class _Uniform(ElementwiseDirection):
-    """Uniform on [0, 1): no direction by itself, but drawn as one, by rows, tiles and layers."""
+    """Uniform on [0, 1): not a direction, but drawn like one, by rows, tiles and layers."""
 
     def from_bits(self, bits: Array) -> Array:
         return (bits >> 8).astype(jnp.float32) * 2.0**-24
@@ -115,7 +115,7 @@ class _Uniform(ElementwiseDirection):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class SparseDraws(Draws):
-    """Draws whose every query has a mask of its own.
+    """Draws in which every query has its own mask.
 
     Attributes:
       base: Those of z′.

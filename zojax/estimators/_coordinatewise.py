@@ -35,7 +35,7 @@ def coordinatewise(
     .. math::
         \hat g_j = \frac{L(\theta + \epsilon e_j) - L(\theta - \epsilon e_j)}{2\epsilon}
 
-    For small problems, and as a yardstick for the random estimates.
+    For small problems, and as a reference for the random estimates.
 
     Args:
       eps: Perturbation scale in parameter units; a float > 0 or a schedule of ``count``.
@@ -148,7 +148,7 @@ class CoordinateDraws(Draws):
         return dataclasses.replace(self, coordinates=tied(self.coordinates, values)[0])
 
     def gradient(self, slopes: Array, leaves: Sequence[Array]) -> list[Array]:
-        # Each slope is an element, and nothing is averaged.
+        # Each slope is one element of the gradient, so nothing is averaged.
         spans = zip(leaves, self.offsets[:-1], self.offsets[1:], self.floating, strict=True)
         return [
             slopes[first:last].reshape(leaf.shape).astype(leaf.dtype)
