@@ -67,7 +67,7 @@ def test_an_optimizer_in_place(name):
 
 
 # tests/trajectory/test_replay.py replays most of them by default, on larger parameters.
-@pytest.mark.parametrize("name", slow_except(REPLAYED, "mezo", "coordinatewise", "zo_adamu"))
+@pytest.mark.parametrize("name", slow_except(REPLAYED, "mezo", "coordinatewise", "one_point"))
 def test_an_optimizer_replayed(name):
     testing.check_replay(OPTIMIZERS[name])
 

@@ -230,7 +230,8 @@ def _centred(losses: Array) -> Array:
 
 def _residual(found: Measured, last: Array, eps: Array) -> tuple[Array, Array, Array]:
     """The slope from the last finite loss to this one, whether it is usable, and the next last."""
-    new, first = found.scalars.astype(last.dtype), jnp.isinf(last)
+    # A loss that is not usable is 0 in a replay, and must give no slope there either.
+    new, first = jnp.where(found.usable, found.scalars, jnp.nan).astype(last.dtype), jnp.isinf(last)
     slopes, usable = guarded_slopes(new - jnp.where(first, new, last), eps)
     return slopes, usable & ~first, jnp.where(found.usable[0], new[0], last)
 
