@@ -12,6 +12,9 @@ compilation, in the order before, after, after, before: what slows the machine s
 is a fresh pair of processes, since where a process's memory happens to lie is worth a few percent;
 a round's ratio is the median over its pairs, and the result the mean of the rounds' ratios with its
 standard error. Memory is read from compiled programs, the A100's without one.
+
+Every round of an optimizer is a line of ``results/before_after_runs.jsonl``. Run again, the script
+adds rounds to those that are there; delete the file to compare other trees.
 """
 
 from __future__ import annotations
@@ -23,10 +26,11 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from _record import write
+import _record
 
+RUNS = _record.RESULTS / "before_after_runs.jsonl"
 MODEL, BATCH, LENGTH = "opt-125m", 4, 64
 # Compiled for an A100, for their memory alone: model, dtype, batch, length, layers, optimizers.
 PLANNED: list[tuple[str, str, int, int, int, tuple[str, ...]]] = [
@@ -42,21 +46,6 @@ PLANNED: list[tuple[str, str, int, int, int, tuple[str, ...]]] = [
 ]
 # One thread for the kernels, and one for what XLA runs side by side.
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-TIMES = (
-    "compile time, after ÷ before",
-    "compile time, standard error",
-    "step time, after ÷ before",
-    "step time, standard error",
-)
-
-
-class Measured(NamedTuple):
-    """What is known of an optimizer's step."""
-
-    before: int  # bytes
-    after: int
-    compiling: list[float]  # after ÷ before, of each round
-    stepping: list[float]
 
 
 class Side:
@@ -99,62 +88,92 @@ def main() -> None:
     before, after = args.before.resolve(), Path(__file__).resolve().parents[1]
     work = {"model": MODEL, "batch": BATCH, "length": LENGTH, "layers": args.layers}
 
-    planned = _planned(before, after)
-    measured: dict[str, Measured] = {}
-    for number in range(args.rounds):
+    RUNS.parent.mkdir(exist_ok=True)
+    if not RUNS.is_file():
+        _add([{"device": "a100-80gb", **found} for found in _planned(before, after)])
+    for _ in range(args.rounds):
+        number = len({run["round"] for run in _runs() if run["device"] == "cpu"})
         sides = Side(before, ONE_THREAD), Side(after, ONE_THREAD)
         names = sides[1].ask("optimizers")
         for side in sides:  # the first compilation of a process has more to load
             side.ask("compile", names[0], work)
         for name in names:
             compiled = [_pair(sides, number, "load", name, work)]
-            found = measured.setdefault(
-                name, Measured(sides[0].ask("loaded"), sides[1].ask("loaded"), [], [])
-            )
+            nbytes = [side.ask("loaded") for side in sides]
             steps = [_pair(sides, i, "step") for i in range(args.steps)]
             compiled += [
                 _pair(sides, number + i, "compile", name, work) for i in range(1, args.compilations)
             ]
-            found.compiling.append(statistics.median(compiled))
-            found.stepping.append(statistics.median(steps))
-            print(
-                f"round {number + 1}, {name}: step {found.stepping[-1]:.3f}, "
-                f"compilation {found.compiling[-1]:.3f}",
-                file=sys.stderr,
-                flush=True,
-            )
+            run = {
+                "device": "cpu",
+                "model": f"{MODEL} of {args.layers} layers, float32, {BATCH}×{LENGTH}",
+                "optimizer": name,
+                "bytes": nbytes,
+                "round": number,
+                "compile": round(statistics.median(compiled), 4),
+                "step": round(statistics.median(steps), 4),
+            }
+            print(run, file=sys.stderr, flush=True)
+            _add([run])
         for side in sides:
             side.close()
-        # After every round, so that a run that is stopped has measured something.
-        _write(args, measured, planned, number + 1)
+        _write(args)  # after every round, so that a run that is stopped has measured something
 
 
-def _write(
-    args: argparse.Namespace, measured: dict[str, Measured], planned: list[Any], rounds: int
-) -> None:
+def _runs() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in RUNS.read_text(encoding="utf-8").splitlines()]
+
+
+def _add(runs: list[dict[str, Any]]) -> None:
+    with RUNS.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(run, ensure_ascii=False) + "\n" for run in runs)
+
+
+def _write(args: argparse.Namespace) -> None:
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for run in _runs():
+        groups.setdefault((run["device"], run["model"], run["optimizer"]), []).append(run)
+    timed = [run for runs in groups.values() for run in runs if run["device"] == "cpu"]
     rows = [
         {
-            "device": "cpu",
-            "model": f"{MODEL} of {args.layers} layers, float32, {BATCH}×{LENGTH}",
+            "device": device,
+            "model": model,
             "optimizer": name,
-            "bytes before": found.before,
-            "bytes after": found.after,
-            **dict(zip(TIMES, (*_mean(found.compiling), *_mean(found.stepping)), strict=True)),
+            "bytes before": runs[0]["bytes"][0],
+            "bytes after": runs[0]["bytes"][1],
+            **_times(runs if device == "cpu" else []),
         }
-        for name, found in measured.items()
+        for (device, model, name), runs in groups.items()
     ]
+    everything = dict.fromkeys(rows[0], None) | {"optimizer": "all of them"} | _times(timed)
+    rows.sort(key=lambda row: row["device"] != "cpu")
     commit = ["git", "-C", str(args.before), "rev-parse", "--short", "HEAD"]
-    path = write(
+    path = _record.write(
         "before_after",
         "A step before and after",
-        [*rows, *planned],
+        [*rows, everything],
         f"Bytes of arguments, results and temporaries of the compiled step. Times on this "
-        f"machine's CPU, in CPU time with one thread: means over {rounds} fresh pairs of "
-        f"processes of the median of {args.steps} pairs of steps ({args.compilations} of "
-        f"compilations, tracing included), in the order before, after, after, before. "
+        f"machine's CPU, in CPU time with one thread: means over "
+        f"{len({run['round'] for run in timed})} fresh pairs of processes of the median of "
+        f"{args.steps} pairs of steps ({args.compilations} of compilations, tracing included), in "
+        f"the order before, after, after, before. "
         f"Before: {subprocess.check_output(commit, text=True).strip()}.",
     )
     print(f"written: {path}", flush=True)
+
+
+def _times(runs: list[dict[str, Any]]) -> dict[str, float | None]:
+    """Return the columns of the times: each mean, and its standard error if there are several."""
+    columns: dict[str, float | None] = {}
+    for what in ("compile", "step"):
+        ratios = [run[what] for run in runs]
+        several = len(ratios) > 1
+        error = statistics.stdev(ratios) / len(ratios) ** 0.5 if several else None
+        columns[f"{what} time, after ÷ before"] = (
+            round(statistics.mean(ratios), 3) if runs else None
+        )
+        columns[f"{what} time, standard error"] = error and round(error, 4)
+    return columns
 
 
 def _pair(sides: tuple[Side, Side], number: int, name: str, *arguments: Any) -> float:
@@ -173,23 +192,14 @@ def _planned(before: Path, after: Path) -> list[dict[str, Any]]:
             print(f"a100-80gb, {model}, {name}: {first}, {second}", file=sys.stderr, flush=True)
             rows.append(
                 {
-                    "device": "a100-80gb",
                     "model": f"{model} of {layers} layers, {dtype}, {batch}×{length}",
                     "optimizer": name,
-                    "bytes before": first,
-                    "bytes after": second,
-                    **dict.fromkeys(TIMES),  # not run
+                    "bytes": [first, second],
                 }
             )
     for side in sides:
         side.close()
     return rows
-
-
-def _mean(ratios: list[float]) -> tuple[float, float | None]:
-    """Return the mean, and its standard error if there are several."""
-    error = statistics.stdev(ratios) / len(ratios) ** 0.5 if len(ratios) > 1 else None
-    return round(statistics.mean(ratios), 3), error and round(error, 4)
 
 
 if __name__ == "__main__":
