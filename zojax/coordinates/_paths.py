@@ -17,8 +17,8 @@ def slash_paths(tree: Any) -> list[str]:
 def shapes(tree: Any) -> list[jax.ShapeDtypeStruct]:
     """The shape and dtype of every leaf in tree order.
 
-    What a user's function gets to see of a leaf: it is called while a step is traced too, when
-    there are no values to read.
+    A user's function gets these in place of the leaf: it is also called while a step is traced,
+    when there are no values to read.
     """
     return [
         jax.ShapeDtypeStruct(jnp.shape(leaf), getattr(leaf, "dtype", None) or jnp.result_type(leaf))

@@ -15,12 +15,12 @@ from zojax.coordinates._where import Where, selected
 
 
 def select(tx: optax.GradientTransformation, where: Where) -> optax.GradientTransformationExtraArgs:
-    r"""Lets an optimizer move some of the parameters, and the others stay.
+    r"""Restricts an optimizer to some of the parameters; the others do not change.
 
     .. math:: \theta_S \leftarrow \theta_S + u(\theta_S), \qquad \theta_{\bar S} \leftarrow
         \theta_{\bar S}
 
-    The optimizer sees a tree without the parameters that stay: it neither draws noise for them nor
+    The optimizer gets a tree without the other parameters: it neither draws noise for them nor
     keeps state. ``value_fn`` always gets the whole tree. (``optax.masked`` and
     ``optax.partition`` would hand it a tree with holes.)
 

@@ -93,13 +93,13 @@ class LowRank(SampledDirection):
 
     def noises(self, words: Array, shapes: Shapes, factor: Array | None = None) -> Noises:
         del factor
-        moving = [(leaf, shape) for leaf, shape in enumerate(shapes) if shape is not None]
+        floating = [(leaf, shape) for leaf, shape in enumerate(shapes) if shape is not None]
         requests = [
-            request for leaf, shape in moving for request in _requests(leaf, shape, self.rank)
+            request for leaf, shape in floating for request in _requests(leaf, shape, self.rank)
         ]
         rows = iter(table_rows(self._elements, words, requests, None))
         noises: list[LeafNoise | None] = [None] * len(shapes)
-        for leaf, shape in moving:
+        for leaf, shape in floating:
             if len(shape) <= 1:
                 noises[leaf] = elementwise_noise(self._elements, next(rows), shape, None)
             else:
@@ -216,7 +216,7 @@ def _split(shape: tuple[int, ...]) -> int:
 
 
 def _requests(leaf: int, shape: tuple[int, ...], rank: int) -> list[Request]:
-    """What a leaf asks of the tables: both of its factors, or what a vector needs."""
+    """The rows of the tables that a leaf needs: those of both factors, or of a vector."""
     if len(shape) <= 1:
         return [elementwise_request(leaf, shape)]
     return [Request(leaf, size, row) for row, size in enumerate(_sizes(shape, rank))]

@@ -111,7 +111,7 @@ def hybrid(
         """``zo`` for the shallow part, and which leaves the deep part has."""
         shallow = _shallow(split, blocks, params)
         leaves, tree = jax.tree.flatten(params)
-        # Integers are nobody's: they have no gradient.
+        # Integers belong to neither part: they have no gradient.
         deep = [
             not here and jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
             for here, leaf in zip(shallow, leaves, strict=True)
@@ -193,10 +193,10 @@ def _shallow(split: int | Where, blocks: Blocks, params: Params) -> list[bool]:
 
 
 def _after(moving: Any, state: Any) -> Any:
-    """The deep part, usable only once the zeroth-order losses are known.
+    """The deep part, which cannot be used before the zeroth-order losses are known.
 
-    Side by side, the two would need the memory of both. XLA has been seen to order them so by
-    itself; with the barrier it must.
+    If both were computed at the same time, they would need the memory of both. XLA often orders
+    them in this way anyway; the barrier makes sure.
     """
     scalars = [
         leaf

@@ -25,15 +25,15 @@ Factory: TypeAlias = Callable[P, optax.GradientTransformationExtraArgs]
 def chain(
     estimator: optax.GradientTransformation, *links: optax.GradientTransformation
 ) -> optax.GradientTransformationExtraArgs:
-    """``optax.chain`` of an estimator and what follows it, with three promises more.
+    """``optax.chain`` of an estimator and what follows it, with three more promises.
 
     Every named optimizer is one. Its state is that of ``optax.chain``.
 
     - A step of which no slope is usable, for its losses are not finite or ε is 0, leaves the
       parameters their bits and the links' states, moments and their counts, as they were; only
-      learning rate schedules go on. (In ``optax.chain`` it is a gradient of zeros: moments decay,
-      and the parameters move along them.)
-    - Moments lie on devices as their parameters do.
+      learning rate schedules continue. (In ``optax.chain`` it is a gradient of zeros: moments
+      decay, and the parameters move along them.)
+    - Moments are sharded as their parameters are.
     - Updates are rounded before they are added to the parameters, so that the replay of a logged
       run has the bits of the run; an update of 0, as at learning rate 0, leaves a parameter its
       bits, and integers stay whatever a link says.
@@ -87,9 +87,9 @@ def chain(
 
 @jax.jit
 def _settled(update: Array | None, parameter: Array) -> Array | None:
-    """An update that may be added: rounded, no change of a parameter where it is 0 or an integer.
+    """The update as it is added: rounded, and −0.0 or an integer 0 where nothing may change.
 
-    −0.0 + 0.0 is 0.0, and −0.0 is what leaves every number as it is.
+    Adding −0.0 leaves every number as it is, where adding 0.0 would turn −0.0 into 0.0.
     """
     if update is None:  # of a PRNG key, to which nothing can be added
         return None
@@ -143,10 +143,10 @@ def descend(where: str, learning_rate: ScalarOrSchedule) -> optax.GradientTransf
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         leaves, tree = jax.tree.flatten(updates)
-        moving = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+        floating = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
         steps: Any
-        steps, state = scaled.update([leaves[i] for i in moving], state, params)
-        for i, step in zip(moving, steps, strict=True):
+        steps, state = scaled.update([leaves[i] for i in floating], state, params)
+        for i, step in zip(floating, steps, strict=True):
             leaves[i] = step
         return jax.tree.unflatten(tree, leaves), state
 
@@ -156,8 +156,8 @@ def descend(where: str, learning_rate: ScalarOrSchedule) -> optax.GradientTransf
 def speaks_for(*parts: str, name: str | None = None) -> Callable[[Factory[P]], Factory[P]]:
     """A decorator for a factory that is made of others: their errors begin with its own name.
 
-    ``mezo: eps must be > 0`` is what the user of ``mezo`` can look up, who never called ``spsa``.
-    It holds for what the factory raises, and for ``init`` and ``update`` of what it returns.
+    The user of ``mezo``, who never called ``spsa``, reads ``mezo: eps must be > 0``.
+    This applies to the factory and to ``init`` and ``update`` of what it returns.
 
     Args:
       parts: Names of the functions it is made of, with which their messages begin.

@@ -124,8 +124,8 @@ def finetune(
     tuned = tuned.at(spread.replicated(tuned.model.params))
     params = tuned.model.params
     data = load_data(config, tuned.model)
-    optimizer = make_optimizer(config, tuned.moving(params))
-    passes = passes_of_a_step(config, tuned.moving(params))
+    optimizer = make_optimizer(config, tuned.trainable(params))
+    passes = passes_of_a_step(config, tuned.trainable(params))
     optimizer = optimizer._replace(tx=tuned.only(optimizer.tx))
     spread.require(
         batch_size=min(config.batch_size, len(data.train)),
@@ -151,7 +151,7 @@ def finetune(
         dev = training.measure(params)
         if not run.read_metrics():
             run.log(step=0, **dev_metrics(dev))
-        best = Best(0, dev, to_host(tuned.moving(params)))
+        best = Best(0, dev, to_host(tuned.trainable(params)))
         recovery = Recovery(config, tuned, optimizer, header, run, spread)
         ending = _train(config, training, tuned, recovery, run, best, observer)
         last = ending.last

@@ -70,7 +70,7 @@ def replay_run(
     tuned = load_to_tune(config)
     params = tuned.model.params
     key = found.header.prng_key()
-    tx = tuned.only(make_optimizer(config, tuned.moving(params), key).tx)
+    tx = tuned.only(make_optimizer(config, tuned.trainable(params), key).tx)
     steps = len(found.scalars)
     observer.status(f"replaying {steps} steps of {config.optimizer}")
     begin = time.perf_counter()

@@ -42,7 +42,7 @@ class Tuned:
         """The same model with other parameters, or with the same ones on other devices."""
         return dataclasses.replace(self, model=dataclasses.replace(self.model, params=params))
 
-    def moving(self, params: Params) -> Params:
+    def trainable(self, params: Params) -> Params:
         """The trainable part of ``params``."""
         return params if self.adapter is None else params["adapter"]
 
