@@ -56,9 +56,7 @@ def weights(
     }
 
     def leaves(*leading: int) -> dict[str, Any]:
-        return {
-            name: jax.ShapeDtypeStruct((*leading, *axes), dtype) for name, axes in one.items()
-        }
+        return {name: jax.ShapeDtypeStruct((*leading, *axes), dtype) for name, axes in one.items()}
 
     tree: dict[str, Any] = {
         "embed": jax.ShapeDtypeStruct((shape.vocab, shape.hidden), dtype),
@@ -179,9 +177,12 @@ def workload(
     if lora:
         params = {"base": params, "lora": adapters(shape, layers, scanned=scanned)}
     tokens = jax.ShapeDtypeStruct((batch, length), jnp.int32)
-    return planning.Workload(
-        params, tokens, lambda p, tokens: loss(p, tokens, shape, compute, last=last)
-    )
+
+    def of_batch(params: Any, tokens: Any) -> Any:
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            return loss(params, tokens, shape, compute, last=last)
+
+    return planning.Workload(params, tokens, of_batch)
 
 
 def _normed(x: Any, scale: Any) -> Any:
