@@ -5,13 +5,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from zojax.directions import key_paths
+
 
 def slash_paths(tree: Any) -> list[str]:
     """The path of every leaf in tree order, such as ``"decoder/layers/0/kernel"``."""
-    return [
-        jax.tree_util.keystr(path, simple=True, separator="/")
-        for path, _ in jax.tree_util.tree_leaves_with_path(tree)
-    ]
+    return [jax.tree_util.keystr(path, simple=True, separator="/") for path in key_paths(tree)]
 
 
 def shapes(tree: Any) -> list[jax.ShapeDtypeStruct]:

@@ -90,12 +90,14 @@ def select(tx: optax.GradientTransformation, where: Where) -> optax.GradientTran
         params: Any = None,
         *,
         value_fn: ValueFn | None = None,
+        obj_fn: ValueFn | None = None,
         **extra_args: Any,
     ) -> tuple[Any, Any]:
         _check.params_given("select", params)
         chosen = selected("select", where, params)
-        if value_fn is not None:
-            extra_args["value_fn"] = lambda moving: value_fn(merged(moving, chosen, params))
+        loss = _check.loss_function("select", value_fn, obj_fn)
+        if loss is not None:
+            extra_args["value_fn"] = lambda moving: loss(merged(moving, chosen, params))
         updates = None if updates is None else part(updates, chosen)
         moving = part(params, chosen)
         updates, state = inner.update(updates, state, moving, **extra_args)

@@ -44,9 +44,32 @@ def path_hashes(paths: list[str]) -> np.ndarray[Any, np.dtype[np.uint32]]:
     return np.frombuffer(b"".join(hashes), np.uint32).reshape(-1, 2)
 
 
+def key_paths(tree: Any) -> list[tuple[Any, ...]]:
+    """The keys of every leaf, in tree order, alike for an ``nnx.State`` and its pure dict.
+
+    A variable of flax.nnx is a node with one child, its value, which is no part of the name.
+    """
+    paths: list[tuple[Any, ...]] = []
+    for path, node in jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_variable):
+        if _is_variable(node):
+            inner = jax.tree_util.tree_leaves_with_path(node)
+            paths += [(*path, *below[1:]) for below, _ in inner]
+        else:
+            paths.append(path)
+    return paths
+
+
+def _is_variable(node: Any) -> bool:
+    # By name, for flax may not be installed. Users subclass nnx.Variable.
+    return any(
+        kind.__name__ in ("Variable", "VariableState") and kind.__module__.startswith("flax.nnx.")
+        for kind in type(node).__mro__
+    )
+
+
 def leaf_paths(tree: Any) -> list[str]:
     """The path of every leaf, in tree order, as ``jax.tree_util.keystr`` writes it."""
-    return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+    return list(map(jax.tree_util.keystr, key_paths(tree)))
 
 
 def key_words(key: Array) -> Array:

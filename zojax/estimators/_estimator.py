@@ -94,6 +94,7 @@ def estimator(
         params: Any = None,
         *,
         value_fn: ValueFn | None = None,
+        obj_fn: ValueFn | None = None,
         meter: Meter | None = None,
         query_axis: str | None = None,
         model_bytes: int = 0,
@@ -101,6 +102,7 @@ def estimator(
     ) -> tuple[Any, EstimatorState]:
         del updates, extra_args
         params = _check.parameters(where, params)
+        value_fn = _check.loss_function(where, value_fn, obj_fn)
         objective = Objective(where, value_fn, params, has_aux, query_axis, model_bytes)
         queries = num_queries if isinstance(num_queries, int) else num_queries(params)
         draws, memory = direction.at_step(state.direction, state.key, state.count, queries, params)

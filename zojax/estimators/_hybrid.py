@@ -134,25 +134,24 @@ def hybrid(
         params: Any = None,
         *,
         value_fn: ValueFn | None = None,
+        obj_fn: ValueFn | None = None,
         **extra_args: Any,
     ) -> tuple[Any, HybridState]:
         del updates
         _check.parameters("hybrid", params)
-        if value_fn is None:
-            raise TypeError("hybrid: update needs value_fn, a function from params to the loss.")
+        loss_fn = _check.loss_given("hybrid", _check.loss_function("hybrid", value_fn, obj_fn))
         for_shallow, deep = zeroth_order(params)
         updates, zo_state = for_shallow.update(
             None,  # pyright: ignore[reportArgumentType] - an estimator needs no gradient
             state.zo,
             params,
-            value_fn=value_fn,
+            value_fn=loss_fn,
             **extra_args,
         )
 
         def loss(moving: Any) -> Array:
-            return _check.value_and_aux("hybrid", value_fn(merged(moving, deep, params)), has_aux)[
-                0
-            ]
+            whole = merged(moving, deep, params)
+            return _check.value_and_aux("hybrid", loss_fn(whole), has_aux)[0]
 
         moving = _after(part(params, deep), zo_state)
         value, gradient = jax.value_and_grad(loss)(moving)

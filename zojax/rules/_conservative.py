@@ -72,6 +72,7 @@ def conservative(
         params: Any = None,
         *,
         value_fn: ValueFn | None = None,
+        obj_fn: ValueFn | None = None,
         meter: Meter | None = None,
         query_axis: str | None = None,
         model_bytes: int = 0,
@@ -79,6 +80,7 @@ def conservative(
     ) -> tuple[Any, ConservativeState]:
         del state, extra_args
         params = _check.parameters("conservative", params)
+        value_fn = _check.loss_function("conservative", value_fn, obj_fn)
         # One opaque buffer: otherwise XLA draws part of u again for the update, and keeps the rest
         # as well.
         updates = opaque(updates)
