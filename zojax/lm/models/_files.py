@@ -52,7 +52,7 @@ def config_file(source: str) -> Path:
     Raises:
       FileNotFoundError: The hub does not offer the model, or cannot be reached.
     """
-    from huggingface_hub.errors import HFValidationError, HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
         file = find(source, "config.json")
