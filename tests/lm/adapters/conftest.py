@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import pytest
-from tiny_models import FAMILIES, flax_class, write_tiny_model
+from tiny_models import write_tiny_model
 from transformers import AutoTokenizer
 
 import zojax.lm.models
@@ -35,11 +35,14 @@ def make(tiny_opt: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
 
 @pytest.fixture(scope="session")
 def load(make: Make) -> Load:
-    """``load(family, dtype="float32", **settings)`` loads such a model."""
+    """``load(family, dtype="float32", implementation="zojax", **settings)`` loads such a model."""
 
     @cache
-    def load(family: str, dtype: str = "float32", **settings: Any) -> LanguageModel:
-        return zojax.lm.models.load(make(family, **settings), dtype=dtype)
+    def load(
+        family: str, dtype: Any = "float32", implementation: Any = "zojax", **settings: Any
+    ) -> LanguageModel:
+        folder = make(family, **settings)
+        return zojax.lm.models.load(folder, dtype=dtype, implementation=implementation)
 
     return load
 
@@ -48,9 +51,3 @@ def load(make: Make) -> Load:
 def quick() -> Callable[..., Any]:
     """``jax.jit`` that compiles quickly."""
     return partial(jax.jit, compiler_options=QUICK)
-
-
-@pytest.fixture(scope="session")
-def flax_classes() -> dict[str, Any]:
-    """transformers' class of each family."""
-    return {family: flax_class(family) for family in FAMILIES}

@@ -24,7 +24,7 @@ from zojax.lm.adapters import (
 from zojax.lm.adapters._files import _sha256
 
 ADAPTERS = [
-    LoRA(rank=2, alpha=3.0, targets=("k_proj", "fc1")),
+    LoRA(rank=2, alpha=3.0, targets=("k_proj", "up_proj")),
     Prefix(3),
     VirtualTokens(2, init="random"),
     HeadTuning(),
@@ -90,7 +90,7 @@ def test_another_base_is_refused(saved: Path, load):
     base = load("opt")
     with pytest.raises(ValueError, match=r"trained on, tiny-opt, with parameters of float32"):
         load_adapter(load("opt", "bfloat16"), saved)
-    table = base.params["model"]["decoder"]["embed_tokens"]["embedding"]
+    table = base.params["embed_tokens"]["embedding"]
     near = jax.tree.map(lambda x: x.at[3, 4].add(1e-6) if x is table else x, base.params)
     with pytest.raises(ValueError, match="Load that model, in that dtype"):
         load_adapter(dataclasses.replace(base, params=near), saved)
@@ -123,8 +123,8 @@ def test_damaged_files(saved: Path, load):
         (dict(settings=None), "must be those of a lora adapter, got None"),
         # Settings of the right kind, but not those of the values.
         (
-            dict(settings=dict(rank=3, targets=["k_proj", "fc1"])),
-            r"of shape \(16, 3\), got \(16, 2",
+            dict(settings=dict(rank=3, targets=["k_proj", "up_proj"])),
+            r"of shape \(2, 16, 3\), got \(2, 16, 2",
         ),
         (dict(kind="prefix", settings=dict(length=2)), "the settings do not fit the values"),
     ],

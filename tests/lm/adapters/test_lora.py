@@ -17,7 +17,7 @@ from zojax.lm.adapters._adapter import flat
 IDS = np.array([[2, 5, 6, 7, 8], [2, 9, 10, 1, 1]], np.int32)
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], np.int32)
 FAMILIES = ["opt", "roberta", "llama", "mistral"]
-QUERY = ("model", "decoder", "layers", "1", "self_attn", "q_proj")
+QUERY = ("layers", "self_attn", "q_proj")
 
 
 def tuned(model):
@@ -31,20 +31,30 @@ def tuned(model):
     return {**model.params, "adapter": tree.unflatten(moved)}
 
 
-@pytest.mark.parametrize(
-    ("family", "names"),
-    [
-        ("opt", {"q_proj", "v_proj"}),
-        ("roberta", {"query", "value"}),
-        ("llama", {"q_proj", "v_proj"}),
-        ("mistral", {"q_proj", "v_proj"}),
-    ],
-)
-def test_it_goes_to_query_and_value(family: str, names: set[str], load):
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_goes_to_query_and_value(family: str, load):
     own = flat(LoRA(rank=3).adapt(load(family), 0).params["adapter"])
+    assert {path[-2] for path in own} == {"q_proj", "v_proj"}
+    assert len(own) == 2 * 2  # projections, matrices
+    # Stacked as the two layers are.
+    assert all(x.dtype == jnp.float32 and x.shape[0] == 2 and 3 in x.shape for x in own.values())
+
+
+@pytest.mark.parametrize(
+    ("family", "names"), [("opt", {"q_proj", "v_proj"}), ("roberta", {"query", "value"})]
+)
+def test_it_goes_to_query_and_value_of_flax_classes(family: str, names: set[str], load):
+    base = load(family, implementation="transformers")
+    own = flat(LoRA(rank=3).adapt(base, 0).params["adapter"])
     assert {path[-2] for path in own} == names
     assert len(own) == 2 * 2 * 2  # layers, projections, matrices
-    assert all(x.dtype == jnp.float32 and 3 in x.shape for x in own.values())
+
+
+def test_the_values_of_a_layer_do_not_depend_on_their_number(load):
+    two = flat(LoRA().adapt(load("opt"), 0).params["adapter"])
+    one = flat(LoRA().adapt(load("opt", num_hidden_layers=1), 0).params["adapter"])
+    np.testing.assert_array_equal(two[(*QUERY, "a")][:1], one[(*QUERY, "a")])
+    assert (two[(*QUERY, "a")][0] != two[(*QUERY, "a")][1]).all()
 
 
 def test_a_is_within_the_bound_and_b_is_0(load):
@@ -61,16 +71,17 @@ def test_a_is_within_the_bound_and_b_is_0(load):
 
 def test_the_values_of_a_projection_do_not_depend_on_the_others(load):
     both = flat(LoRA().adapt(load("opt"), 0).params["adapter"])
-    alone = flat(LoRA(targets=("q_proj", "fc1")).adapt(load("opt"), 0).params["adapter"])
+    alone = flat(LoRA(targets=("q_proj", "up_proj")).adapt(load("opt"), 0).params["adapter"])
     np.testing.assert_array_equal(both[(*QUERY, "a")], alone[(*QUERY, "a")])
     others = [leaf for path, leaf in both.items() if path[-1] == "a" and path[:-1] != QUERY]
     assert not any((leaf == both[(*QUERY, "a")]).all() for leaf in others)
 
 
 @pytest.mark.parametrize("family", slow_except(FAMILIES, "opt", "llama"))
-def test_merged_it_is_a_model_that_transformers_loads(
-    family: str, load, quick, flax_classes, tmp_path: Path
-):
+def test_merged_it_is_a_model_that_transformers_loads(family: str, load, quick, tmp_path: Path):
+    torch = pytest.importorskip("torch", reason="needs torch, whose model reads the folder")
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+
     adapter = LoRA(rank=2)
     base = load(family)
     model = adapter.adapt(base, 0)
@@ -82,10 +93,10 @@ def test_merged_it_is_a_model_that_transformers_loads(
     again = zojax.lm.models.load(tmp_path)
     logits = quick(again.apply)(again.params, IDS, MASK)
     np.testing.assert_allclose(logits, expected, atol=1e-4)
-    # transformers reads the same weights, up to its own treatment of a tied head.
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        theirs, weights = flax_classes[family].from_pretrained(tmp_path, _do_init=False)
-        logits = quick(lambda p: theirs(IDS, MASK, params=p).logits)(weights)
+    auto = AutoModelForMaskedLM if family == "roberta" else AutoModelForCausalLM
+    with torch.no_grad():
+        theirs = auto.from_pretrained(tmp_path)
+        logits = theirs(torch.tensor(IDS), attention_mask=torch.tensor(MASK)).logits.numpy()
     np.testing.assert_allclose(logits[MASK == 1], expected[MASK == 1], atol=1e-4)
 
 
@@ -99,12 +110,12 @@ def test_the_merged_weight_is_the_sum(load):
     assert merged[(*QUERY, "kernel")].dtype == jnp.bfloat16
     np.testing.assert_array_equal(merged[(*QUERY, "kernel")], total.astype(jnp.bfloat16))
     # What does not change is shared.
-    untouched = ("model", "decoder", "embed_tokens", "embedding")
+    untouched = ("embed_tokens", "embedding")
     assert merged[untouched] is flat(params["model"])[untouched]
 
 
 def test_targets_that_are_not_there(load):
-    with pytest.raises(ValueError, match=r"got \['qproj'\]\. There are fc1, fc2, k_proj, out_proj"):
+    with pytest.raises(ValueError, match=r"got \['qproj'\]\. There are down_proj, k_proj, o_proj"):
         LoRA(targets=("q_proj", "qproj")).adapt(load("opt"), 0)
     # The head is no part of the hidden states.
     with pytest.raises(ValueError, match=r"got \['lm_head'\]"):

@@ -18,6 +18,8 @@ _GATED = {
     "rope_theta": 1e5,
     "max_position_embeddings": 40,
 }
+# Those of the tokenizer, not Gemma's.
+_TOKENS = {"pad_token_id": 1, "bos_token_id": 2, "eos_token_id": 2}
 _SETTINGS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "opt": (
         "OPTConfig",
@@ -31,6 +33,18 @@ _SETTINGS: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "llama": ("LlamaConfig", "LlamaForCausalLM", _GATED),
     "mistral": ("MistralConfig", "MistralForCausalLM", {**_GATED, "sliding_window": None}),
+    "qwen2": ("Qwen2Config", "Qwen2ForCausalLM", _GATED),
+    "qwen3": ("Qwen3Config", "Qwen3ForCausalLM", {**_GATED, "head_dim": 8}),
+    "gemma2": (
+        "Gemma2Config",
+        "Gemma2ForCausalLM",
+        {**_GATED, "head_dim": 8, "sliding_window": 7, "query_pre_attn_scalar": 12, **_TOKENS},
+    ),
+    "gemma3_text": (
+        "Gemma3TextConfig",
+        "Gemma3ForCausalLM",
+        {**_GATED, "head_dim": 8, "sliding_window": 7, "num_hidden_layers": 7, **_TOKENS},
+    ),
 }
 
 Write = Callable[..., tuple[Path, Any]]
@@ -49,6 +63,7 @@ def write_model(tmp_path_factory: pytest.TempPathFactory, tiny_opt: Path) -> Wri
             config_class, model_class, defaults = _SETTINGS[family]
             config = getattr(transformers, config_class)(**{**defaults, **settings})
             torch.manual_seed(0)
+            config._attn_implementation = "eager"
             model = getattr(transformers, model_class)(config).eval()
             with torch.no_grad():
                 # Biases and normalisation too, which begin at 0 and 1.

@@ -13,7 +13,7 @@ from jax import lax
 import zojax.lm.models
 from zojax.lm.models import LanguageModel
 
-causal = pytest.mark.parametrize("family", ["opt", "llama", "mistral"])
+causal = pytest.mark.parametrize("family", ["opt", "llama", "mistral", "gemma2", "gemma3_text"])
 
 # The second row's columns 5 to 8 are padding between its two parts.
 FIRST, TOTAL = 9, 14
@@ -24,7 +24,9 @@ IDS = np.random.default_rng(0).integers(3, 300, MASK.shape).astype(np.int32)
 
 @pytest.fixture
 def model(write_model: Any, family: str) -> LanguageModel:
-    return zojax.lm.models.load(write_model(family)[0])
+    # Mistral with a window that is shorter than the rows.
+    window = {"sliding_window": 6} if family == "mistral" else {}
+    return zojax.lm.models.load(write_model(family, **window)[0])
 
 
 def at_once(model: LanguageModel) -> np.ndarray:
@@ -92,4 +94,4 @@ def test_a_masked_model_has_no_cache(write_model: Any):
     model = zojax.lm.models.load(write_model("roberta")[0])
     assert model.init_cache is None
     with pytest.raises(ValueError, match="cache must be None for a roberta model"):
-        model.hidden(model.params, IDS, MASK, {"cached_key": jnp.zeros((2, 20))})
+        model.hidden(model.params, IDS, MASK, {"cached_key": jnp.zeros((2, 2, 20, 4, 4))})

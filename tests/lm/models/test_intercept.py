@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -15,9 +15,13 @@ import zojax.lm.models
 IDS = np.full((1, 5), 7, np.int32)
 
 
-@pytest.mark.parametrize("family", ["opt", "roberta", "llama", "mistral"])
-def test_every_layer_is_reached_by_its_path(write_model: Any, family: str):
-    model = zojax.lm.models.load(write_model(family, tie_word_embeddings=True)[0])
+@pytest.mark.parametrize("implementation", ["zojax", "transformers"])
+@pytest.mark.parametrize("family", ["opt", "roberta"])
+def test_every_layer_is_reached_by_its_path(
+    write_model: Any, family: str, implementation: Literal["zojax", "transformers"]
+):
+    folder, _ = write_model(family, tie_word_embeddings=True)
+    model = zojax.lm.models.load(folder, implementation=implementation)
     reached: set[tuple[str, ...]] = set()
 
     def listen(next_fun: Any, args: Any, kwargs: Any, context: Any) -> Any:
@@ -29,19 +33,3 @@ def test_every_layer_is_reached_by_its_path(write_model: Any, family: str):
         jax.eval_shape(model.apply, model.params, IDS, np.ones_like(IDS))
     layers = {path[:-1] for path in flatten_dict(model.params)} - {("lm_head",)}
     assert layers <= reached
-
-
-@pytest.mark.parametrize("family", ["llama", "mistral"])
-def test_an_interceptor_sees_keys_before_they_are_turned(write_model: Any, family: str):
-    """The mended rotary embedding is called as the layer that it is."""
-    model = zojax.lm.models.load(write_model(family)[0])
-    shapes: list[tuple[int, ...]] = []
-
-    def listen(next_fun: Any, args: Any, kwargs: Any, context: Any) -> Any:
-        if context.module.name == "rotary_emb" and context.method_name == "__call__":
-            shapes.append(args[0].shape)
-        return next_fun(*args, **kwargs)
-
-    with nn.intercept_methods(listen):
-        jax.eval_shape(model.hidden, model.params, IDS, np.ones_like(IDS))
-    assert shapes == [(1, 5, 2, 4)] * 2

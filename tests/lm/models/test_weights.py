@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import jax
 import ml_dtypes
 import numpy as np
 import pytest
-import transformers.utils.hub
 from flax.serialization import msgpack_serialize
 from flax.traverse_util import unflatten_dict
 from safetensors.numpy import load_file, save_file
@@ -87,7 +87,7 @@ def test_bfloat16_is_read_as_it_is(tiny_opt: Path, folder: Path):
     again = zojax.lm.models.load(folder, dtype="bfloat16", from_pt=True)
     expected = tensors["model.decoder.embed_tokens.embedding"]
     for params in (model.params, again.params):
-        embedding = params["model"]["decoder"]["embed_tokens"]["embedding"]
+        embedding = params["embed_tokens"]["embedding"]
         np.testing.assert_array_equal(embedding, expected)
 
 
@@ -109,7 +109,7 @@ def test_a_head_is_missing_unless_it_is_tied(write_model: Any, tmp_path: Path):
     tensors = load_file(source / SAFETENSORS)
     del tensors["lm_head.weight"]
     save_file(tensors, tmp_path / SAFETENSORS)
-    with pytest.raises(ValueError, match=r"lacks 1 weights.*lm_head/kernel"):
+    with pytest.raises(ValueError, match=r"lacks 1 weights.*lm_head\.weight"):
         zojax.lm.models.load(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": True}))
@@ -163,10 +163,25 @@ def test_a_hub_name(tiny_opt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     shutil.copytree(tiny_opt, repository / "snapshots" / commit)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit)
-    monkeypatch.setattr(transformers.utils.hub, "TRANSFORMERS_CACHE", str(tmp_path))
-    monkeypatch.setattr(transformers.utils.hub, "is_offline_mode", lambda: True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     model = zojax.lm.models.load("someone/tiny")
     jax.tree.map(np.testing.assert_array_equal, model.params, zojax.lm.models.load(tiny_opt).params)
+
+
+def test_a_name_that_the_hub_does_not_have(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    for name in ("someone/nothing", "some one/no..thing"):
+        with pytest.raises(FileNotFoundError, match=f"load: '{name}' is neither a folder nor"):
+            zojax.lm.models.load(name)
+
+
+def test_weights_that_are_not_known_are_refused(tiny_opt: Path, folder: Path):
+    tensors = load_file(tiny_opt / SAFETENSORS)
+    extra = {"model.decoder.layers.0.gate.weight": np.zeros(2, np.float32)}
+    save_file({**tensors, **extra}, folder / SAFETENSORS)
+    with pytest.raises(ValueError, match=r"has 1 weights that are not known .*layers\.0\.gate"):
+        zojax.lm.models.load(folder)
 
 
 def test_generation_settings_go_along(tiny_opt: Path, tmp_path: Path):

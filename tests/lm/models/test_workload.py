@@ -28,6 +28,15 @@ def count(params):
                 ("opt-13b", 12853),
                 ("opt-175b", 174604),
                 ("mistral-7b", 7242),
+                ("llama-3.1-8b", 8030),
+                ("llama-3.2-1b", 1236),
+                ("qwen2.5-0.5b", 494),
+                ("qwen2.5-7b", 7616),
+                ("qwen3-0.6b", 596),
+                ("qwen3-8b", 8191),
+                ("gemma-2-2b", 2614),
+                ("gemma-3-270m", 268),
+                ("gemma-3-1b", 1000),
             )
         ),
     ],
@@ -50,6 +59,7 @@ def test_a_folder_with_a_config(tmp_path):
         "ffn_dim": 64,
         "word_embed_proj_dim": 32,
         "vocab_size": 100,
+        "max_position_embeddings": 2048,
     }
     (tmp_path / "config.json").write_text(json.dumps(config))
     work = models.workload(tmp_path, batch=1, length=8)
@@ -60,7 +70,7 @@ def test_unknown_models_are_refused(tmp_path):
     with pytest.raises(ValueError, match="model must be one of opt-125m"):
         models.workload("opt-12b", batch=1, length=8)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
-    with pytest.raises(ValueError, match="family opt or roberta or llama or mistral, got gpt2"):
+    with pytest.raises(ValueError, match="family must be one of opt, .* got model_type 'gpt2'"):
         models.workload(tmp_path, batch=1, length=8)
 
 
@@ -88,6 +98,19 @@ def test_layers_can_be_fewer():
     assert whole.at_depth is not None
     assert jax.tree.map(jnp.shape, whole.at_depth(2).params) == jax.tree.map(jnp.shape, two.params)
     assert (whole.name, whole.at_depth(2).dtype) == ("opt-125m", "float32")
+
+
+def test_parameters_may_be_wider_than_the_computation():
+    work = models.workload("opt-125m", batch=1, length=8, dtype="bfloat16", param_dtype="float32")
+    assert {str(leaf.dtype) for leaf in jax.tree.leaves(work.params)} == {"float32"}
+    assert "bf16" in str(jax.make_jaxpr(work.loss)(work.params, work.batch))
+
+
+def test_layers_are_stacked_or_not():
+    shapes = models.workload("opt-125m", batch=1, length=8).params
+    assert shapes["layers"]["mlp"]["up_proj"]["kernel"].shape == (12, 768, 3072)
+    shapes = models.workload("opt-125m", batch=1, length=8, scan_layers=False).params
+    assert shapes["layers_11"]["mlp"]["up_proj"]["kernel"].shape == (768, 3072)
 
 
 def test_mistral_has_no_mask_of_all_positions():
