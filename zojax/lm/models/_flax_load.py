@@ -55,6 +55,8 @@ def load(source: str, dtype: DTypeLike, from_pt: bool) -> LanguageModel:
             source=source,
         )
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)
+        # Otherwise decoding changes the text: " ." becomes "." by default.
+        tokenizer.clean_up_tokenization_spaces = False
     generation = find(source, "generation_config.json")
     values = {**config.to_dict(), "architectures": [family.flax_class().__name__[4:]]}
     network = FlaxNetwork(family, config, dtype)
@@ -73,6 +75,7 @@ def load(source: str, dtype: DTypeLike, from_pt: bool) -> LanguageModel:
         ),
         max_length=network.max_length,
         module_names=lambda path, _: [(".".join(path), None)],
+        source=source,
     )
 
 

@@ -183,6 +183,7 @@ def assemble(
         ),
         max_length=settings.max_length,
         module_names=names.of_module,
+        source=source,
     )
 
 
