@@ -10,8 +10,7 @@ import jax
 import numpy as np
 import pytest
 from sets import slow_except
-from tiny_models import FAMILIES, masked_tokenizer_of, write_tiny_model
-from transformers import AutoTokenizer
+from tiny_models import FAMILIES, masked_tokenizer_of, tokenizer_of, write_tiny_model
 
 import zojax.lm.models
 from zojax.lm.adapters import load_adapter
@@ -58,7 +57,7 @@ def test_the_combinations_cover_everything():
 
 @pytest.fixture(scope="module")
 def folders(tiny_opt: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    tokenizer = AutoTokenizer.from_pretrained(tiny_opt)
+    tokenizer = tokenizer_of(tiny_opt)
     masked = masked_tokenizer_of(tiny_opt)
     return {
         family: write_tiny_model(

@@ -157,11 +157,11 @@ def finetune(
         last = ending.last
 
         observer.status("saving the model")
-        run.save(tuned, spread.local(last.params), TUNED)
+        run.save(tuned, spread.local(last.params), TUNED, last.step)
         best_params = tuned.full(best.params, last.params)
         best_is_new = best.step not in (0, last.step)
         if best_is_new:
-            run.save(tuned, spread.local(best_params), BEST)
+            run.save(tuned, spread.local(best_params), BEST, best.step)
         tuned_scores = best_scores = None
         if not ending.signal:
             observer.status("measuring the tuned model")
@@ -187,6 +187,9 @@ def finetune(
             },
         )
         run.write_results(_as_json(result))
+        run.write_card(TUNED, tuned.model.kind, last.step, _scores(tuned_scores))
+        if best_is_new:
+            run.write_card(BEST, tuned.model.kind, best.step, _scores(best_scores))
     return result
 
 
@@ -207,7 +210,7 @@ def _train(
         if best.step:
             # The loop has donated the frozen parameters' buffers, so the model is loaded again.
             tuned = tuned if tuned.adapter is None else load_to_tune(config)
-            run.save(tuned, tuned.full(best.params, tuned.model.params), BEST)
+            run.save(tuned, tuned.full(best.params, tuned.model.params), BEST, best.step)
             error.add_note(
                 f"The best parameters before that, of step {best.step}, are in {run.folder}."
             )
@@ -259,19 +262,20 @@ def _absolute(config: FinetuneConfig) -> FinetuneConfig:
     )
 
 
-def _as_json(result: Result) -> dict[str, Any]:
-    def scores(value: Scores | None) -> dict[str, float] | None:
-        return value and value.as_dict()
+def _scores(value: Scores | None) -> dict[str, float] | None:
+    return value and value.as_dict()
 
+
+def _as_json(result: Result) -> dict[str, Any]:
     return {
         "steps": result.steps,
         "best_step": result.best_step,
         "complete": not result.signal,
         "skipped": result.skipped,
         "test": {
-            "zero_shot": scores(result.zero_shot),
-            "tuned": scores(result.tuned),
-            "best": scores(result.best),
+            "zero_shot": _scores(result.zero_shot),
+            "tuned": _scores(result.tuned),
+            "best": _scores(result.best),
         },
         "seconds": {name: round(value, 2) for name, value in result.seconds.items()},
     }

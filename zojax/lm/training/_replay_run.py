@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 
+from zojax.lm.training._card import CARD, model_card
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._optimizer import DEFAULTS, make_optimizer
 from zojax.lm.training._options import from_json
@@ -79,6 +80,15 @@ def replay_run(
     jax.block_until_ready(params)
     seconds = time.perf_counter() - begin
     tuned.save(params, output)  # pyright: ignore[reportArgumentType] - a tree of dicts
+    card = model_card(
+        config,
+        kind=tuned.model.kind,
+        step=steps,
+        dev={},
+        test=None,
+        versions=found.header.versions,
+    )
+    (output / CARD).write_text(card, encoding="utf-8")
     return Replayed(output, steps, seconds)
 
 

@@ -70,7 +70,7 @@ class Tuned:
             if self.adapter is None:
                 self.model.save(params, folder)
             else:
-                save_adapter(self.adapter, params, folder, base=self.name)
+                save_adapter(self.adapter, self.model, params, folder)
         except SafetensorError as error:
             raise OSError(f"finetune: {folder} could not be written ({error}).") from error
 
