@@ -179,7 +179,7 @@ def _optimizer(config: FinetuneConfig, tuned: Tuned, params: Any, rate: Any, eps
     traced: dict[str, Any] = {"learning_rate": lambda _: rate, "eps": lambda _: eps}
     hyper = HyperParameters(**traced, direction="rademacher")
     config = resolve(dataclasses.replace(config, hyper=hyper))
-    optimizer = make_optimizer(config, tuned.moving(params))
+    optimizer = make_optimizer(config, tuned.trainable(params))
     return optimizer._replace(tx=zojax.select(optimizer.tx, "adapter/*"))
 
 

@@ -53,6 +53,20 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Export:
+    """Export the tuned model of a run as a folder that transformers, or peft for LoRA, reads."""
+
+    run: tyro.conf.Positional[str]
+    """The folder of a run, as finetune printed it."""
+    output: Path
+    """A new or empty folder for the model or the adapter."""
+    merge: bool = False
+    """Merge a LoRA, or an untied head, into the base model: one whole model."""
+    which: Literal["best", "last"] = "best"
+    """The parameters of the step that scored best on dev, or those after the last step."""
+
+
+@dataclass(frozen=True)
 class BaselineArguments:
     """Measure a baseline for tuned models, on the data that finetune uses."""
 
@@ -167,6 +181,7 @@ class CompareArguments:
 Command: TypeAlias = (
     Finetune
     | Evaluate
+    | Export
     | Replay
     | BaselineArguments
     | CompareArguments
@@ -183,6 +198,7 @@ def parse(arguments: Sequence[str]) -> Command:
             tyro.conf.subcommand("finetune", description=_finetune_description()),
         ]
         | Annotated[Evaluate, tyro.conf.subcommand("eval")]
+        | Annotated[Export, tyro.conf.subcommand("export")]
         | Annotated[BaselineArguments, tyro.conf.subcommand("baseline")]
         | Annotated[CompareArguments, tyro.conf.subcommand("compare")]
         | Annotated[Replay, tyro.conf.subcommand("replay")]

@@ -19,7 +19,7 @@ def stop_tokens(tokenizer: AnyTokenizer) -> np.ndarray:
     """Return the tokens that end an answer: all with a line break, and the end of sequence.
 
     Args:
-      tokenizer: The model's tokenizer.
+      tokenizer: A tokenizer.
 
     Returns:
       int32 [S], ascending.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ def collect(
     *,
     base: str,
     unused: tuple[str, ...],
+    overruled: Collection[str] = (),
     source: str,
 ) -> dict[LeafPath, jax.Array]:
     """Put named tensors where they belong, each straight onto its devices.
@@ -70,6 +71,7 @@ def collect(
       places: The name of each tensor in transformers' PyTorch model, and its place.
       base: transformers' name of the model without its head; names may lack it.
       unused: Names of tensors that are not needed, such as that of a head that is tied.
+      overruled: Names of tensors that count only where the file lacks the other one of their place.
       source: The model's folder, for messages.
 
     Cost: beside the parameters, one tensor on the host, with one shard of it in the leaf's dtype and
@@ -90,14 +92,16 @@ def collect(
             del tensor
             continue
         place, transposed = where
+        if name in overruled and place not in missing:
+            continue
         tensor = tensor.T if transposed else tensor  # noqa: PLW2901
         leaf = shapes[place.path]
         shape = leaf.shape if place.layer is None else leaf.shape[1:]
         if tensor.shape != shape:
+            wanted, got = (x[::-1] if transposed else x for x in (shape, tensor.shape))
             raise ValueError(
-                f"load: the weight {name} must have the shape {shape[::-1] if transposed else shape}, "
-                f"as config.json says, got {tensor.shape[::-1] if transposed else tensor.shape}. "
-                "Take both from the same model."
+                f"load: the weight {name} must have the shape {wanted}, as config.json says, got "
+                f"{got}. Take both from the same model."
             )
         missing.discard(place)
         if place.layer is None:

@@ -40,5 +40,5 @@ class Pieces:
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:
             return []
-        encoding = self._tokenizer(list(texts), add_special_tokens=False, verbose=False)
+        encoding = self._tokenizer(list(texts), add_special_tokens=False)
         return cast("list[list[int]]", encoding["input_ids"])

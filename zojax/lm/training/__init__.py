@@ -19,6 +19,7 @@ from zojax.lm.training._evaluation import CompiledTotals as CompiledTotals
 from zojax.lm.training._evaluation import Measured as Measured
 from zojax.lm.training._evaluation import Scores as Scores
 from zojax.lm.training._evaluation import evaluate as evaluate
+from zojax.lm.training._export import export_run as export_run
 from zojax.lm.training._finetune import Result as Result
 from zojax.lm.training._finetune import finetune as finetune
 from zojax.lm.training._loop import Tick as Tick
@@ -53,6 +54,7 @@ __all__ = [
     "Scores",
     "Tick",
     "evaluate_run",
+    "export_run",
     "finetune",
     "load_config",
     "replay_run",

@@ -123,8 +123,8 @@ def finetune(
     tuned = load_to_tune(config, spread)
     params = tuned.model.params
     data = load_data(config, tuned.model)
-    optimizer = make_optimizer(config, tuned.moving(params))
-    passes = passes_of_a_step(config, tuned.moving(params))
+    optimizer = make_optimizer(config, tuned.trainable(params))
+    passes = passes_of_a_step(config, tuned.trainable(params))
     optimizer = optimizer._replace(tx=tuned.only(optimizer.tx))
     spread.require(
         batch_size=min(config.batch_size, len(data.train)),
@@ -150,18 +150,18 @@ def finetune(
         dev = training.measure(params)
         if not run.read_metrics():
             run.log(step=0, **dev_metrics(dev))
-        best = Best(0, dev, to_host(tuned.moving(params)))
+        best = Best(0, dev, to_host(tuned.trainable(params)))
         recovery = Recovery(config, tuned, optimizer, header, run, spread)
         reload = partial(load_to_tune, config, spread)
         ending = _train(config, training, tuned, recovery, run, best, observer, reload)
         last = ending.last
 
         observer.status("saving the model")
-        run.save(tuned, spread.local(last.params), TUNED)
+        run.save(tuned, spread.local(last.params), TUNED, last.step)
         best_params = tuned.full(best.params, last.params)
         best_is_new = best.step not in (0, last.step)
         if best_is_new:
-            run.save(tuned, spread.local(best_params), BEST)
+            run.save(tuned, spread.local(best_params), BEST, best.step)
         tuned_scores = best_scores = None
         if not ending.signal:
             observer.status("measuring the tuned model")
@@ -187,6 +187,9 @@ def finetune(
             },
         )
         run.write_results(_as_json(result))
+        run.write_card(TUNED, tuned.model.kind, last.step, _scores(tuned_scores))
+        if best_is_new:
+            run.write_card(BEST, tuned.model.kind, best.step, _scores(best_scores))
     return result
 
 
@@ -208,7 +211,7 @@ def _train(
         if best.step:
             # The loop has donated the frozen parameters' buffers, so the model is loaded again.
             tuned = tuned if tuned.adapter is None else reload()
-            run.save(tuned, tuned.full(best.params, tuned.model.params), BEST)
+            run.save(tuned, tuned.full(best.params, tuned.model.params), BEST, best.step)
             error.add_note(
                 f"The best parameters before that, of step {best.step}, are in {run.folder}."
             )
@@ -260,19 +263,20 @@ def _absolute(config: FinetuneConfig) -> FinetuneConfig:
     )
 
 
-def _as_json(result: Result) -> dict[str, Any]:
-    def scores(value: Scores | None) -> dict[str, float] | None:
-        return value and value.as_dict()
+def _scores(value: Scores | None) -> dict[str, float] | None:
+    return value and value.as_dict()
 
+
+def _as_json(result: Result) -> dict[str, Any]:
     return {
         "steps": result.steps,
         "best_step": result.best_step,
         "complete": not result.signal,
         "skipped": result.skipped,
         "test": {
-            "zero_shot": scores(result.zero_shot),
-            "tuned": scores(result.tuned),
-            "best": scores(result.best),
+            "zero_shot": _scores(result.zero_shot),
+            "tuned": _scores(result.tuned),
+            "best": _scores(result.best),
         },
         "seconds": {name: round(value, 2) for name, value in result.seconds.items()},
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 
+from zojax.lm.training._card import CARD, model_card
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._optimizer import DEFAULTS, make_optimizer
 from zojax.lm.training._options import from_json
@@ -72,7 +73,7 @@ def replay_run(
     tuned = load_to_tune(config, spread_of_saved(config))
     params = tuned.model.params
     key = found.header.prng_key()
-    tx = tuned.only(make_optimizer(config, tuned.moving(params), key).tx)
+    tx = tuned.only(make_optimizer(config, tuned.trainable(params), key).tx)
     steps = len(found.scalars)
     observer.status(f"replaying {steps} steps of {config.optimizer}")
     begin = time.perf_counter()
@@ -81,6 +82,15 @@ def replay_run(
     jax.block_until_ready(params)
     seconds = time.perf_counter() - begin
     tuned.save(params, output)  # pyright: ignore[reportArgumentType] - a tree of dicts
+    card = model_card(
+        config,
+        kind=tuned.model.kind,
+        step=steps,
+        dev={},
+        test=None,
+        versions=found.header.versions,
+    )
+    (output / CARD).write_text(card, encoding="utf-8")
     return Replayed(output, steps, seconds)
 
 

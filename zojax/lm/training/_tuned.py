@@ -48,7 +48,7 @@ class Tuned:
         """The same model with other parameters, or with the same ones on other devices."""
         return dataclasses.replace(self, model=dataclasses.replace(self.model, params=params))
 
-    def moving(self, params: Params) -> Params:
+    def trainable(self, params: Params) -> Params:
         """The trainable part of ``params``."""
         return params if self.adapter is None else params["adapter"]
 
@@ -76,7 +76,7 @@ class Tuned:
             if self.adapter is None:
                 self.model.save(params, folder)
             else:
-                save_adapter(self.adapter, params, folder, base=self.name)
+                save_adapter(self.adapter, self.model, params, folder)
         except SafetensorError as error:
             raise OSError(f"finetune: {folder} could not be written ({error}).") from error
 
@@ -135,7 +135,7 @@ def load_to_tune(config: FinetuneConfig, spread: Spread = _ONE_DEVICE) -> Tuned:
     return tuned.at(spread.placed(model.params))
 
 
-def load_saved(config: FinetuneConfig, folder: Path, spread: Spread) -> LanguageModel:
+def load_saved(config: FinetuneConfig, folder: Path, spread: Spread = _ONE_DEVICE) -> LanguageModel:
     """Load the model that :meth:`Tuned.save` wrote in a run of ``config``."""
     if config.tuned.adapter == "none":
         return _load(dataclasses.replace(config, from_pt=False), folder, spread)
