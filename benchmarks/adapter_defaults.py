@@ -131,7 +131,11 @@ class _Prepared:
     def __init__(self, adapter: Any, optimizer: Any, steps: int) -> None:
         self._steps = steps
         self._config = FinetuneConfig(
-            optimizer=optimizer, steps=steps, tuned=AdapterConfig(adapter), data=DataConfig()
+            implementation=_study.MEASURED_WITH,
+            optimizer=optimizer,
+            steps=steps,
+            tuned=AdapterConfig(adapter),
+            data=DataConfig(),
         )
         self._step: CompiledByShape | None = None
         self._totals: CompiledTotals | None = None

@@ -66,7 +66,7 @@ def find_blocks(
     Raises:
       TypeError: ``blocks`` is neither.
       ValueError: ``"layers"``, and which parameters are the layers, or come before or after them,
-        is not plain from the paths.
+        is not plain from the paths, or the layers are stacked.
     """
     check_blocks(where, blocks)
     if not callable(blocks):
@@ -122,6 +122,13 @@ def _stack(where: str, params: Any, paths: list[str], fix: str) -> Stack:
     found = [s for s in found if role(f"{s.prefix}0".split("/")) is None] or found
     outermost = [s for s in found if not any(other.holds(s.prefix) for other in found)]
     if not outermost:
+        stacked = next((path for path in paths if "layers" in path.split("/")), None)
+        if stacked is not None:
+            raise ValueError(
+                f"{where}: each layer must have parameters of its own, got {stacked}, which has "
+                "those of all layers, stacked. Load the model with "
+                "zojax.lm.models.load(..., scan_layers=False), or unstack the layers."
+            )
         raise ValueError(
             f"{where}: no parameter's path has a numbered layer. The first paths are {paths[:5]}. "
             f"{fix}"

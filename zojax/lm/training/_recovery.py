@@ -132,7 +132,8 @@ class Recovery:
           ValueError: The log or a checkpoint is damaged, of another run or another base model.
         """
         params = self._tuned.model.params
-        init = jax.jit(self._optimizer.tx.init, out_shardings=self._spread.everywhere)
+        init = self._optimizer.tx.init
+        init = jax.jit(init, out_shardings=self._spread.state_layout(init, params))
         state = State(0, params, init(params), best)
         path = self._run.folder / LOG
         saved = self._checkpoints.steps()
@@ -183,7 +184,7 @@ class Recovery:
             state.best.become(best, dev, trainable)
         elif best:
             state.best.become(best, dev, self._checkpoints.restore(best, like)[0][0])
-        trainable, state.optimizer = self._spread.replicated((trainable, state.optimizer))
+        trainable, state.optimizer = self._spread.like((trainable, state.optimizer), like)
         state.params = self._tuned.full(trainable, state.params)
 
     def _from_log(self, state: State, log: Log, measure_dev: Callable[[Params], Scores]) -> None:

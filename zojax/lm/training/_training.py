@@ -72,7 +72,11 @@ class Training:
                 observer.status,
                 donate_argnums=(0, 1),
                 place=spread.training_batch,
-                out_shardings=spread.everywhere,
+                out_shardings=(
+                    spread.layout(tuned.model.params),
+                    spread.state_layout(optimizer.tx.init, tuned.model.params),
+                    spread.everywhere,
+                ),
             )
             self._step = self._compiled
 
