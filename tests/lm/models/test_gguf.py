@@ -25,9 +25,7 @@ Write = Callable[..., tuple[Path, Any]]
 def write(write_model: Any, tmp_path: Path) -> Write:
     """``(architecture, change=None, **settings) -> file, PyTorch model``."""
 
-    def write(
-        architecture: str, change: Change | None = None, **settings: Any
-    ) -> tuple[Path, Any]:
+    def write(architecture: str, change: Change | None = None, **settings: Any) -> tuple[Path, Any]:
         family, sizes = MODELS[architecture]
         _, model = write_model(family, **{**sizes, **settings})
         file = tmp_path / "tiny.gguf"
