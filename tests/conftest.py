@@ -67,11 +67,13 @@ def untied_opt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_tiny_opt(folder: Path, **settings: Any) -> Path:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import Tokenizer as Backend
+    from tokenizers import decoders, models, pre_tokenizers, trainers
+
+    from zojax.lm.models import Tokenizer
 
     # Label words of one token (great, terrible), and of several (abysmal).
-    bpe = Tokenizer(models.BPE())
+    bpe = Backend(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -81,8 +83,6 @@ def write_tiny_opt(folder: Path, **settings: Any) -> Path:
         show_progress=False,
     )
     bpe.train_from_iterator(["a film. It was great", "a story. It was terrible"] * 9, trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe, bos_token="</s>", eos_token="</s>", pad_token="<pad>"
-    )
+    tokenizer = Tokenizer(bpe, dict(bos="</s>", eos="</s>", pad="<pad>"))
     sizes = dict(num_hidden_layers=1, bos_token_id=2, eos_token_id=2)
     return write_tiny_model(folder, "opt", tokenizer, **sizes, **settings)

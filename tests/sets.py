@@ -40,5 +40,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("plan"):
         for compiler in ("jax_plugins.xla_cuda12", "libtpu"):
             pytest.importorskip(compiler, reason='needs pip install "zojax[plan]"')
+    if item.get_closest_marker("flax_classes"):
+        pytest.importorskip(
+            "transformers.modeling_flax_utils",
+            reason="needs transformers' Flax classes, which transformers 4.57 has last",
+        )
     if item.get_closest_marker("pyarrow"):
         pytest.importorskip("pyarrow", reason="needs pyarrow, an optional reader")

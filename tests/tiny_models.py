@@ -1,61 +1,69 @@
-"""Tiny random models of the four families, for every test that needs one."""
+"""Tiny random models of the families, for every test that needs one; written by zojax alone."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 _SIZES = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, pad_token_id=1)
 _GATED = dict(intermediate_size=32, num_key_value_heads=1, tie_word_embeddings=False)
-FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "opt": ("OPTConfig", "FlaxOPTForCausalLM", dict(word_embed_proj_dim=16, ffn_dim=32)),
-    "roberta": ("RobertaConfig", "FlaxRobertaForMaskedLM", dict(intermediate_size=32)),
-    "llama": ("LlamaConfig", "FlaxLlamaForCausalLM", _GATED),
-    "mistral": ("MistralConfig", "FlaxMistralForCausalLM", _GATED),
+FAMILIES: dict[str, dict[str, Any]] = {
+    "opt": dict(word_embed_proj_dim=16, ffn_dim=32),
+    "roberta": dict(intermediate_size=32),
+    "llama": _GATED,
+    "mistral": _GATED,
+    "qwen3": dict(**_GATED, head_dim=8),
+    "gemma3_text": dict(**_GATED, head_dim=8, sliding_window=8),
 }
-
-
-def flax_class(family: str) -> Any:
-    """transformers' class, not by its top level, which warns that Flax ends with version 5."""
-    from importlib import import_module
-
-    module = import_module(f"transformers.models.{family}.modeling_flax_{family}")
-    return getattr(module, FAMILIES[family][1])
 
 
 def write_tiny_model(folder: Path, family: str, tokenizer: Any, **settings: Any) -> Path:
     """Write a random model with its tokenizer in transformers' layout."""
-    import transformers
+    from flax.traverse_util import flatten_dict, unflatten_dict
 
-    config_class, _, own = FAMILIES[family]
-    sizes = {
-        "vocab_size": len(tokenizer), "max_position_embeddings": 48, **_SIZES, **own, **settings
-    }  # fmt: skip
-    config = getattr(transformers, config_class)(**sizes)
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        model = flax_class(family)(config, _do_init=False)
+    from zojax.lm.models._config import ModelConfig
+    from zojax.lm.models._families import FAMILIES as KINDS
+    from zojax.lm.models._names import Names
+    from zojax.lm.models._network import Network
+    from zojax.lm.models._save import Writer
+    from zojax.lm.models._transformer import Transformer
+
+    kind = KINDS[family]
+    values = {
+        "architectures": [kind.architecture],
+        "model_type": family,
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 48,
+        **_SIZES,
+        **FAMILIES[family],
+        **settings,
+    }
+    config = kind.config(ModelConfig(values, str(folder)))
+    shapes: dict[Any, Any] = flatten_dict(Network(Transformer(config), family).shapes())
     rng = np.random.default_rng(0)
-
-    def draw(leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-        return rng.normal(0.0, 0.3, leaf.shape).astype(np.float32)
-
-    params = jax.tree.map(draw, model.params_shape_tree)
-    model.save_pretrained(folder, params=params, safe_serialization=True)
+    leaves = {path: rng.normal(0.0, 0.3, leaf.shape) for path, leaf in shapes.items()}
+    params = unflatten_dict({path: leaf.astype(np.float32) for path, leaf in leaves.items()})
+    folder.mkdir(parents=True, exist_ok=True)
+    Writer(Names(shapes, kind.modules).places, values, None)(params, folder)
     tokenizer.save_pretrained(folder)
     return folder
 
 
+def tokenizer_of(folder: Path) -> Any:
+    """The tokenizer in ``folder``."""
+    from zojax.lm.models._tokenizer import read_tokenizer
+
+    return read_tokenizer(str(folder))
+
+
 def masked_tokenizer_of(folder: Path) -> Any:
     """The tokenizer in ``folder`` with RoBERTa's special tokens."""
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import Tokenizer as Backend
 
-    return PreTrainedTokenizerFast(
-        tokenizer_file=str(folder / "tokenizer.json"),
-        bos_token="<s>",
-        eos_token="</s>",
-        pad_token="<pad>",
-        mask_token="<mask>",
-    )
+    from zojax.lm.models import Tokenizer
+
+    backend = Backend.from_file(str(folder / "tokenizer.json"))
+    backend.add_special_tokens(["<mask>"])
+    return Tokenizer(backend, dict(bos="<s>", eos="</s>", pad="<pad>", mask="<mask>"))

@@ -250,9 +250,10 @@ def adapter_folder() -> Target:
     """Whatever is taken is what was saved, to the bit."""
     base = zojax.lm.models.load("opt-mini")
     adapter = LoRA(rank=2, alpha=3.0)
-    params = adapter.adapt(base, 0).params
+    model = adapter.adapt(base, 0)
+    params = model.params
     with tempfile.TemporaryDirectory() as folder:
-        save_adapter(adapter, params, folder, base="opt-mini")
+        save_adapter(adapter, model, params, folder)
         files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
     def bits(found: Any, tree: Any) -> Any:
@@ -266,7 +267,7 @@ def adapter_folder() -> Target:
         try:
             found, model = load_adapter(base, folder)
         except ValueError as error:
-            # Either file may be the one to blame.
+            # Any file may be the one to blame.
             named = any(name in str(error) for name in files)
             raise ValueError(" ".join(files) if named else "") from error
         return bits(found, model.params)

@@ -14,7 +14,9 @@ from zojax.lm.training import (
     WITH_ADAPTER_OPTIMIZERS,
     DataConfig,
     FinetuneConfig,
+    Implementation,
 )
+from zojax.sharding import LayoutName
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,20 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Export:
+    """Export the tuned model of a run as a folder that transformers, or peft for LoRA, reads."""
+
+    run: tyro.conf.Positional[str]
+    """The folder of a run, as finetune printed it."""
+    output: Path
+    """A new or empty folder for the model or the adapter."""
+    merge: bool = False
+    """Merge a LoRA, or an untied head, into the base model: one whole model."""
+    which: Literal["best", "last"] = "best"
+    """The parameters of the step that scored best on dev, or those after the last step."""
+
+
+@dataclass(frozen=True)
 class BaselineArguments:
     """Measure a baseline for tuned models, on the data that finetune uses."""
 
@@ -61,6 +77,8 @@ class BaselineArguments:
     """opt-mini or roberta-mini (inside this package), a folder, a hub name."""
     from_pt: bool = False
     """Read PyTorch weights (needs torch)."""
+    implementation: Implementation = "zojax"
+    """This package's model, or the Flax class of OPT or RoBERTa of transformers 4."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Dtype of the parameters and of the computation."""
     eval_batch_size: int = 64
@@ -104,6 +122,9 @@ class PlanArguments:
     mesh: str | None = None
     """Axes and sizes of a mesh, instead of --devices: data=2,model=4. Matrices are sharded over
     model, the batch over data, the batch and all parameters over fsdp."""
+    layout: LayoutName | None = None
+    """For --mesh with axes data and model: tensor-parallel, as they are named, or fully-sharded,
+    which shards all parameters over data, too, as fsdp does."""
     batch: int | None = None
     """Sequences of a step, on all devices together; without it, 16, or 1 with --largest."""
     length: int | None = None
@@ -160,6 +181,7 @@ class CompareArguments:
 Command: TypeAlias = (
     Finetune
     | Evaluate
+    | Export
     | Replay
     | BaselineArguments
     | CompareArguments
@@ -176,6 +198,7 @@ def parse(arguments: Sequence[str]) -> Command:
             tyro.conf.subcommand("finetune", description=_finetune_description()),
         ]
         | Annotated[Evaluate, tyro.conf.subcommand("eval")]
+        | Annotated[Export, tyro.conf.subcommand("export")]
         | Annotated[BaselineArguments, tyro.conf.subcommand("baseline")]
         | Annotated[CompareArguments, tyro.conf.subcommand("compare")]
         | Annotated[Replay, tyro.conf.subcommand("replay")]

@@ -14,7 +14,7 @@ import jax
 
 from zojax.cli._devices import may_have_accelerator, use_cpu
 from zojax.lm.processes import abandon, join, launch
-from zojax.lm.training import NonFiniteLossError, evaluate_run, finetune, replay_run
+from zojax.lm.training import NonFiniteLossError, evaluate_run, export_run, finetune, replay_run
 
 if TYPE_CHECKING:
     from zojax.cli._arguments import Finetune
@@ -84,6 +84,10 @@ def _run(arguments: list[str]) -> int:
             console.replayed(replay_run(base, log, output, until=until, observer=console))
         case args.Evaluate(run):
             evaluate_run(run, make_console())
+        case args.Export(run, output, merge, which):
+            console = make_console()
+            folder = export_run(run, output, which=which, merge_adapter=merge, observer=console)
+            console.line(f"exported   {folder}")
         case command:
             return _finetune(command, arguments)
     return 0

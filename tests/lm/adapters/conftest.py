@@ -9,8 +9,7 @@ from typing import Any
 
 import jax
 import pytest
-from tiny_models import write_tiny_model
-from transformers import AutoTokenizer
+from tiny_models import tokenizer_of, write_tiny_model
 
 import zojax.lm.models
 from zojax.lm.models import LanguageModel
@@ -24,7 +23,7 @@ Load = Callable[..., LanguageModel]
 @pytest.fixture(scope="session")
 def make(tiny_opt: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
     """``make(family, **settings)`` writes a random model in transformers' layout."""
-    tokenizer = AutoTokenizer.from_pretrained(tiny_opt)
+    tokenizer = tokenizer_of(tiny_opt)
 
     @cache
     def write(family: str, **settings: Any) -> Path:

@@ -10,8 +10,7 @@ from typing import Any
 import jax
 import pytest
 from compiled_once import compiled_once
-from tiny_models import write_tiny_model
-from transformers import AutoTokenizer
+from tiny_models import tokenizer_of, write_tiny_model
 
 import zojax.lm.models
 from zojax.lm.models import LanguageModel
@@ -22,7 +21,7 @@ Load = Callable[..., LanguageModel]
 @pytest.fixture(scope="session")
 def load(tiny_opt: Path, tmp_path_factory: pytest.TempPathFactory) -> Load:
     """``load(family, **settings)`` loads a random model of one layer."""
-    tokenizer = AutoTokenizer.from_pretrained(tiny_opt)
+    tokenizer = tokenizer_of(tiny_opt)
 
     @cache
     def load(family: str, **settings: Any) -> LanguageModel:

@@ -9,22 +9,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from transformers import PreTrainedTokenizerBase
 
 import zojax
 from zojax.lm.decoding import greedy, stop_tokens, text_objective, texts
+from zojax.lm.models import Tokenizer
 
 IDS = np.array([[2, 40, 50, 60], [2, 70, 80, 1]], np.int32)
 MASK = np.array([[1, 1, 1, 1], [1, 1, 1, 0]], np.int32)
 
 
 @pytest.fixture(scope="module")
-def tokenizer(load: Any) -> PreTrainedTokenizerBase:
+def tokenizer(load: Any) -> Tokenizer:
     return load("opt").tokenizer
 
 
 @pytest.mark.quick
-def test_line_breaks_and_the_end_of_sequence_stop(tokenizer: PreTrainedTokenizerBase):
+def test_line_breaks_and_the_end_of_sequence_stop(tokenizer: Tokenizer):
     stops = stop_tokens(tokenizer)
     assert stops.dtype == np.int32
     assert set(stops) == {
@@ -36,11 +36,11 @@ def test_line_breaks_and_the_end_of_sequence_stop(tokenizer: PreTrainedTokenizer
 @pytest.mark.quick
 def test_bytes_and_longer_tokens_with_line_breaks_stop():
     """SentencePiece's byte, and tokens that are more than a line break."""
-    from tokenizers import Tokenizer, decoders, models
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import Tokenizer as Backend
+    from tokenizers import decoders, models
 
     vocabulary = ["<unk>", "</s>", "<0x0A>", "<0x0B>", "x", "x\ny", "Ċ"]
-    raw = Tokenizer(
+    raw = Backend(
         models.BPE(
             {token: i for i, token in enumerate(vocabulary)},
             [],
@@ -49,13 +49,14 @@ def test_bytes_and_longer_tokens_with_line_breaks_stop():
         )
     )
     raw.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="</s>", unk_token="<unk>")
+    raw.add_special_tokens(["</s>", "<unk>"])
+    tokenizer = Tokenizer(raw, dict(eos="</s>", unk="<unk>"))
     # Here Ċ is a letter: no decoder makes a line break of it.
     assert stop_tokens(tokenizer).tolist() == [1, 2, 5]
 
 
 @pytest.mark.quick
-def test_texts_end_at_the_line(tokenizer: PreTrainedTokenizerBase):
+def test_texts_end_at_the_line(tokenizer: Tokenizer):
     rows = [" a film\n", " great</s> film", "It was\nIt was", ""]
     ids = [tokenizer(row, add_special_tokens=False).input_ids for row in rows]
     tokens = np.full((4, max(map(len, ids))), -1, np.int32)

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import transformers
-from transformers import AutoTokenizer
+from tiny_models import tokenizer_of
 
 _COMMON = {"vocab_size": 300, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4}
 _GATED = {
@@ -54,7 +53,8 @@ Write = Callable[..., tuple[Path, Any]]
 def write_model(tmp_path_factory: pytest.TempPathFactory, tiny_opt: Path) -> Write:
     """``(family, **settings) -> folder, PyTorch model``, made once for the same settings."""
     torch = pytest.importorskip("torch", reason="needs torch, whose logits are the measure")
-    tokenizer = AutoTokenizer.from_pretrained(tiny_opt)
+    transformers = pytest.importorskip("transformers", reason="needs transformers' PyTorch classes")
+    tokenizer = tokenizer_of(tiny_opt)
     written: dict[Any, tuple[Path, Any]] = {}
 
     def write(family: str, **settings: Any) -> tuple[Path, Any]:

@@ -62,9 +62,7 @@ def test_padding_changes_nothing(tiny_opt: Path):
 
 @pytest.mark.parametrize("implementation", ["zojax", "transformers"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_a_saved_model_loads_again(
-    tiny_opt: Path, tmp_path: Path, dtype: Any, implementation: Any
-):
+def test_a_saved_model_loads_again(tiny_opt: Path, tmp_path: Path, dtype: Any, implementation: Any):
     model = zojax.lm.models.load(tiny_opt, dtype=dtype, implementation=implementation)
     assert {str(leaf.dtype) for leaf in jax.tree.leaves(model.params)} == {dtype}
     tuned = jax.tree.map(lambda leaf: leaf + jnp.ones((), leaf.dtype), model.params)
@@ -104,7 +102,7 @@ def test_other_families_are_named(tiny_opt: Path, tmp_path: Path):
     folder = shutil.copytree(tiny_opt, tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "gpt2"}))
-    with pytest.raises(ValueError, match="of opt, roberta, llama, .*, got model_type 'gpt2'"):
+    with pytest.raises(ValueError, match=r"of opt, roberta, llama, .*, got model_type 'gpt2'"):
         zojax.lm.models.load(folder)
 
 

@@ -46,7 +46,9 @@ def load(write_model: Any, family: str, dtype: Any = "float32") -> LanguageModel
     return zojax.lm.models.load(folder, dtype=dtype)
 
 
-@pytest.mark.parametrize("family", slow_except(["opt", "roberta", "llama", "qwen3", "gemma3_text"], "opt", "qwen3"))
+@pytest.mark.parametrize(
+    "family", slow_except(["opt", "roberta", "llama", "qwen3", "gemma3_text"], "opt", "qwen3")
+)
 def test_streamed_is_a_perturbed_copy(write_model: Any, family: str):
     model = load(write_model, family)
     streamed, values = two_steps(model, "streamed")

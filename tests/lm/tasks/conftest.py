@@ -5,25 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_models import masked_tokenizer_of, write_tiny_model
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from tiny_models import masked_tokenizer_of, tokenizer_of, write_tiny_model
+
+from zojax.lm.models import Tokenizer
 
 
 @pytest.fixture(scope="session")
-def tokenizer(tiny_opt: Path) -> PreTrainedTokenizerBase:
-    return AutoTokenizer.from_pretrained(tiny_opt)
+def tokenizer(tiny_opt: Path) -> Tokenizer:
+    return tokenizer_of(tiny_opt)
 
 
 @pytest.fixture(scope="session")
-def masked_tokenizer(tiny_opt: Path) -> PreTrainedTokenizerBase:
+def masked_tokenizer(tiny_opt: Path) -> Tokenizer:
     """The same with RoBERTa's special tokens."""
     return masked_tokenizer_of(tiny_opt)
 
 
 @pytest.fixture(scope="session")
-def tiny_roberta(
-    masked_tokenizer: PreTrainedTokenizerBase, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def tiny_roberta(masked_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random RoBERTa of one layer and its tokenizer, in transformers' layout."""
     folder = tmp_path_factory.mktemp("models") / "tiny-roberta"
     sizes = dict(num_hidden_layers=1, max_position_embeddings=50, type_vocab_size=1)
@@ -31,9 +30,10 @@ def tiny_roberta(
 
 
 @pytest.fixture(scope="session")
-def spaced_tokenizer() -> PreTrainedTokenizerBase:
+def spaced_tokenizer() -> Tokenizer:
     """A tokenizer of SentencePiece's kind, as LLaMA has: it puts a space before every text."""
-    from tokenizers import Tokenizer, decoders, models, normalizers
+    from tokenizers import Tokenizer as Backend
+    from tokenizers import decoders, models, normalizers
 
     letters = "▁.,:?abcdefghijklmnopqrstuvwxyzIQT"
     pieces = [*"▁", "▁It", "▁was", "▁great", "▁terrible", "great", "▁film", "film", *letters[1:]]
@@ -46,11 +46,10 @@ def spaced_tokenizer() -> PreTrainedTokenizerBase:
             vocabulary.setdefault(left + right, len(vocabulary))
             merges.append((left, right))
     model = models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
-    raw = Tokenizer(model)
+    raw = Backend(model)
     raw.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     raw.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=raw, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
-    )
+    raw.add_special_tokens(["<s>", "</s>", "<unk>"])
+    return Tokenizer(raw, dict(bos="<s>", eos="</s>", unk="<unk>"))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from transformers import PreTrainedTokenizerBase
 
+from zojax.lm.models import Tokenizer
 from zojax.lm.tasks import Example, PromptTokens, Task, TokenRow, load_task, read_examples, tokenize
 
 pytestmark = pytest.mark.quick
@@ -102,7 +102,7 @@ def examples_of(task: Task) -> tuple[Example, ...]:
     return read_examples(DATA / f"{task.name}.jsonl", task)
 
 
-def text_of(tokenizer: PreTrainedTokenizerBase, row: TokenRow) -> str:
+def text_of(tokenizer: Tokenizer, row: TokenRow) -> str:
     prompt, begin = row.ids[: row.positions[0] + 1], tokenizer.bos_token_id
     assert prompt[0] == begin
     assert row.ids[len(prompt) :] == row.targets[:-1]
@@ -117,7 +117,7 @@ def rows_of(tokens: PromptTokens, example: Example) -> list[TokenRow]:
 
 
 @pytest.mark.parametrize("name", CAUSAL)
-def test_prompts_of_a_causal_model(name: str, tokenizer: PreTrainedTokenizerBase):
+def test_prompts_of_a_causal_model(name: str, tokenizer: Tokenizer):
     task = load_task(name)
     example = examples_of(task)[0]
     rows = rows_of(tokenize(task, tokenizer, 999), example)
@@ -131,7 +131,7 @@ def test_prompts_of_a_causal_model(name: str, tokenizer: PreTrainedTokenizerBase
 
 
 @pytest.mark.parametrize("name", CAUSAL)
-def test_prompts_of_a_masked_model(name: str, masked_tokenizer: PreTrainedTokenizerBase):
+def test_prompts_of_a_masked_model(name: str, masked_tokenizer: Tokenizer):
     task = load_task(name)
     if name not in MASKED:
         reason = "cannot generate" if task.kind == "generation" else "no prompt for a masked model"
@@ -146,16 +146,14 @@ def test_prompts_of_a_masked_model(name: str, masked_tokenizer: PreTrainedTokeni
 
 
 @pytest.mark.parametrize("name", BARE)
-def test_without_a_template(name: str, tokenizer: PreTrainedTokenizerBase):
+def test_without_a_template(name: str, tokenizer: Tokenizer):
     task = load_task(name)
     tokens = tokenize(task, tokenizer, 999, template=False)
     assert text_of(tokenizer, rows_of(tokens, examples_of(task)[0])[0]) == BARE[name]
 
 
 @pytest.mark.parametrize("name", CAUSAL)
-def test_rows_are_read_and_truncation_spares_the_template(
-    name: str, tokenizer: PreTrainedTokenizerBase
-):
+def test_rows_are_read_and_truncation_spares_the_template(name: str, tokenizer: Tokenizer):
     task = dataclasses.replace(load_task(name), max_new_tokens=4)
     examples = examples_of(task)
     assert len(examples) == ROWS.get(name, 2)

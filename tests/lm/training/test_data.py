@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import write_tiny_model
-from transformers import AutoTokenizer
+from tiny_models import tokenizer_of, write_tiny_model
 
 import zojax.lm.models
 from zojax.lm.tasks import Example, load_splits, rotten_tomatoes
@@ -85,7 +84,7 @@ def test_templates_and_words_take_the_place_of_the_tasks():
 
 
 def test_a_tokenizer_of_more_words_than_the_model_has(files: dict[str, Path], tiny_opt: Path):
-    tokenizer = AutoTokenizer.from_pretrained(tiny_opt)
+    tokenizer = tokenizer_of(tiny_opt)
     folder = write_tiny_model(
         files["train"].parent / "model", "opt", tokenizer, vocab_size=len(tokenizer) - 40
     )

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 from jax import Array
 
+from zojax.lm.adapters import _peft
 from zojax.lm.adapters._adapter import ADAPTER, MODEL, Adapter, LeafPath, check_tree, flat, nested
 from zojax.lm.adapters._head import HeadTuning
 from zojax.lm.adapters._lora import LoRA
@@ -20,8 +21,9 @@ from zojax.lm.models import LanguageModel, Params
 from zojax.trajectory import fingerprint
 
 WEIGHTS, SETTINGS = "adapter.safetensors", "adapter.json"
-FORMAT = 1
-_CONTENT = ("format", "kind", "settings", "weights_sha256", "base")
+_FILES = (SETTINGS, WEIGHTS, _peft.WEIGHTS, _peft.CONFIG)
+FORMAT = 2
+_CONTENT = ("format", "kind", "settings", "files", "base")
 _CHECKSUM = "sha256"  # entry with the checksum of the settings file itself
 _KINDS: dict[str, type[Adapter]] = {
     "lora": LoRA,
@@ -33,23 +35,25 @@ _KINDS: dict[str, type[Adapter]] = {
 
 def save_adapter(
     adapter: Adapter,
+    model: LanguageModel,
     params: Params,
     folder: str | Path,
     *,
-    base: str | Path = "",
     overwrite: bool = False,
 ) -> None:
     """Write an adapter's values and settings, and the identity of its base model.
 
-    The folder gets ``adapter.safetensors`` and ``adapter.json``. The latter has SHA-256 checksums
-    of the base parameters, so that the adapter cannot be used with others unnoticed, of the values,
+    A LoRA is written in the format of peft, ``adapter_model.safetensors`` and
+    ``adapter_config.json``, which many programs read; the other adapters, which peft does not
+    have, are written into ``adapter.safetensors``. ``adapter.json`` has SHA-256 checksums of the
+    base parameters, so that the adapter cannot be used with others unnoticed, of the other files,
     and of itself.
 
     Args:
       adapter: The adapter that made ``params``.
+      model: The base model, or the adapted one: the names of its modules, and where it came from.
       params: The tree of the adapted model, ``{"model": ..., "adapter": ...}``.
       folder: Made if it does not exist.
-      base: The name or folder that the base model was loaded from, stored for human readers.
       overwrite: Replace an adapter that the folder contains.
 
     Cost: reads every base parameter once, for its hash.
@@ -59,8 +63,6 @@ def save_adapter(
       TypeError: ``adapter`` is not of a class of this package.
       ValueError: ``params`` is not the tree of an adapted model.
     """
-    from safetensors.flax import save
-
     kinds = [name for name, kind in _KINDS.items() if type(adapter) is kind]
     if not kinds:
         names = ", ".join(kind.__name__ for kind in _KINDS.values())
@@ -69,35 +71,38 @@ def save_adapter(
         )
     check_tree("save_adapter", params)
     folder = Path(folder)
-    taken = [name for name in (WEIGHTS, SETTINGS) if (folder / name).exists()]
+    taken = [name for name in _FILES if (folder / name).exists()]
     if taken and not overwrite:
         raise FileExistsError(
             f"save_adapter: there is {taken[0]} in {folder}. Choose another folder, "
             "or overwrite it."
         )
-    weights = save({"/".join(path): leaf for path, leaf in flat(params[ADAPTER]).items()})
+    files = _contents(adapter, model, params)
     content = {
         "format": FORMAT,
         "kind": kinds[0],
         "settings": dataclasses.asdict(adapter),  # pyright: ignore[reportArgumentType]
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "files": {name: hashlib.sha256(file).hexdigest() for name, file in files.items()},
         "base": {
-            "name": str(base),
+            "name": model.source,
             "dtypes": _dtypes(params[MODEL]),
             "sha256": fingerprint(params[MODEL]),
         },
     }
     content[_CHECKSUM] = _sha256(content)
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / WEIGHTS, weights)
-    _replace(folder / SETTINGS, (json.dumps(content, indent=2) + "\n").encode())
+    for name in taken:
+        (folder / name).unlink()
+    for name, file in {**files, SETTINGS: _json(content)}.items():
+        _replace(folder / name, file)
 
 
 def load_adapter(model: LanguageModel, folder: str | Path) -> tuple[Adapter, LanguageModel]:
-    """Load an adapter that :func:`save_adapter` wrote.
+    """Load an adapter that :func:`save_adapter` wrote, or a LoRA that peft wrote.
 
     Args:
-      model: The base model, with exactly the parameters that the adapter was trained on.
+      model: The base model, with exactly the parameters that the adapter was trained on. A folder
+        of peft, without ``adapter.json``, does not tell which these are.
       folder: The adapter's folder.
 
     Returns:
@@ -106,11 +111,14 @@ def load_adapter(model: LanguageModel, folder: str | Path) -> tuple[Adapter, Lan
     Cost: reads every base parameter once, for its hash.
 
     Raises:
-      FileNotFoundError: One of the two files is missing.
-      ValueError: A file is damaged, its format or kind is unknown, or the adapter belongs to
-        another model.
+      FileNotFoundError: A file is missing.
+      ValueError: A file is damaged, its format or kind is unknown, the adapter belongs to another
+        model, or peft's settings change the function in a way that is not supported.
     """
     folder = Path(folder)
+    if not (folder / SETTINGS).is_file() and (folder / _peft.CONFIG).is_file():
+        adapter, own = _read_peft(model, folder)
+        return adapter, adapter.wrap(model, nested(own))
     content = _read_settings(folder / SETTINGS)
     adapter = _adapter(content, folder / SETTINGS)
     base, found = content["base"], fingerprint(model.params)
@@ -121,10 +129,42 @@ def load_adapter(model: LanguageModel, folder: str | Path) -> tuple[Adapter, Lan
             f"SHA-256 {base['sha256'][:12]}..., got one of {_dtypes(model.params)} and "
             f"{found[:12]}.... Load that model, in that dtype."
         )
-    own = _read_weights(folder / WEIGHTS, content["weights_sha256"])
+    for name, sha256 in content["files"].items():
+        if hashlib.sha256(_read(folder / name)).hexdigest() != sha256:
+            raise ValueError(
+                f"load_adapter: {folder / name} must be the file that was saved with its "
+                f"{SETTINGS}, got one of another SHA-256: it is truncated, damaged, edited or of "
+                "another adapter. Copy it again."
+            )
+    if isinstance(adapter, LoRA):
+        weights, own = folder / _peft.WEIGHTS, _read_peft(model, folder)[1]
+    else:
+        weights = folder / WEIGHTS
+        own = {tuple(name.split("/")): leaf for name, leaf in _tensors(weights).items()}
     expected = flat(jax.eval_shape(lambda: adapter.initial(model, jax.random.key(0))))
-    _same_shapes(own, expected, folder / WEIGHTS)
+    _same_shapes(own, expected, weights)
     return adapter, adapter.wrap(model, nested(own))
+
+
+def _contents(adapter: Adapter, model: LanguageModel, params: Params) -> dict[str, bytes]:
+    """The content of the files beside ``adapter.json``."""
+    if isinstance(adapter, LoRA):
+        from safetensors.numpy import save
+
+        tensors = _peft.peft_tensors(model, params[ADAPTER])
+        return {
+            _peft.WEIGHTS: save(tensors, metadata={"format": "pt"}),
+            _peft.CONFIG: _json(_peft.peft_config(adapter, model, params)),
+        }
+    from safetensors.flax import save
+
+    return {WEIGHTS: save({"/".join(path): leaf for path, leaf in flat(params[ADAPTER]).items()})}
+
+
+def _read_peft(model: LanguageModel, folder: Path) -> tuple[LoRA, dict[LeafPath, Array]]:
+    settings = _peft.check_settings(_read(folder / _peft.CONFIG), folder / _peft.CONFIG)
+    weights = folder / _peft.WEIGHTS
+    return _peft.read_peft(model, settings, _tensors(weights), weights)
 
 
 def _sha256(content: dict[str, Any]) -> str:
@@ -174,22 +214,24 @@ def _adapter(content: dict[str, Any], path: Path) -> Adapter:
         ) from error
 
 
-def _read_weights(path: Path, sha256: str) -> dict[LeafPath, Array]:
+def _tensors(path: Path) -> dict[str, Array]:
+    from safetensors import SafetensorError
     from safetensors.flax import load_file
 
-    if hashlib.sha256(_read(path)).hexdigest() != sha256:
+    _read(path)
+    try:
+        # safetensors' `load`, which takes the bytes, does not support bfloat16.
+        return load_file(path)
+    except SafetensorError as error:
         raise ValueError(
-            f"load_adapter: {path} must be the file that was saved with its {SETTINGS}, got one of "
-            f"another SHA-256: it is truncated, damaged or of another adapter. Copy it again."
-        )
-    # safetensors' `load`, which takes the bytes, does not support bfloat16.
-    return {tuple(name.split("/")): leaf for name, leaf in load_file(path).items()}
+            f"load_adapter: {path} is truncated or damaged ({error}). Copy it again."
+        ) from error
 
 
 def _read(path: Path) -> bytes:
     if not path.is_file():
         raise FileNotFoundError(
-            f"load_adapter: there is no {path}. Give a folder that save_adapter wrote."
+            f"load_adapter: there is no {path}. Give a folder that save_adapter or peft wrote."
         )
     return path.read_bytes()
 
@@ -207,6 +249,10 @@ def _same_shapes(own: dict[LeafPath, Array], expected: dict[LeafPath, Any], path
 
 def _dtypes(params: Params) -> str:
     return ", ".join(sorted({str(leaf.dtype) for leaf in jax.tree.leaves(params)}))
+
+
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -8,18 +8,18 @@ import numpy as np
 from jax import Array
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from zojax.lm.models import AnyTokenizer
 
 # The line break in a vocabulary: plain, in byte-level encoding, or as a byte token of
 # SentencePiece.
 _LINE_BREAKS = ("\n", "Ċ", "<0x0A>")
 
 
-def stop_tokens(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+def stop_tokens(tokenizer: AnyTokenizer) -> np.ndarray:
     """Return the tokens that end an answer: all with a line break, and the end of sequence.
 
     Args:
-      tokenizer: transformers' tokenizer.
+      tokenizer: The model's tokenizer.
 
     Returns:
       int32 [S], ascending.
@@ -34,11 +34,11 @@ def stop_tokens(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
     return np.array(sorted(stops if end is None else stops | {end}), np.int32)
 
 
-def texts(tokenizer: PreTrainedTokenizerBase, tokens: Array | np.ndarray) -> list[str]:
+def texts(tokenizer: AnyTokenizer, tokens: Array | np.ndarray) -> list[str]:
     """Return the generated texts: each row's text up to its first line break.
 
     Args:
-      tokenizer: transformers' tokenizer of the model that generated the tokens.
+      tokenizer: The tokenizer of the model that generated the tokens.
       tokens: int32 [B, N], as :func:`greedy` returns them: -1 after the last token of a row.
 
     Returns:
@@ -48,5 +48,5 @@ def texts(tokenizer: PreTrainedTokenizerBase, tokens: Array | np.ndarray) -> lis
     return [_decoded(tokenizer, row[row >= 0].tolist()).partition("\n")[0].strip() for row in rows]
 
 
-def _decoded(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
+def _decoded(tokenizer: AnyTokenizer, ids: list[int]) -> str:
     return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)

@@ -27,6 +27,8 @@ class Family:
         number of the layer.
       base: transformers' name of the model without its head, which begins most names.
       tied_head: Names of the head's kernel, which some files repeat although it is tied.
+      untied: Names of tensors, each with a second one: where the head is not tied, transformers 5
+        reads the second one, and version 4 takes both for one.
     """
 
     kind: Literal["causal", "masked"]
@@ -35,6 +37,7 @@ class Family:
     modules: Mapping[str, str]
     base: str = "model"
     tied_head: tuple[str, ...] = ("lm_head.weight",)
+    untied: tuple[tuple[str, str], ...] = ()
 
     def config(self, config: ModelConfig) -> TransformerConfig:
         """Read a configuration.
@@ -319,7 +322,13 @@ _ROBERTA = {
 FAMILIES: dict[str, Family] = {
     "opt": Family("causal", "OPTForCausalLM", _opt, _OPT),
     "roberta": Family(
-        "masked", "RobertaForMaskedLM", _roberta, _ROBERTA, "roberta", ("lm_head.decoder.weight",)
+        "masked",
+        "RobertaForMaskedLM",
+        _roberta,
+        _ROBERTA,
+        base="roberta",
+        tied_head=("lm_head.decoder.weight",),
+        untied=(("lm_head.bias", "lm_head.decoder.bias"),),
     ),
     "llama": Family("causal", "LlamaForCausalLM", _llama, _GATED),
     "mistral": Family("causal", "MistralForCausalLM", _mistral, _GATED),

@@ -9,6 +9,7 @@ from typing import Any
 from jax.typing import DTypeLike
 
 from zojax.lm.models import _flax_opt, _flax_roberta, _weights
+from zojax.lm.models._families import FAMILIES
 from zojax.lm.models._files import config_file, find
 from zojax.lm.models._flax_family import FlaxFamily
 from zojax.lm.models._flax_network import FlaxNetwork
@@ -42,15 +43,20 @@ def load(source: str, dtype: DTypeLike, from_pt: bool) -> LanguageModel:
         }
         head = ".".join((*family.head[:-1], "weight"))
         places = flax_names(shapes)
+        second = {} if config.tie_word_embeddings else dict(FAMILIES[config.model_type].untied)
+        places |= {new: places[name] for name, new in second.items()}
         params = _weights.collect(
             _weights.read(source, from_pt),
             shapes,
             places,
             base=model.base_model_prefix,
             unused=(head, ".".join(family.head)),
+            overruled=second,
             source=source,
         )
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)
+        # Otherwise decoding changes the text: " ." becomes "." by default.
+        tokenizer.clean_up_tokenization_spaces = False
     generation = find(source, "generation_config.json")
     values = {**config.to_dict(), "architectures": [family.flax_class().__name__[4:]]}
     network = FlaxNetwork(family, config, dtype)
@@ -69,6 +75,7 @@ def load(source: str, dtype: DTypeLike, from_pt: bool) -> LanguageModel:
         ),
         max_length=network.max_length,
         module_names=lambda path, _: [(".".join(path), None)],
+        source=source,
     )
 
 

@@ -76,6 +76,7 @@ class LanguageModel:
       max_length: Most columns of a row or a cache.
       module_names: ``(path, layers) -> [(name, layer)]``: the names of a module in transformers'
         PyTorch model, one for each layer of a stacked one.
+      source: The folder or the hub name that the model was loaded from.
     """
 
     params: Params
@@ -90,6 +91,7 @@ class LanguageModel:
     write: Callable[[Params, Path], None]
     max_length: int
     module_names: Callable[[tuple[str, ...], int], list[tuple[str, int | None]]]
+    source: str
 
     def apply(self, params: Params, input_ids: Array, attention_mask: Array) -> Array:
         """Compute the logits of every token at every position.

@@ -160,12 +160,15 @@ def assemble(
     network = Network(module, config.model_type)
     shapes: dict[Any, Any] = flatten_dict(_placed(network.shapes(), layout))
     names = Names(shapes, kind.modules)
+    second = {} if settings.tied else dict(kind.untied)
+    places = {**names.places, **{new: names.places[name] for name, new in second.items()}}
     params = _weights.collect(
         tensors,
         shapes,
-        names.places,
+        places,
         base=kind.base,
         unused=kind.tied_head if settings.tied else (),
+        overruled=second,
         source=source,
     )
     generation = find(source, "generation_config.json")
@@ -185,12 +188,13 @@ def assemble(
         init_cache=network.init_cache if settings.causal else None,
         prefix=network.prefix,
         write=Writer(
-            names.places,
+            places,
             values,
             None if generation is None else Path(generation).read_text("utf-8"),
         ),
         max_length=settings.max_length,
         module_names=names.of_module,
+        source=source,
     )
 
 

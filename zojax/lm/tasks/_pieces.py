@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from zojax.lm.models import AnyTokenizer
 
 
 class Pieces:
@@ -17,7 +17,7 @@ class Pieces:
     after a line break, which is a token of its own, and the line break's tokens are dropped.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: AnyTokenizer) -> None:
         self._tokenizer = tokenizer
         line_break, letter, both = self._ids(["\n", "x", "\nx"])
         self._line_break = line_break
@@ -40,5 +40,5 @@ class Pieces:
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:
             return []
-        encoding = self._tokenizer(list(texts), add_special_tokens=False, verbose=False)
+        encoding = self._tokenizer(list(texts), add_special_tokens=False)
         return cast("list[list[int]]", encoding["input_ids"])

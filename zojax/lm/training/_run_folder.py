@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from zojax.lm.models import Params
+from zojax.lm.training._card import CARD, model_card
 from zojax.lm.training._config import FinetuneConfig, ObjectiveName
 from zojax.lm.training._curve import draw_curve
 from zojax.lm.training._lock import LOCK
@@ -25,7 +26,7 @@ LOG, LOSSES, CHECKPOINTS = "trajectory.log", "losses.bin", "checkpoints"
 # The version of the folder's format. Version 1, which was not recorded in config.json, had an
 # optimizer state that did not count skipped steps, and no file of the losses since the last line.
 FORMAT = 2
-_PACKAGES = ("zojax", "jax", "jaxlib", "optax", "flax", "transformers", "numpy")
+_PACKAGES = ("zojax", "jax", "jaxlib", "optax", "flax", "tokenizers", "numpy")
 
 
 def output_folder(config: FinetuneConfig) -> Path:
@@ -64,7 +65,7 @@ class RunFolder:
     def __init__(
         self, folder: Path, config: FinetuneConfig, *, resume: bool = False, writes: bool = True
     ) -> None:
-        self.folder, self.writes = folder, writes
+        self.folder, self.writes, self._config = folder, writes, config
         if not writes:
             return
         folder.mkdir(parents=True, exist_ok=True)
@@ -93,10 +94,24 @@ class RunFolder:
         if self.writes:
             _write_json(self.folder / _RESULTS, results)
 
-    def save(self, tuned: Tuned, params: Params, part: str) -> None:
-        """Write a model or an adapter into the subfolder ``part``."""
+    def save(self, tuned: Tuned, params: Params, part: str, step: int) -> None:
+        """Write the model or the adapter of a step, with its card, into the subfolder ``part``."""
         if self.writes:
             tuned.save(params, self.folder / part)
+        self.write_card(part, tuned.model.kind, step)
+
+    def write_card(
+        self,
+        part: str,
+        kind: Literal["causal", "masked"],
+        step: int,
+        test: dict[str, float] | None = None,
+    ) -> None:
+        """Write the card of the model in ``part``, with its test scores if they are known."""
+        if self.writes:
+            dev, now = dev_scores(self.folder, step), versions()
+            card = model_card(self._config, kind=kind, step=step, dev=dev, test=test, versions=now)
+            _replace(self.folder / part / CARD, card)
 
     def draw_curve(self, title: str, objective: ObjectiveName) -> None:
         """Plot the lines that :meth:`log` wrote."""
@@ -105,17 +120,7 @@ class RunFolder:
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Read the lines that :meth:`log` wrote."""
-        path = self.folder / _METRICS
-        if not path.is_file():
-            return []
-        lines: list[dict[str, Any]] = []
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            # A crash may have truncated the last line. Lines that are no valid record are ignored.
-            with contextlib.suppress(ValueError, RecursionError):
-                metrics = json.loads(line)
-                if isinstance(metrics, dict) and _are_metrics(metrics):
-                    lines.append(metrics)
-        return lines
+        return read_metrics(self.folder)
 
     def keep_metrics(self, of: Callable[[int], bool]) -> None:
         """Rewrite metrics.jsonl with its valid lines, in the order of their steps.
@@ -128,6 +133,60 @@ class RunFolder:
         text = "".join(json.dumps(line) + "\n" for line in lines)
         if self.writes:
             _replace(self.folder / _METRICS, text)
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Read the lines of metrics.jsonl."""
+    path = folder / _METRICS
+    if not path.is_file():
+        return []
+    lines: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        # A crash may have truncated the last line. Lines that are no valid record are ignored.
+        with contextlib.suppress(ValueError, RecursionError):
+            metrics = json.loads(line)
+            if isinstance(metrics, dict) and _are_metrics(metrics):
+                lines.append(metrics)
+    return lines
+
+
+def dev_scores(folder: Path, step: int) -> dict[str, float]:
+    """The scores on dev after a step, by name; empty if dev was not measured then."""
+    found: dict[str, float] = {}
+    for line in read_metrics(folder):
+        if line["step"] == step:
+            scores = {name: line[name] for name in line if name.startswith("dev_")}
+            found |= {name.removeprefix("dev_"): value for name, value in scores.items()}
+    return found
+
+
+def read_results(folder: Path, where: str) -> dict[str, Any]:
+    """Read results.json; empty if there is none.
+
+    Args:
+      folder: A run's folder.
+      where: The beginning of the message of an error.
+
+    Raises:
+      ValueError: It is not a JSON object.
+    """
+    path = folder / _RESULTS
+    if not path.is_file():
+        return {}
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        results.get("complete")
+    except (ValueError, RecursionError, AttributeError) as error:
+        raise ValueError(
+            f"{where}: {path} must be a run's results, got something else ({error!r}). "
+            "Remove the file: a resumed run writes it again."
+        ) from error
+    return results
+
+
+def recorded_versions(folder: Path) -> dict[str, str]:
+    """The versions of packages that a run was made with, in a folder that has a configuration."""
+    return json.loads((folder / CONFIG).read_text(encoding="utf-8"))["versions"]
 
 
 def load_config(folder: str | Path) -> FinetuneConfig:
@@ -178,25 +237,12 @@ def to_resume(config: FinetuneConfig) -> FinetuneConfig:
             "got other settings too. Leave them out, or start a new run."
         )
     saved = load_config(folder)
-    if _is_complete(folder / _RESULTS):
+    if read_results(folder, "finetune: resume").get("complete"):
         raise ValueError(
             f"finetune: resume must be a run that is not complete, got {folder}, which has taken "
             f"all of its {saved.steps} steps."
         )
     return dataclasses.replace(saved, output=folder, resume=folder, overwrite=False)
-
-
-def _is_complete(results: Path) -> bool:
-    """Whether a run's results say that it has taken all of its steps."""
-    if not results.is_file():
-        return False
-    try:
-        return bool(json.loads(results.read_text(encoding="utf-8")).get("complete"))
-    except (ValueError, RecursionError, AttributeError) as error:
-        raise ValueError(
-            f"finetune: resume: {results} must be a run's results, got something else ({error!r}). "
-            "Remove the file: the resumed run writes it again."
-        ) from error
 
 
 def _are_metrics(line: dict[str, Any]) -> bool:

@@ -1,0 +1,116 @@
+"""Exports the tuned model of a run as a folder that other programs read."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+from zojax.lm.adapters import load_adapter, merge
+from zojax.lm.models import load
+from zojax.lm.training._card import CARD, model_card
+from zojax.lm.training._config import FinetuneConfig
+from zojax.lm.training._observer import Observer
+from zojax.lm.training._run_folder import (
+    BEST,
+    TUNED,
+    dev_scores,
+    load_config,
+    read_results,
+    recorded_versions,
+)
+
+Which = Literal["best", "last"]
+
+
+def export_run(
+    folder: str | Path,
+    output: str | Path,
+    *,
+    which: Which = "best",
+    merge_adapter: bool = False,
+    observer: Observer | None = None,
+) -> Path:
+    """Export the tuned model of a run as a complete folder.
+
+    A whole model has the format of transformers' PyTorch models, a LoRA that of peft, another
+    adapter zojax's own. Each has a model card, ``README.md``.
+
+    Args:
+      folder: A run's folder.
+      output: A new or empty folder.
+      which: ``"best"`` for the parameters of the step that scored best on dev, ``"last"`` for those
+        after the last step.
+      merge_adapter: Merge a LoRA or an untied head into the base model, and export one whole model.
+      observer: Called as the export progresses.
+
+    Returns:
+      The absolute path of ``output``.
+
+    Cost: copies the files, or, to merge, loads the base model and adds the adapter to it.
+
+    Raises:
+      FileExistsError: ``output`` is not empty.
+      FileNotFoundError: ``folder`` is not a run, or it has no such model.
+      ValueError: No step of the run is better than the base model, or there is nothing that can be
+        merged.
+    """
+    observer = observer or Observer()
+    folder, output = Path(folder), Path(output).expanduser().absolute()
+    config = load_config(folder)
+    if which not in ("best", "last"):
+        raise ValueError(f"export: which must be best or last, got {which!r}.")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise FileExistsError(f"export: output must be a new or empty folder, got {output}.")
+    if merge_adapter and config.tuned.adapter == "none":
+        raise ValueError(
+            f"export: merge needs a run that tuned an adapter, got {folder}, which tuned all "
+            "parameters. Leave merge out."
+        )
+    results = read_results(folder, "export")
+    part = folder / _part(folder, results, which)
+    observer.status(f"exporting {part}")
+    if merge_adapter:
+        _merge(config, folder, part, results, output)
+    else:
+        shutil.copytree(part, output, dirs_exist_ok=True)
+    return output
+
+
+def _part(folder: Path, results: dict[str, Any], which: Which) -> str:
+    """The subfolder with these parameters."""
+    if which == "best" and (folder / BEST).is_dir():
+        return BEST
+    if which == "best" and results.get("best_step") == 0:
+        raise ValueError(
+            f"export: no step of the run {folder} scored better on dev than the base model. To "
+            "export the parameters after the last step, take which=last (--which last)."
+        )
+    if (folder / TUNED).is_dir():
+        return TUNED
+    saved = f"Take which=best: {folder / BEST} is there." if (folder / BEST).is_dir() else ""
+    raise FileNotFoundError(
+        f"export: there is no saved model in {folder}: the run failed, or was killed. "
+        + (saved or f"`zojax finetune --resume {folder}` resumes a killed run.")
+    )
+
+
+def _merge(
+    config: FinetuneConfig, run: Path, part: Path, results: dict[str, Any], output: Path
+) -> None:
+    base = load(config.model, dtype=config.dtype, from_pt=config.from_pt)
+    adapter, model = load_adapter(base, part)
+    base.save(merge(adapter, model.params), output)
+    best = part.name == BEST
+    step = results.get("best_step" if best else "steps", config.steps)
+    test = results.get("test", {}).get("best" if best else "tuned")
+    card = model_card(
+        config,
+        kind=base.kind,
+        step=step,
+        dev=dev_scores(run, step),
+        test=test,
+        versions=recorded_versions(run),
+        merged=True,
+    )
+    (output / CARD).write_text(card, encoding="utf-8")
