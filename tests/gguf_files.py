@@ -103,11 +103,10 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def write_gguf(file: Path, architecture: str, model: Any, change: Change | None = None) -> None:
     """Write a PyTorch model as llama.cpp does, and give the model the quantised weights."""
+    settings = _settings(architecture, model.config)
     metadata = {
         "general.architecture": architecture,
-        **{
-            f"{architecture}.{name}": x for name, x in _settings(architecture, model.config).items()
-        },
+        **{f"{architecture}.{name}": value for name, value in settings.items()},
         **{f"tokenizer.ggml.{name}": value for name, value in TOKENIZERS[architecture].items()},
         "tokenizer.chat_template": "{{ messages[0]['content'] }}",
     }
