@@ -64,8 +64,8 @@ def export_run(
         raise FileExistsError(f"export: output must be a new or empty folder, got {output}.")
     if merge_adapter and config.tuned.adapter == "none":
         raise ValueError(
-            f"export: merge needs a run that tuned an adapter, got {folder}, which tuned all "
-            "parameters. Leave merge out."
+            f"export: merge must be left out for a run without an adapter, got one for {folder}, "
+            "which tuned all parameters of the model."
         )
     results = read_results(folder, "export")
     part = folder / _part(folder, results, which)
