@@ -83,7 +83,7 @@ def test_peft_reads_what_is_saved(family: str, adapter: LoRA, make, load, tmp_pa
     model = adapter.adapt(base, 0)
     params = moved(model)
     expected = logits(model, params)
-    assert np.abs(expected - logits(base, base.params)).max() > 0.1
+    assert np.abs(expected - logits(base, base.params)).max() > 0.01
     save_adapter(adapter, model, params, tmp_path)
     peft_model = PeftModel.from_pretrained(auto.from_pretrained(make(family)), tmp_path).eval()
     tuned = [name for name, _ in peft_model.named_parameters() if "lora_" in name]
