@@ -12,6 +12,10 @@ from typing import Any
 
 from zojax.lm.training import FinetuneConfig, NonFiniteLossError, finetune
 
+# The committed runs were measured with transformers' Flax classes, whose rounding is another than
+# that of this package's models.
+MEASURED_WITH = "transformers"
+
 
 def run(records: Path, key: dict[str, Any], config: FinetuneConfig) -> dict[str, Any]:
     """The record of a run, whose output folder is not kept; see :func:`once`."""

@@ -131,7 +131,11 @@ class _Prepared:
     def __init__(self, adapter: Any, optimizer: Any, steps: int) -> None:
         self._steps = steps
         self._config = FinetuneConfig(
-            optimizer=optimizer, steps=steps, tuned=AdapterConfig(adapter), data=DataConfig()
+            implementation=_study.MEASURED_WITH,
+            optimizer=optimizer,
+            steps=steps,
+            tuned=AdapterConfig(adapter),
+            data=DataConfig(),
         )
         self._step: CompiledByShape | None = None
         self._totals: CompiledTotals | None = None
@@ -175,7 +179,7 @@ def _optimizer(config: FinetuneConfig, tuned: Tuned, params: Any, rate: Any, eps
     traced: dict[str, Any] = {"learning_rate": lambda _: rate, "eps": lambda _: eps}
     hyper = HyperParameters(**traced, direction="rademacher")
     config = resolve(dataclasses.replace(config, hyper=hyper))
-    optimizer = make_optimizer(config, tuned.moving(params))
+    optimizer = make_optimizer(config, tuned.trainable(params))
     return optimizer._replace(tx=zojax.select(optimizer.tx, "adapter/*"))
 
 

@@ -122,6 +122,7 @@ def _config(
 ) -> FinetuneConfig:
     return FinetuneConfig(
         model=model,
+        implementation=_study.MEASURED_WITH,
         optimizer="mezo",
         objective=objective,
         steps=steps,
@@ -148,6 +149,7 @@ def _verdicts(folder: Path) -> DataConfig:
 def _tuned_on_the_loss(folder: Path, data: DataConfig) -> tuple[Path, float]:
     """The folder of an opt-mini that writes answers, if mostly wrong ones; F1 of opt-mini."""
     config = FinetuneConfig(
+        implementation=_study.MEASURED_WITH,
         optimizer="adam",
         steps=LOSS_STEPS,
         batch_size=32,

@@ -81,12 +81,19 @@ def _rate(name: str, rate: float) -> float:
 
 def _steps(name: str, forward_passes: int) -> int:
     """How many steps the budget buys."""
-    params = load("opt-mini").params
+    params = load("opt-mini", implementation=_study.MEASURED_WITH).params
     return forward_passes // passes_of_a_step(_config(name), params).cost
 
 
 def _config(name: str, **settings: Any) -> FinetuneConfig:
-    return resolve(FinetuneConfig(optimizer=name, data=DataConfig(dev_size=1000), **settings))
+    return resolve(
+        FinetuneConfig(
+            optimizer=name,
+            implementation=_study.MEASURED_WITH,
+            data=DataConfig(dev_size=1000),
+            **settings,
+        )
+    )
 
 
 def _rows(runs: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:

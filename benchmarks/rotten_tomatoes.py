@@ -100,6 +100,7 @@ def _rows(tuned: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
 def _run(name: str, steps: int, rate: float, seed: int) -> dict[str, Any]:
     settings = OPTIMIZERS[name]
     config = FinetuneConfig(
+        implementation=_study.MEASURED_WITH,
         optimizer=settings["optimizer"],
         hyper=HyperParameters(learning_rate=rate, **settings["hyper"]),
         data=DataConfig(dev_size=1000),

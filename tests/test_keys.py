@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import zojax
-from zojax import _check
 
 PARAMS = jnp.array([1.0, -2.0, 3.0])
 
@@ -62,7 +61,7 @@ def test_a_donated_state_does_not_take_the_key_along():
 
 def test_legacy_keys_of_another_default_generator():
     with jax.default_prng_impl("rbg"):
-        made = _check.typed_key("test", jax.random.PRNGKey(7))()
+        made = zojax.spsa(1e-2, key=jax.random.PRNGKey(7)).init(PARAMS).key
         assert made == jax.random.key(7)
         assert str(jax.random.key_impl(made)) == "rbg"
 

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jax.core import Tracer
 
-from zojax._types import Array, HasAux, KeyLike, ScalarOrSchedule
+from zojax._types import Array, HasAux, KeyLike, ScalarOrSchedule, ValueFn
 
 
 def _number(where: str, name: str, value: Any) -> float | None:
@@ -171,6 +171,35 @@ def parameters(where: str, params: Any) -> Any:
         lambda x: x if isinstance(x, jax.ShapeDtypeStruct) else jnp.asarray(x, jnp.result_type(x)),
         params,
     )
+
+
+def loss_function(where: str, value_fn: Any, obj_fn: Any) -> Any:
+    """What ``update`` got as the loss, under either of its names; None if it got none.
+
+    Raises:
+      ValueError: both are given.
+    """
+    if value_fn is not None and obj_fn is not None:
+        raise ValueError(
+            f"{where}: obj_fn must not be given with value_fn, for both name the loss, got both. "
+            f"Pass value_fn alone."
+        )
+    return obj_fn if value_fn is None else value_fn
+
+
+def loss_given(where: str, value_fn: Any) -> ValueFn:
+    """The loss itself, if it is a function.
+
+    Raises:
+      TypeError: ``value_fn`` is not callable.
+    """
+    if not callable(value_fn):
+        raise TypeError(
+            f"{where}: update needs value_fn, a function from params to the loss, got "
+            f"{value_fn!r}. Call update(None, state, params, value_fn=...). docs/other_models.md "
+            f"shows how, in the training loops of other libraries."
+        )
+    return value_fn
 
 
 def value_and_aux(where: str, returned: Any, has_aux: HasAux) -> tuple[Array, Any]:

@@ -1,4 +1,4 @@
-"""The seam between what an update measures and what it makes of it."""
+"""Meters: they separate what an update measures from what it computes of that."""
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
@@ -9,7 +9,7 @@ Kind: TypeAlias = Literal["slopes", "sign", "loss"]
 
 
 class Measured(NamedTuple):
-    """The scalars that an update needs besides keys, and what it tells of the step."""
+    """The scalars that an update needs besides keys, and the loss and aux of the step."""
 
     scalars: Array  # float32 [k]: slopes, 0 where they are not usable; or a sign, or a loss
     usable: Array  # bool [k]: whether a loss, and what was made of it, is finite
@@ -21,11 +21,11 @@ Measure: TypeAlias = Callable[[], Measured]
 
 
 class Meter(Protocol):
-    """Stands between a link's losses and its update.
+    """Called between a link's losses and its update.
 
     Given to ``update`` as the extra argument ``meter``, it is asked by every link that evaluates
-    ``value_fn``, in the order of the chain. It may call ``measure`` and note or change what it
-    gives, or give what was measured before: then no loss is evaluated.
+    ``value_fn``, in the order of the chain. It may call ``measure`` and record or change the
+    result, or return what was measured before: then no loss is evaluated.
     """
 
     def __call__(self, kind: Kind, size: int, measure: Measure) -> Measured:

@@ -51,11 +51,6 @@ SMOKES = {
         {"GRIDS": "{'lora': (1e-2, (1e-3,))}", "OPTIMIZERS": "('mezo',)"},
         ("adapter_defaults",),
     ),
-    "before_after": Smoke(
-        f"--before={BENCHMARKS.parent} --rounds=1 --steps=1 --layers=1",
-        {"MODEL": "config", "BATCH": "1", "LENGTH": "8"},
-        ("before_after",),
-    ),
     "batched_queries": Smoke("--rounds=1", {"MODEL": "config"}, ("batched_queries",)),
     "drift": Smoke("", {"STEPS": "2"}, ("drift",)),
     "fit_normal_quantile": Smoke("", {}, ()),
@@ -95,6 +90,16 @@ SMOKES = {
 }
 # Those that compile for a card that is not there.
 PLANNED = {
+    "before_after": Smoke(
+        f"--before={BENCHMARKS.parent} --rounds=1 --steps=1 --layers=1",
+        {
+            "MODEL": "config",
+            "BATCH": "1",
+            "LENGTH": "8",
+            "PLANNED": "[(config, 'float32', 1, 8, 1, ('mezo',))]",
+        },
+        ("before_after",),
+    ),
     "hybrid_memory": Smoke(
         "",
         {"MODEL": "config", "BATCH": "2", "LENGTH": "16", "SPLITS": "(1,)"},

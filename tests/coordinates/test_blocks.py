@@ -20,19 +20,20 @@ def names(params, blocks="layers"):
 
 
 @pytest.mark.parametrize(
-    ("model", "stack", "layers"),
-    [
-        ("opt-1.3b", "model/decoder/layers/", 24),
-        ("opt-350m", "model/decoder/layers/", 24),
-        ("roberta-base", "roberta/encoder/layer/", 12),
-        ("llama-2-7b", "model/layers/", 32),
-        ("mistral-7b", "model/layers/", 32),
-    ],
+    ("model", "layers"),
+    [("opt-1.3b", 24), ("opt-350m", 24), ("roberta-base", 12), ("llama-2-7b", 32)],
 )
-def test_one_block_for_each_layer_and_the_two_ends(model, stack, layers):
-    params = workload(model, batch=1, length=8).params
-    expected = ["embeddings", *(f"{stack}{i}" for i in range(layers)), "head"]
-    assert names(params) == expected
+def test_one_block_for_each_layer_and_the_two_ends(model, layers):
+    params = workload(model, batch=1, length=8, scan_layers=False).params
+    # The projections of OPT-350M and the head of OPT-1.3B, which is tied, are at the ends too.
+    assert names(params) == ["embeddings", *(f"layers_{i}" for i in range(layers)), "head"]
+
+
+def test_stacked_layers_have_no_blocks():
+    params = workload("opt-125m", batch=1, length=8, layers=2).params
+    message = r"own, got layers/\S+, which has those of all layers.*load\(..., scan_layers=False\)"
+    with pytest.raises(ValueError, match=message):
+        names(params)
 
 
 def test_layers_are_in_the_order_of_their_numbers_whatever_the_names():
@@ -157,10 +158,15 @@ def test_large_embeddings_and_heads_are_no_layers():
     assert names(params) == ["embeddings", "Block_0", "Block_1", "head"]
 
 
-@pytest.mark.parametrize("family", ["gpt_neox", "bert", "bloom", "distilbert"])
-def test_other_models_of_transformers(family):
+@pytest.mark.parametrize("family", ["opt", "roberta", "gpt_neox", "bert", "bloom", "distilbert"])
+def test_models_of_transformers(family):
     """Their paths, as far as they differ in what is around the layers."""
     around = {
+        "opt": (
+            ["model/decoder/embed_positions", "model/decoder/project_in"],
+            ["lm_head", "model/decoder/final_layer_norm", "model/decoder/project_out"],
+        ),
+        "roberta": (["roberta/embeddings/LayerNorm"], ["lm_head/dense", "lm_head/layer_norm"]),
         "gpt_neox": (["gpt_neox/embed_in"], ["gpt_neox/final_layer_norm"]),
         "bert": (
             ["bert/embeddings/LayerNorm", "bert/embeddings/word_embeddings"],
@@ -173,6 +179,8 @@ def test_other_models_of_transformers(family):
         "distilbert": (["distilbert/embeddings/LayerNorm"], ["classifier", "pre_classifier"]),
     }
     stacks = {
+        "opt": "model/decoder/layers",
+        "roberta": "roberta/encoder/layer",
         "gpt_neox": "gpt_neox/layers",
         "bert": "bert/encoder/layer",
         "bloom": "transformer/h",

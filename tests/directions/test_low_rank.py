@@ -150,3 +150,11 @@ def test_a_vector_has_the_same_noise_however_it_is_kept(size):
     np.testing.assert_array_equal(noise.block((size,), 0, jnp.int32(7), 20), z[7:27])
     # Rounded to bfloat16, as the factors are.
     np.testing.assert_array_equal(z, z.astype(jnp.bfloat16).astype(jnp.float32))
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+@pytest.mark.parametrize("shape", [(5, 8), (5, 8, 12), (5, 4, 6, 2)])
+def test_a_layers_noise_does_not_depend_on_the_number_of_layers(rank, shape):
+    z = zojax.LowRank(rank=rank).draw(jax.random.key(0), shape)
+    fewer = zojax.LowRank(rank=rank).draw(jax.random.key(0), (3, *shape[1:]))
+    np.testing.assert_array_equal(z[:3], fewer)

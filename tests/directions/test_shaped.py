@@ -140,3 +140,37 @@ def test_bad_arguments_are_refused():
     tx = zojax.spsa(1e-2, key=0, num_queries=2, direction=zojax.Shaped(optax.scale_by_adam()))
     with pytest.raises(ValueError, match="Shaped: num_queries must be 1, got 2"):
         tx.init(start())
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        optax.adam(1e-3),
+        optax.adam(optax.linear_schedule(0.0, 1e-3, 10)),
+        optax.sgd(1e-3, momentum=0.9),
+        optax.chain(optax.scale_by_adam(), optax.scale(-1.0)),
+    ],
+)
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_rule_with_a_learning_rate_is_refused(rule, jit):
+    """Its sign would turn the momentum downhill, and its size would shrink eps."""
+    tx = zojax.spsa(1e-2, key=0, direction=zojax.Shaped(rule))
+    with pytest.raises(ValueError, match="Shaped: rule must keep z's sign"):
+        (jax.jit(tx.init) if jit else tx.init)(start())
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        optax.trace(0.9),
+        optax.centralize(),
+        optax.clip(0.5),
+        optax.masked(optax.scale_by_adam(), {"b": False, "w": True}),
+        optax.scale_by_lion(),
+        optax.chain(optax.scale_by_rms(), optax.scale(0.5)),
+    ],
+)
+def test_a_rule_without_a_learning_rate_is_taken(rule):
+    tx = zojax.spsa(1e-2, key=0, direction=zojax.Shaped(rule))
+    updates, _ = tx.update(None, tx.init(start()), start(), value_fn=value_fn)
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(updates))

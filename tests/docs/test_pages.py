@@ -131,6 +131,41 @@ def test_concepts_names_the_spacing_of_bfloat16():
     assert np.array([1 + 1e-3, 1 - 1e-3]).astype(ml_dtypes.bfloat16).tolist() == [1, 1]
 
 
+@pytest.mark.quick
+def test_concepts_explains_every_field_of_the_state():
+    text = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+    section = text.split("\n## State\n")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(
+        zojax.EstimatorState._fields
+    )
+
+
+@pytest.mark.quick
+def test_concepts_is_right_about_the_fields_that_may_be_none():
+    params = {"w": jnp.ones(3)}
+    shapes = {"size": jax.ShapeDtypeStruct((), jnp.float32)}
+
+    def state_after(tx, with_aux):
+        def value_fn(p):
+            value = jnp.sum(p["w"] ** 2)
+            return (value, {"size": value}) if with_aux else value
+
+        return tx.update(None, tx.init(params), params, value_fn=value_fn)[1]
+
+    plain = state_after(zojax.spsa(1e-3, key=0), False)
+    assert (plain.aux, plain.feedback, plain.direction, plain.slope_rule) == (None, None, (), ())
+    assert state_after(zojax.spsa(1e-3, key=0, has_aux=True), True).aux is None
+    kept = state_after(zojax.spsa(1e-3, key=0, has_aux=shapes), True).aux
+    assert float(kept["size"]) == pytest.approx(3.0, rel=1e-2)
+    tx = zojax.one_point(1e-3, key=0)
+    assert tx.init(params).feedback == jnp.inf
+    first = state_after(tx, False)
+    assert first.feedback == first.value
+    assert first.rested
+    assert first.skipped == 0
+    assert state_after(zojax.coordinatewise(1e-3), False).key is None
+
+
 ESTIMATE = zojax.spsa(1e-3, key=0)
 # What a step without a finite loss leaves as it was.
 RESTS = {
@@ -223,6 +258,16 @@ def test_the_objectives_page_runs_as_printed(capsys):
     given = run_page("docs/objectives.md")
     assert zojax.last_loss(given["state"]) < -5
     assert len(ast.literal_eval(capsys.readouterr().out)) == 2
+
+
+def test_the_recovery_page_runs_as_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = run_page("docs/recovery.md")
+    for rebuilt, last in ((given["again"], True), (given["halfway"], False)):
+        assert (
+            np.asarray(rebuilt["w"]).tobytes() == np.asarray(given["params"]["w"]).tobytes()
+        ) is last
+    assert len(given["log"].scalars) == 20
 
 
 @pytest.mark.plan

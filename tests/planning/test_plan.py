@@ -8,7 +8,7 @@ import pytest
 from opt_config import write_config
 
 from zojax import planning
-from zojax.cli import _plan as _cli_plan
+from zojax.cli import main
 from zojax.lm import models
 from zojax.planning import _plan, _program
 
@@ -164,11 +164,19 @@ def test_a_mesh_has_named_axes(config):
         planning.plan(work(config), "inference", devices=2, mesh=mesh)
 
 
-def test_the_command_line_names_a_mesh():
-    assert _cli_plan._axes("data=2,model=4") == {"data": 2, "model": 4}
-    for text in ("data", "data=two", "data=2,data=4", ""):
-        with pytest.raises(ValueError, match="mesh must name each axis once"):
-            _cli_plan._axes(text)
+def test_the_command_line_names_a_mesh(monkeypatch, capsys):
+    def plan(*_, mesh, **__):
+        raise ValueError(f"asked for {mesh}")
+
+    monkeypatch.setattr(planning, "plan", plan)
+    for text, error in {
+        "data=2,model=4": "asked for {'data': 2, 'model': 4}",
+        **dict.fromkeys(
+            ("data", "data=two", "data=2,data=4", ""), "plan: mesh must name each axis once"
+        ),
+    }.items():
+        assert main(["plan", "--model=opt-125m", f"--mesh={text}"]) == 1
+        assert error in capsys.readouterr().err
 
 
 @pytest.mark.plan

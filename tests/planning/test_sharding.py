@@ -17,12 +17,14 @@ def test_every_device_holds_its_share_of_parameters_and_moments(config):
     work = models.workload(config, batch=2, length=16)
     params, state = _step.abstract_state(target, work, optax.adam(1e-3))
     mine = _sharding.bytes_on_each(params)
-    vectors = sum(4 * leaf.size for leaf in jax.tree.leaves(params) if leaf.ndim < 2)
-    whole = vectors + 4 * 130 * 64  # the positions, too
+    stacked = jax.tree.leaves(params["layers"])
+    vectors = [leaf for leaf in stacked if leaf.ndim < 3]
+    vectors += jax.tree.leaves(params["norm"])
+    whole = sum(4 * leaf.size for leaf in vectors) + 4 * 130 * 64  # the positions, too
     assert mine == (work.nbytes - whole) // 4 + whole
     assert _sharding.bytes_on_each(state) == 2 * mine + 4  # moments, and the count of steps
-    moment = state[0].mu["model"]["decoder"]["layers"]["0"]["fc2"]["kernel"]
-    assert moment.sharding.spec == P("model")
+    moment = state[0].mu["layers"]["mlp"]["down_proj"]["kernel"]
+    assert moment.sharding.spec == P(None, "model")
 
 
 @pytest.mark.plan
@@ -42,8 +44,8 @@ def test_a_mesh_of_several_axes_cuts_parameters_and_batch(config):
     target = planning.mesh(fsdp=2, model=4)
     work = models.workload(config, batch=4, length=16)
     params, tokens = _sharding.place(work.params, work.batch, target)
-    kernel = params["model"]["decoder"]["layers"]["0"]["fc2"]["kernel"]
-    assert kernel.sharding.spec == P("model")  # of 16,384 elements: too few to cut further
+    kernel = params["layers"]["mlp"]["down_proj"]["kernel"]
+    assert kernel.sharding.spec == P(None, "model")  # a layer has 16,384 elements: too few
     assert tokens.sharding.spec == P(("fsdp",))
     compiled = planning.compile_forward(target, work)
     assert planning.cost(compiled).collectives

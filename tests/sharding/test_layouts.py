@@ -23,44 +23,88 @@ def specs_of(layout):
     }
 
 
-CUT = {
+BY_OUTPUTS, BY_INPUTS = P(None, "model"), P("model")
+ATTENTION = {
+    **{f"self_attn/{name}_proj/kernel": BY_OUTPUTS for name in "qkv"},
+    "self_attn/o_proj/kernel": BY_INPUTS,
+}
+LAYER = {
     "opt-125m": {
-        "model/decoder/embed_tokens/embedding": P("model"),
-        "model/decoder/layers/0/fc1/kernel": P(None, "model"),
-        "model/decoder/layers/0/fc2/kernel": P("model"),
-        "model/decoder/layers/0/self_attn/k_proj/kernel": P(None, "model"),
-        "model/decoder/layers/0/self_attn/out_proj/kernel": P("model"),
-        "model/decoder/layers/0/self_attn/q_proj/kernel": P(None, "model"),
-        "model/decoder/layers/0/self_attn/v_proj/kernel": P(None, "model"),
-    },
-    "roberta-base": {
-        "roberta/encoder/layer/0/attention/output/dense/kernel": P("model"),
-        "roberta/encoder/layer/0/attention/self/key/kernel": P(None, "model"),
-        "roberta/encoder/layer/0/attention/self/query/kernel": P(None, "model"),
-        "roberta/encoder/layer/0/attention/self/value/kernel": P(None, "model"),
-        "roberta/encoder/layer/0/intermediate/dense/kernel": P(None, "model"),
-        "roberta/encoder/layer/0/output/dense/kernel": P("model"),
-    },
-    "llama-2-7b": {
-        "lm_head/kernel": P(None, "model"),
-        "model/embed_tokens/embedding": P("model"),
-        "model/layers/0/mlp/down_proj/kernel": P("model"),
-        "model/layers/0/mlp/gate_proj/kernel": P(None, "model"),
-        "model/layers/0/mlp/up_proj/kernel": P(None, "model"),
-        "model/layers/0/self_attn/k_proj/kernel": P(None, "model"),
-        "model/layers/0/self_attn/o_proj/kernel": P("model"),
-        "model/layers/0/self_attn/q_proj/kernel": P(None, "model"),
-        "model/layers/0/self_attn/v_proj/kernel": P(None, "model"),
+        **ATTENTION,
+        "mlp/up_proj/kernel": BY_OUTPUTS,
+        "mlp/down_proj/kernel": BY_INPUTS,
     },
 }
-CUT["mistral-7b"] = CUT["llama-2-7b"]
+LAYER["roberta-base"] = LAYER["opt-125m"]
+LAYER["llama-2-7b"] = LAYER["opt-125m"] | {"mlp/gate_proj/kernel": BY_OUTPUTS}
+LAYER["mistral-7b"] = LAYER["llama-2-7b"]
+ENDS = {
+    "opt-125m": {"embed_tokens/embedding": P("model")},
+    "roberta-base": {},  # 50,265 tokens: 8 divides their number not, so all are on each device
+    "llama-2-7b": {"embed_tokens/embedding": P("model"), "lm_head/kernel": P(None, "model")},
+}
+ENDS["mistral-7b"] = ENDS["llama-2-7b"]
 
 
-@pytest.mark.parametrize("model", CUT)
-def test_tensor_parallelism_cuts_the_matrices_of_a_family(model):
-    params = models.workload(model, batch=1, length=8, layers=1).params
-    found = specs_of(sharding.tensor_parallel(params, mesh_of_eight("model")))
-    assert {path: spec for path, spec in found.items() if spec != P()} == CUT[model]
+@pytest.mark.parametrize("scanned", [True, False], ids=["stacked", "unrolled"])
+@pytest.mark.parametrize("model", LAYER)
+def test_tensor_parallelism_cuts_the_matrices_of_a_family(model, scanned):
+    work = models.workload(model, batch=1, length=8, layers=2, scan_layers=scanned)
+    found = specs_of(sharding.tensor_parallel(work.params, mesh_of_eight("model")))
+    if scanned:
+        layers = {f"layers/{path}": P(None, *spec) for path, spec in LAYER[model].items()}
+    else:
+        layers = {f"layers_{i}/{path}": x for i in (0, 1) for path, x in LAYER[model].items()}
+    assert {path: spec for path, spec in found.items() if spec != P()} == layers | ENDS[model]
+
+
+CUT_OF_TRANSFORMERS = {
+    "opt": {
+        "model/decoder/embed_tokens/embedding": (320, 16),
+        "model/decoder/layers/0/fc1/kernel": (16, 32),
+        "model/decoder/layers/0/fc2/kernel": (32, 16),
+        "model/decoder/layers/0/self_attn/k_proj/kernel": (16, 16),
+        "model/decoder/layers/0/self_attn/out_proj/kernel": (16, 16),
+    },
+    "roberta": {
+        "roberta/encoder/layer/0/attention/output/dense/kernel": (16, 16),
+        "roberta/encoder/layer/0/attention/self/query/kernel": (16, 16),
+        "roberta/encoder/layer/0/intermediate/dense/kernel": (16, 32),
+        "roberta/encoder/layer/0/output/dense/kernel": (32, 16),
+    },
+}
+
+
+@pytest.mark.parametrize("family", CUT_OF_TRANSFORMERS)
+def test_tensor_parallelism_cuts_the_matrices_of_transformers(family):
+    leaves = {
+        path: jax.ShapeDtypeStruct(shape, jnp.float32)
+        for path, shape in CUT_OF_TRANSFORMERS[family].items()
+    }
+    found = sharding.tensor_parallel(leaves, mesh_of_eight("model"))
+    by_inputs = ("embedding", "fc2/kernel", "out_proj/kernel", "output/dense/kernel")
+    for path, leaf in found.items():
+        assert leaf.spec == (BY_INPUTS if path.endswith(by_inputs) else BY_OUTPUTS), path
+
+
+def test_the_layers_of_a_stack_stay_together():
+    mesh = mesh_of_eight("data")
+    leaf = jax.ShapeDtypeStruct((64, 16, 24), jnp.float32)
+    params = {"layers": {"up": leaf, "0": leaf}, "adapter": {"layers": {"up": leaf}}, "up": leaf}
+    found = specs_of(sharding.fully_sharded(params, mesh, min_size=16 * 24))
+    assert found == {
+        "layers/up": P(None, None, "data"),
+        "layers/0": P("data"),
+        "adapter/layers/up": P(None, None, "data"),
+        "up": P("data"),
+    }
+    # A layer, not the stack, is what is gathered at once.
+    found = specs_of(sharding.fully_sharded(params, mesh, min_size=16 * 24 + 1))
+    assert found["layers/up"] == P()
+    assert found["up"] == P("data")
+    odd = {"layers": {"up": jax.ShapeDtypeStruct((64, 15, 9), jnp.float32)}}
+    with pytest.raises(ValueError, match=r"layers/up has the shape \(64, 15, 9\)"):
+        sharding.fully_sharded(odd, mesh, min_size=1)
 
 
 def test_an_adapter_stays_whole():
@@ -92,8 +136,24 @@ def test_tensor_parallelism_refuses():
         sharding.tensor_parallel(TREE, mesh)
     with pytest.raises(ValueError, match="axis must be one of the mesh's, model, got 'data'"):
         sharding.tensor_parallel(TREE, mesh, "data")
-    with pytest.raises(ValueError, match="bias must have at least 2 dimensions"):
+    with pytest.raises(ValueError, match=r"bias must have dimension 1 .*, got the shape \(64,\)"):
         sharding.tensor_parallel(TREE, mesh, table=[("bias", 1)])
+    with pytest.raises(ValueError, match=r"bias must have dimension -2 .*, got the shape \(64,\)"):
+        sharding.tensor_parallel(TREE, mesh, table=[("bias", -2)])
+
+
+def test_the_first_of_several_dimensions_that_divides():
+    mesh = mesh_of_eight("model")
+
+    def spec(line):
+        table = [("up/kernel", line)]
+        params = {"up": {"kernel": jax.ShapeDtypeStruct((12, 64), jnp.float32)}}
+        return specs_of(sharding.tensor_parallel(params, mesh, table=table))["up/kernel"]
+
+    assert spec((-2, -1)) == P(None, "model")
+    assert spec((-2, None)) == P()
+    with pytest.raises(ValueError, match="size 8 must divide dimension 0 of up/kernel"):
+        spec((None, -2)[1:])
 
 
 @pytest.mark.quick

@@ -13,7 +13,6 @@ from optimizers import OPTIMIZERS
 from sharded import mesh_of_eight
 
 from zojax import testing
-from zojax.testing._problem import step_with
 
 
 def sharded_parameters():
@@ -50,7 +49,7 @@ def test_a_step_leaves_moments_where_they_are(name):
     params = sharded_parameters()
     state = jax.jit(tx.init)(params)
     assert matrices(state)
-    step = jax.jit(step_with(tx))
+    step = jax.jit(testing.step_with(tx))
     for _ in range(2):
         params, state = step(params, state)
         for leaf in matrices((params, state)):

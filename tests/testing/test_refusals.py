@@ -116,6 +116,10 @@ def moves_integers(call, updates, state, params, **_):
     return jax.tree.map(lambda u, p: u if p.dtype != jnp.int32 else u + 1, moved, params), new
 
 
+def moments_that_go_on():
+    return optax.chain(zojax.spsa(1e-2, key=0), optax.sgd(0.01, momentum=0.9))
+
+
 # With the reason that must be given: a check may not refuse for another.
 BROKEN_OPTIMIZERS = {
     "keep dtypes and structure": (altered(in_float16), r"value is float16\[\] after a step"),
@@ -130,6 +134,7 @@ BROKEN_OPTIMIZERS = {
         r"trace\['matrix'\] is not sharded as its parameter is",
     ),
     "replay a step from its state": (altered(FromPython()), "Traced a second time"),
+    "move nothing where the loss is NaN": (moments_that_go_on, "has moved the parameters"),
     "leave the parameters to its caller": (altered(donates), "has donated"),
     "leave integers": (altered(moves_integers), "The value of an integer parameter changed"),
 }
@@ -189,6 +194,41 @@ def test_a_drift_is_refused(jit):
             lambda: zojax.mezo(1e-9, eps=1e-3, key=0, evaluation="in_place" if not jit else "copy"),
             jit=jit,
         )
+
+
+def scaled_by(factor):
+    """SGD whose updates are multiplied by ``factor(state, params, value_fn)``."""
+    tx = optax.chain(zojax.spsa(1e-2, key=0), optax.sgd(0.01))
+
+    def update(updates, state, params=None, *, value_fn, **extra_args):
+        moved, new = tx.update(updates, state, params, value_fn=value_fn, **extra_args)
+        scale = factor(new, params, value_fn)
+        return jax.tree.map(lambda update: update * scale, moved), new
+
+    return optax.GradientTransformationExtraArgs(tx.init, update)
+
+
+# A replay measures no loss, so that it has neither of them.
+NEED_MORE = {
+    "the last step's mean loss": (
+        lambda state, params, value_fn: jnp.nan_to_num(state[0].value),
+        "After 6 steps the replay has other bits",
+    ),
+    "a loss of its own": (
+        lambda state, params, value_fn: jnp.nan_to_num(value_fn(params)),
+        "depend only on keys and the log's scalars",
+    ),
+    "nothing, and it never moves": (lambda state, params, value_fn: 0.0, "no parameter moved"),
+}
+
+
+@pytest.mark.parametrize("needs", NEED_MORE)
+def test_a_run_that_its_record_does_not_rebuild_is_refused(needs):
+    factor, reason = NEED_MORE[needs]
+    with pytest.raises(
+        testing.BrokenPromiseError, match=rf"check_replay: it must be rebuilt .*{reason}"
+    ):
+        testing.check_replay(lambda: scaled_by(factor))
 
 
 def doubled_spsa():

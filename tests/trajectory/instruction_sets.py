@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,9 +18,8 @@ import optax
 from optimizers import OPTIMIZERS
 
 import zojax
-from zojax._meter import Measure, Measured
 from zojax.estimators import estimator_states
-from zojax.trajectory import Recorder, Replayer
+from zojax.trajectory import Measured, Recorder, Replayer
 
 STEPS = 6
 PROBED = {
@@ -112,7 +112,7 @@ def check_run(name: str, dtype: str) -> list[str]:
 class _SlopeOne:
     """Measures, and says that every slope was 1."""
 
-    def __call__(self, kind: Any, size: int, measure: Measure) -> Measured:
+    def __call__(self, kind: Any, size: int, measure: Callable[[], Measured]) -> Measured:
         return measure()._replace(scalars=jnp.ones(size), usable=jnp.ones(size, bool))
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from optimizers import OPTIMIZERS
+from optimizers import NEVER_REPLAYED, OPTIMIZERS
 
 import zojax
 from zojax.trajectory import (
@@ -28,8 +28,6 @@ from zojax.trajectory import (
 )
 
 STEPS = 8
-# Its updates are made of gradients.
-NEVER_REPLAYED = {"hybrid"}
 # Each of them is two compilations: those that differ in how losses become updates.
 NAMES = (
     "mezo, 3 queries",
@@ -216,6 +214,48 @@ def test_another_base_model_is_refused(run: Any):
     other = {**base, "matrix": base["matrix"].at[0, 0].add(1e-6)}
     with pytest.raises(ValueError, match="params must be those that the log starts from"):
         replay(tx, other, log)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    {
+        "mezo, 3 queries": [("slopes", 3)],
+        "one_point": [("loss", 1)],
+        "coordinatewise": [("slopes", 33 * 7 + 8 * 16 + 5)],
+        "zo_sgd_blockwise": [("slopes", 3)],
+        "zo_sgd_conservative": [("slopes", 1), ("sign", 1)],
+    }.items(),
+)
+def test_a_recorder_lists_the_fields_in_the_order_of_the_chain(name: str, fields: Any):
+    tx, base, recorder = OPTIMIZERS[name](), parameters("float32"), Recorder()
+    batch = jnp.ones((4, 33))
+    jax.eval_shape(
+        lambda state: tx.update(
+            None, state, base, value_fn=lambda p: loss(p, batch), meter=recorder
+        ),
+        tx.init(base),
+    )
+    assert recorder.fields == fields
+    assert all(isinstance(field, Field) for field in recorder.fields)
+
+
+@pytest.mark.parametrize("other", [jax.random.key(6), jax.random.key(5, impl="rbg")])
+def test_another_key_is_refused(run: Any, other: Any):
+    _, base, _, path = run
+    with pytest.raises(ValueError, match=r"replay: tx must have the key of the run, \(0, 5\)"):
+        replay(zojax.mezo(1e-2, eps=1e-2, key=other), base, read_log(path))
+
+
+def test_an_optimizer_without_a_key_is_replayed(run: Any):
+    """Its steps depend on the slopes alone, whatever key the header has."""
+    _, base, _, path = run
+    tx = optax.chain(zojax.coordinatewise(1e-2), optax.scale_by_learning_rate(1e-2))
+    scalars = np.ones((1, sum(leaf.size for leaf in jax.tree.leaves(base))), np.float32)
+    log = read_log(path)._replace(scalars=scalars)
+    for before, after in zip(
+        jax.tree.leaves(base), jax.tree.leaves(replay(tx, base, log)), strict=True
+    ):
+        np.testing.assert_allclose(after, before - 1e-2, rtol=1e-5)
 
 
 def test_a_step_outside_of_jit_is_replayed_outside_of_jit():

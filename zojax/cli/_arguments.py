@@ -14,7 +14,9 @@ from zojax.lm.training import (
     WITH_ADAPTER_OPTIMIZERS,
     DataConfig,
     FinetuneConfig,
+    Implementation,
 )
+from zojax.sharding import LayoutName
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class BaselineArguments:
     """opt-mini or roberta-mini (inside this package), a folder, a hub name."""
     from_pt: bool = False
     """Read PyTorch weights (needs torch)."""
+    implementation: Implementation = "zojax"
+    """This package's model, or the Flax class of OPT or RoBERTa of transformers 4."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Dtype of the parameters and of the computation."""
     eval_batch_size: int = 64
@@ -118,6 +122,9 @@ class PlanArguments:
     mesh: str | None = None
     """Axes and sizes of a mesh, instead of --devices: data=2,model=4. Matrices are sharded over
     model, the batch over data, the batch and all parameters over fsdp."""
+    layout: LayoutName | None = None
+    """For --mesh with axes data and model: tensor-parallel, as they are named, or fully-sharded,
+    which shards all parameters over data, too, as fsdp does."""
     batch: int | None = None
     """Sequences of a step, on all devices together; without it, 16, or 1 with --largest."""
     length: int | None = None

@@ -19,6 +19,7 @@ def run_baseline(arguments: BaselineArguments) -> None:
     config = FinetuneConfig(
         model=arguments.model,
         from_pt=arguments.from_pt,
+        implementation=arguments.implementation,
         dtype=arguments.dtype,
         eval_batch_size=arguments.eval_batch_size,
         seed=arguments.seed,

@@ -10,6 +10,7 @@ from typing import Any
 
 from zojax.cli._arguments import PlanArguments
 from zojax.cli._devices import use_cpu
+from zojax.sharding import read_mesh
 
 _COMPARED = ("adam", "mezo", "zo_adamu")
 _BATCH, _LENGTH = 16, 256
@@ -42,7 +43,7 @@ def run_plan(arguments: PlanArguments) -> None:
         arguments.optimizer,
         arguments.device,
         devices=arguments.devices,
-        mesh=None if arguments.mesh is None else _axes(arguments.mesh),
+        mesh=_axes(arguments),
         full=arguments.full,
         tell=_tell,
     )
@@ -53,18 +54,12 @@ def run_plan(arguments: PlanArguments) -> None:
         print(f"chart: {arguments.chart}")
 
 
-def _axes(text: str) -> dict[str, int]:
-    """Parse the axes of a mesh and their sizes, such as ``data=2,model=4``."""
-    axes: dict[str, int] = {}
-    for part in text.split(","):
-        name, _, size = part.partition("=")
-        if name in axes or not size.isdecimal():
-            raise ValueError(
-                f"plan: mesh must name each axis once, with its size, as in data=2,model=4, got "
-                f"{text!r}."
-            )
-        axes[name] = int(size)
-    return axes
+def _axes(arguments: PlanArguments) -> dict[str, int] | None:
+    if arguments.mesh is not None:
+        return read_mesh("plan", arguments.mesh, arguments.layout)
+    if arguments.layout is not None:
+        raise ValueError(f"plan: layout needs mesh, got {arguments.layout} without one. Give both.")
+    return None
 
 
 def _largest(arguments: PlanArguments) -> None:
@@ -73,8 +68,8 @@ def _largest(arguments: PlanArguments) -> None:
 
     if arguments.chart is not None:
         raise ValueError("plan: chart must not be given with largest, which has no chart.")
-    if arguments.mesh is not None:
-        raise ValueError("plan: mesh must not be given with largest. Give devices.")
+    if arguments.mesh is not None or arguments.layout is not None:
+        raise ValueError("plan: mesh and layout must not be given with largest. Give devices.")
     tokens = {
         "batch": _PAPER_BATCH if arguments.batch is None else arguments.batch,
         "length": _PAPER_LENGTH if arguments.length is None else arguments.length,

@@ -37,7 +37,7 @@ class Stack(NamedTuple):
 
 
 def check_blocks(where: str, blocks: Any) -> None:
-    """Refuses what does not say which blocks there are.
+    """Refuses a ``blocks`` of another type.
 
     Raises:
       TypeError: ``blocks`` is neither ``"layers"`` nor a function.
@@ -66,7 +66,7 @@ def find_blocks(
     Raises:
       TypeError: ``blocks`` is neither.
       ValueError: ``"layers"``, and which parameters are the layers, or come before or after them,
-        is not plain from the paths.
+        is not plain from the paths, or the layers are stacked.
     """
     check_blocks(where, blocks)
     if not callable(blocks):
@@ -106,7 +106,7 @@ def _layers(where: str, params: Any, fix: str) -> list[Block]:
 
 
 def _beyond(parents: list[str], names: list[str]) -> list[str]:
-    """The names of a path that follow those it shares with the layers."""
+    """The names of a path after its common prefix with the layers."""
     shared = 0
     while shared < min(len(parents), len(names)) and parents[shared] == names[shared]:
         shared += 1
@@ -118,10 +118,17 @@ def _stack(where: str, params: Any, paths: list[str], fix: str) -> Stack:
     found = _stacks(params, paths)
     # One number around everything is a wrapper, such as a list of one tree.
     found = [s for s in found if len(s.numbers) > 1 or s.leaves < len(paths)]
-    # What is called an embedding or a head is that, numbered or not, unless all is called so.
+    # An embedding or a head is known by its name, numbered or not, unless all have such names.
     found = [s for s in found if role(f"{s.prefix}0".split("/")) is None] or found
     outermost = [s for s in found if not any(other.holds(s.prefix) for other in found)]
     if not outermost:
+        stacked = next((path for path in paths if "layers" in path.split("/")), None)
+        if stacked is not None:
+            raise ValueError(
+                f"{where}: each layer must have parameters of its own, got {stacked}, which has "
+                "those of all layers, stacked. Load the model with "
+                "zojax.lm.models.load(..., scan_layers=False), or unstack the layers."
+            )
         raise ValueError(
             f"{where}: no parameter's path has a numbered layer. The first paths are {paths[:5]}. "
             f"{fix}"

@@ -9,7 +9,7 @@ from zojax._types import Array
 
 
 def part(tree: Any, chosen: Sequence[bool]) -> Any:
-    """The tree with None, which JAX takes for an empty branch, in place of other leaves.
+    """The tree with its other leaves replaced by None, which JAX treats as an empty branch.
 
     Paths stay as they are, and so does the noise that depends on them.
     """

@@ -1,4 +1,4 @@
-"""What a parameter's name says of its place: before a model's layers or after them."""
+"""Whether a parameter lies before a model's layers or after them, from its name."""
 
 import re
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ AFTER = {
     *("head", "heads", "classifier", "pooler", "score", "cls", "logits", "unembed"),
     *("final", "last", "out", "output", "outputs"),
 }
-# A norm by itself is the final one, but one of the embeddings has their name too.
+# A norm is the final one, unless an embedding's name is on its path.
 NORM = {"norm", "layernorm", "rmsnorm", "ln"}
 
 
 def role(names: Sequence[str]) -> Literal["before", "after"] | None:
-    """Where the first telling name of a path puts it; None where it could be either, or neither.
+    """The role that the first known name of a path gives it; None if there is none, or two.
 
     ``embeddings/LayerNorm`` comes before, ``lm_head/dense`` after; ``embed_out`` could be either.
     The number of ``LayerNorm_0`` says when it was made and not where it is applied, so that

@@ -15,12 +15,12 @@ from zojax.coordinates._where import Where, selected
 
 
 def select(tx: optax.GradientTransformation, where: Where) -> optax.GradientTransformationExtraArgs:
-    r"""Lets an optimizer move some of the parameters, and the others stay.
+    r"""Restricts an optimizer to some of the parameters; the others do not change.
 
     .. math:: \theta_S \leftarrow \theta_S + u(\theta_S), \qquad \theta_{\bar S} \leftarrow
         \theta_{\bar S}
 
-    The optimizer sees a tree without the parameters that stay: it neither draws noise for them nor
+    The optimizer gets a tree without the other parameters: it neither draws noise for them nor
     keeps state. ``value_fn`` always gets the whole tree. (``optax.masked`` and
     ``optax.partition`` would hand it a tree with holes.)
 
@@ -90,12 +90,14 @@ def select(tx: optax.GradientTransformation, where: Where) -> optax.GradientTran
         params: Any = None,
         *,
         value_fn: ValueFn | None = None,
+        obj_fn: ValueFn | None = None,
         **extra_args: Any,
     ) -> tuple[Any, Any]:
         _check.params_given("select", params)
         chosen = selected("select", where, params)
-        if value_fn is not None:
-            extra_args["value_fn"] = lambda moving: value_fn(merged(moving, chosen, params))
+        loss = _check.loss_function("select", value_fn, obj_fn)
+        if loss is not None:
+            extra_args["value_fn"] = lambda moving: loss(merged(moving, chosen, params))
         updates = None if updates is None else part(updates, chosen)
         moving = part(params, chosen)
         updates, state = inner.update(updates, state, moving, **extra_args)

@@ -3,6 +3,7 @@
 from zojax.directions._anneal import AdamuSchedules as AdamuSchedules
 from zojax.directions._anneal import Anneal as Anneal
 from zojax.directions._anneal import adamu_schedules as adamu_schedules
+from zojax.directions._counter import key_paths as key_paths
 from zojax.directions._direction import Direction as Direction
 from zojax.directions._direction import Draws as Draws
 from zojax.directions._direction import Noises as Noises

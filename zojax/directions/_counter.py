@@ -5,8 +5,8 @@ never depends on its neighbours. A leaf is seen as a matrix of rows: the last ax
 if that is short, are the columns. Each row has a random 32-bit key, made of the leaf's words, and
 an element's bits are a hash of its row's key plus its column. That is a short chain of integer
 operations on each element, so XLA fuses it into whatever consumes the noise and partitions it with
-the parameter; and a row, a block or one layer of z costs only itself. The row keys are small beside
-the leaf, so they are computed once and kept for the length of a forward pass.
+the parameter; and a row, a block or one layer of z is drawn at the cost of its own elements. The
+row keys are small beside the leaf, so they are computed once and kept during a forward pass.
 """
 
 import hashlib
@@ -26,8 +26,8 @@ LEAST_COLUMNS = 64
 def path_hashes(paths: list[str]) -> np.ndarray[Any, np.dtype[np.uint32]]:
     """Hashes each path to 64 bits, uint32 [n, 2].
 
-    64 bits rather than 32: a clash could only be mended by letting one leaf's noise depend on
-    another leaf's presence, and at 64 bits a tree of a million leaves has one in 4e7 chances.
+    64 bits rather than 32: resolving a collision would make one leaf's noise depend on another
+    leaf's presence, and at 64 bits a tree of a million leaves has one in 4e7 chances.
 
     Raises:
       ValueError: two paths share a hash, so their leaves would share their noise.
@@ -44,9 +44,32 @@ def path_hashes(paths: list[str]) -> np.ndarray[Any, np.dtype[np.uint32]]:
     return np.frombuffer(b"".join(hashes), np.uint32).reshape(-1, 2)
 
 
+def key_paths(tree: Any) -> list[tuple[Any, ...]]:
+    """The keys of every leaf, in tree order, alike for an ``nnx.State`` and its pure dict.
+
+    A variable of flax.nnx is a node with one child, its value, which is no part of the name.
+    """
+    paths: list[tuple[Any, ...]] = []
+    for path, node in jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_variable):
+        if _is_variable(node):
+            inner = jax.tree_util.tree_leaves_with_path(node)
+            paths += [(*path, *below[1:]) for below, _ in inner]
+        else:
+            paths.append(path)
+    return paths
+
+
+def _is_variable(node: Any) -> bool:
+    # By name, for flax may not be installed. Users subclass nnx.Variable.
+    return any(
+        kind.__name__ in ("Variable", "VariableState") and kind.__module__.startswith("flax.nnx.")
+        for kind in type(node).__mro__
+    )
+
+
 def leaf_paths(tree: Any) -> list[str]:
     """The path of every leaf, in tree order, as ``jax.tree_util.keystr`` writes it."""
-    return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+    return list(map(jax.tree_util.keystr, key_paths(tree)))
 
 
 def key_words(key: Array) -> Array:
@@ -139,7 +162,7 @@ def bits(keys: Array, columns: tuple[int, ...], part: tuple[int, ...] | None = N
     Args:
       keys: uint32 [...]: the rows' keys. A key plus n is a row that begins at column n.
       columns: The columns' axes of the leaf.
-      part: Their first positions wanted; ``columns`` if None.
+      part: How many of the first positions along each axis; ``columns`` if None.
 
     Returns:
       uint32 [*keys.shape, *part].

@@ -42,8 +42,8 @@ class Draws(abc.ABC):
     def repeated(self, times: int) -> Self:
         """The draws of q·times points: each query ``times`` times, one after the other.
 
-        Equal points of a loop are drawn anew at each: behind a tie XLA does not see that they are
-        equal, and so keeps nothing of z from one point to the next.
+        z is drawn again at each point: XLA cannot see through the tie that two of them are equal,
+        and so keeps nothing of z from one point to the next.
         """
 
     @abc.abstractmethod
@@ -69,7 +69,7 @@ class Draws(abc.ABC):
           leaves: The parameters.
 
         Returns:
-          An array for each leaf, of its shape and dtype; zeros for one that does not move.
+          An array for each leaf, of its shape and dtype; zeros for an integer leaf.
         """
 
         def leaf(noise: LeafNoise | None, parameter: Array) -> Array:
@@ -117,7 +117,7 @@ class Direction(abc.ABC):
     def at_step(
         self, state: Any, key: Array, count: Array, num_queries: int, params: Params
     ) -> tuple[Draws, Any]:
-        """The draws of a step, and the state with which :meth:`after_step` goes on.
+        """The draws of a step, and the state that :meth:`after_step` gets.
 
         Args:
           state: As :meth:`init` or the last step's :meth:`after_step` gave it.
@@ -136,7 +136,7 @@ class Direction(abc.ABC):
           state: As :meth:`at_step` gave it.
           draws: As :meth:`at_step` gave them.
           slopes: float32 [q], as measured; 0 where they are not usable.
-          usable: bool [q]. A step without any has told nothing of its directions.
+          usable: bool [q]: which slopes are usable. Without any, the step has measured nothing.
           params: Parameters before the step.
         """
         del draws, slopes, usable, params
@@ -173,11 +173,11 @@ class SampledDirection(Direction):
         """
 
     def noises(self, words: Array, shapes: Shapes, factor: Array | None = None) -> Noises:
-        """The undrawn z of every leaf. For directions of which parts can be drawn alone.
+        """The undrawn z of every leaf; overridden by directions that can draw parts of z alone.
 
         Args:
           words: uint32 [n, 2]: two random words for each leaf, of which :meth:`draw`'s key is made.
-          shapes: The shape of each leaf; None for one that does not move.
+          shapes: The shape of each floating leaf; None for an integer one.
           factor: What :meth:`factor` gave.
         """
         return [
@@ -218,7 +218,7 @@ class SampledDraws(Draws):
       words: uint32 [q, n, 2]: two random words for each query and leaf.
       factors: float32 [q]: the scale common to all leaves of a query, or None for 1.
       direction: The distribution of z.
-      shapes: The shape of each leaf that moves; None for one that does not (integers).
+      shapes: The shape of each floating leaf; None for an integer one, which no direction moves.
       mesh: The devices that the parameters are on; None for a single one.
     """
 

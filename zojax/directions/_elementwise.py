@@ -38,14 +38,17 @@ class ElementwiseDirection(SampledDirection):
         return from_keys(self, keys, shape[len(leading) :], shape[len(leading) :])
 
     def noises(self, words: Array, shapes: Shapes, factor: Array | None = None) -> Noises:
-        # What is small in memory is computed here and now, for all leaves of a kind at once: the
-        # keys of the rows, and z of the vectors, of which a transformer has a dozen a layer.
-        moving = [leaf for leaf, shape in enumerate(shapes) if shape is not None]
+        # Small arrays are computed at once, in one operation for all leaves of a kind: the keys of
+        # the rows, and z of the vectors, of which a transformer has a dozen in each layer.
+        floating = [leaf for leaf, shape in enumerate(shapes) if shape is not None]
         noises: list[LeafNoise | None] = [None] * len(shapes)
         rows = table_rows(
-            self, words, [elementwise_request(leaf, shapes[leaf] or ()) for leaf in moving], factor
+            self,
+            words,
+            [elementwise_request(leaf, shapes[leaf] or ()) for leaf in floating],
+            factor,
         )
-        for leaf, row in zip(moving, rows, strict=True):
+        for leaf, row in zip(floating, rows, strict=True):
             noises[leaf] = elementwise_noise(self, row, shapes[leaf] or (), factor)
         return noises
 
@@ -118,7 +121,7 @@ class ElementwiseNoise(LeafNoise):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class StoredNoise(LeafNoise):
-    """z of one leaf that is drawn already, for leaves so small that keeping z costs nothing.
+    """z of one leaf, already drawn, for leaves so small that z needs almost no memory.
 
     Attributes:
       z: float32 [size].
@@ -154,12 +157,12 @@ class StoredNoise(LeafNoise):
 
 
 def is_vector(shape: tuple[int, ...]) -> bool:
-    """Whether a leaf is a bias, a norm or the like: so small that a copy of it costs nothing."""
+    """Whether a leaf is small, as biases and norms are, so that a copy of it costs little."""
     return len(shape) <= 1 and math.prod(shape) <= 2**16
 
 
 def elementwise_request(leaf: int, shape: tuple[int, ...]) -> Request:
-    """What a leaf's elementwise noise asks of the tables: z of a small vector, else its keys."""
+    """The row of the tables that a leaf's noise needs: z of a small vector, else its keys."""
     if is_vector(shape):
         return Request(leaf, math.prod(shape), row=0)
     return Request(leaf, math.prod(shape[: leading_axes(shape)]))
@@ -174,7 +177,7 @@ def elementwise_noise(
     return ElementwiseNoise(row, shape[: leading_axes(shape)], direction, factor)
 
 
-# Compiled, also where the caller is not: XLA contracts multiply-adds, and plain evaluation would
+# Compiled even if the caller is not: XLA contracts multiply-adds, so that eager evaluation would
 # give z other last bits.
 @partial(jax.jit, static_argnums=(0, 2, 3))
 def from_keys(
@@ -185,11 +188,11 @@ def from_keys(
 
 
 class Request(NamedTuple):
-    """A row of a table that a leaf asks for: z of one of its rows, or the keys of them all."""
+    """A row of a table that a leaf needs: z of one of its rows, or the keys of all."""
 
     leaf: int
     size: int  # of the row: the columns of z, or the number of keys
-    row: int | None = None  # the one whose z is wanted; None for keys
+    row: int | None = None  # the one whose z is drawn; None for keys
 
 
 def table_rows(
@@ -198,12 +201,12 @@ def table_rows(
     requests: Sequence[Request],
     factor: Array | None,
 ) -> list[Row]:
-    """The rows asked for, in tables that requests of one kind and size share.
+    """The requested rows; requests of one kind and size share a table.
 
     Args:
       direction: The distribution of z.
       words: uint32 [n, 2]: two random words for each leaf.
-      requests: What the leaves ask for.
+      requests: One for each leaf.
       factor: float32 []: scale of z, or None for 1.
     """
     groups: dict[tuple[bool, int], list[int]] = {}
@@ -218,7 +221,7 @@ def table_rows(
     found: dict[int, Row] = {}
     for (are_keys, _), group, table in zip(groups, groups.values(), tables, strict=True):
         rows = [Row.at(table, position) for position in range(len(group))]
-        # Hidden from the compiler, the positions stay data.
+        # The positions are hidden from the compiler, which would otherwise treat them as constants.
         found.update(zip(group, rows if are_keys else opaque(rows), strict=True))
     return [found[position] for position in range(len(requests))]
 

@@ -57,8 +57,8 @@ class Gaussian(ElementwiseDirection):
 def _log2(x: Array) -> Array:
     """log₂ x, to 1e-4, for normal positive x.
 
-    For CPU, where XLA's own has other last bits in vectorised loops and outside of them, and z
-    would not be the same in every program. Elsewhere XLA's is fewer operations to compile.
+    Used on CPU, where XLA's own logarithm has other last bits inside and outside of vectorised
+    loops, so that z would differ between programs. Elsewhere XLA's takes fewer operations.
     """
     bits = jax.lax.bitcast_convert_type(x, jnp.int32)
     exponent = ((bits >> 23) - 127).astype(jnp.float32)

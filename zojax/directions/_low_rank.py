@@ -93,13 +93,13 @@ class LowRank(SampledDirection):
 
     def noises(self, words: Array, shapes: Shapes, factor: Array | None = None) -> Noises:
         del factor
-        moving = [(leaf, shape) for leaf, shape in enumerate(shapes) if shape is not None]
+        floating = [(leaf, shape) for leaf, shape in enumerate(shapes) if shape is not None]
         requests = [
-            request for leaf, shape in moving for request in _requests(leaf, shape, self.rank)
+            request for leaf, shape in floating for request in _requests(leaf, shape, self.rank)
         ]
         rows = iter(table_rows(self._elements, words, requests, None))
         noises: list[LeafNoise | None] = [None] * len(shapes)
-        for leaf, shape in moving:
+        for leaf, shape in floating:
             if len(shape) <= 1:
                 noises[leaf] = elementwise_noise(self._elements, next(rows), shape, None)
             else:
@@ -131,8 +131,8 @@ class LowRankNoise(LeafNoise):
     """z = Σ a b / √r of one leaf.
 
     Attributes:
-      left: a: float32 [r · product of the first ``split`` axes].
-      right: b: float32 [r · product of the other axes].
+      left: a: float32 [product of the first ``split`` axes · r].
+      right: b: float32 [product of the other axes · r].
       rank: r.
       split: How many of the leaf's axes are a's.
     """
@@ -148,11 +148,15 @@ class LowRankNoise(LeafNoise):
 
     def factors(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
         """a, float32 [r, *shape[:split]], and b, float32 [r, *shape[split:]]; z is Σ ab·weight."""
-        left, right = shape[: self.split], shape[self.split :]
-        return (
-            self.left.value().reshape(self.rank, *left),
-            self.right.value().reshape(self.rank, *right),
-        )
+        return jnp.moveaxis(self._left(shape), -1, 0), jnp.moveaxis(self._right(shape), -1, 0)
+
+    # A row's numbers go element by element, r for each, so that those of a layer in a stack do not
+    # depend on how many layers there are.
+    def _left(self, shape: tuple[int, ...]) -> Array:
+        return self.left.value().reshape(*shape[: self.split], self.rank)
+
+    def _right(self, shape: tuple[int, ...]) -> Array:
+        return self.right.value().reshape(*shape[self.split :], self.rank)
 
     @property
     def weight(self) -> float:
@@ -184,8 +188,7 @@ class LowRankNoise(LeafNoise):
         return self._product(left, right)
 
     def slices(self, shape: tuple[int, ...]) -> Array:
-        left, right = self.factors(shape)
-        return jnp.moveaxis(left if self.split else right, 1, 0)
+        return self._left(shape) if self.split else self._right(shape)
 
     def slice(self, part: Any) -> LowRankNoise:
         if not self.split:
@@ -213,7 +216,7 @@ def _split(shape: tuple[int, ...]) -> int:
 
 
 def _requests(leaf: int, shape: tuple[int, ...], rank: int) -> list[Request]:
-    """What a leaf asks of the tables: both of its factors, or what a vector needs."""
+    """The rows of the tables that a leaf needs: those of both factors, or of a vector."""
     if len(shape) <= 1:
         return [elementwise_request(leaf, shape)]
     return [Request(leaf, size, row) for row, size in enumerate(_sizes(shape, rank))]

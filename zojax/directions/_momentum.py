@@ -125,7 +125,8 @@ class MomentumCentred(Direction):
         draws, base = self._base.at_step(state.base, key, count, num_queries, params)
         leaves = jax.tree.leaves(centre)
         mesh = mesh_of(leaves)
-        # What a bias is added to may be cut, and the partitioner would cut the bias's history, too.
+        # A bias is added to activations that may be sharded, and the partitioner would shard the
+        # bias's history like them.
         leaves = [replicated(x, mesh) if is_vector(x.shape) else x for x in leaves]
         beta1s = jnp.broadcast_to(beta1, num_queries)
         state = MomentumState(centre, state.signs, alpha, beta1, base)
@@ -135,7 +136,7 @@ class MomentumCentred(Direction):
         self, state: MomentumState, draws: Any, slopes: Array, usable: Array, params: Params
     ) -> MomentumState:
         del draws, params
-        # A slope of exactly 0 says nothing of up or down; it must not wipe the history.
+        # A slope of exactly 0 has no sign, and must not set the history to 0.
         signs = jnp.where(slopes < 0, -1.0, 1.0) if self.signed_momentum else jnp.ones_like(slopes)
         return state._replace(signs=jnp.where(usable, signs, 0.0).astype(jnp.float32))
 
@@ -152,14 +153,14 @@ def _next_centre(
 ) -> Any:
     """z̈ of this step, out of that of the last.
 
-    m_t is not stored by its own step but drawn again by the next. Stored at once, the old history
-    would be read by the update and overwritten by the new one in an order that XLA cannot see, so
-    that it keeps a copy of it all.
+    m_t is not stored by its own step but drawn again by the next one. Otherwise the update would
+    read the old history while the new one overwrites it, in an order that XLA cannot see, so that
+    it would keep a copy of all of it.
     """
     leaves, tree = jax.tree.flatten(state.centre)
     signs, num_queries = state.signs, len(state.signs)
     last, _ = base.at_step(state.base, key, count - 1, num_queries, state.centre)
-    # ξ̈ is the query behind those of this step, so that it shares nothing with ξ̇.
+    # ξ̈ is drawn as one more query than the step has, so that it is independent of ξ̇.
     fresh, _ = base.at_step(state.base, key, count, num_queries + 1, state.centre)
     used = jnp.sum(jnp.abs(signs))
 
@@ -178,11 +179,11 @@ def _next_centre(
             history = rounded(history / jnp.maximum(used, 1.0))
         noise = rounded(jnp.sqrt(1.0 - alpha) * drawn_at(fresh.in_loop(counter), centre))
         new = (history + noise).astype(centre.dtype)
-        # A step that told nothing of its directions does not become history.
+        # The direction of a step without a usable slope does not enter the history.
         return jnp.where(used == 0, centre, new)
 
     def fill(counter: Array, leaves: list[Array]) -> list[Array]:
         return list(map(partial(leaf, counter), last.queries(), fresh.query(num_queries), leaves))
 
-    # In place of the old one, and not computed again in every operation that reads it.
+    # It replaces the old one in its buffer, and is not computed again wherever it is read.
     return jax.tree.unflatten(tree, computed_once(fill, leaves))

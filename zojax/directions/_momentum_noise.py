@@ -46,8 +46,8 @@ class MomentumDraws(Draws):
         return self._centred(self.base.queries(), self.beta1[0])
 
     def repeated(self, times: int) -> Self:
-        # Behind the tie the compiler does not see that all points weigh alike, and so keeps no
-        # product of the history from one to the next.
+        # Because of the tie the compiler cannot see that all points have the same weights, and so
+        # keeps no product of the history from one point to the next.
         beta1 = opaque(jnp.repeat(self.beta1, times))
         return dataclasses.replace(self, base=self.base.repeated(times), beta1=beta1)
 

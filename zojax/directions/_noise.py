@@ -27,7 +27,7 @@ class LeafNoise(abc.ABC):
 
     @abc.abstractmethod
     def tied(self, values: Sequence[Array]) -> tuple[Self, list[Array]]:
-        """The same noise, drawable only once ``values`` are there; and the values."""
+        """The same noise, which cannot be drawn before ``values`` are known; and the values."""
 
     @abc.abstractmethod
     def in_loop(self, counter: Array) -> Self:
@@ -37,9 +37,9 @@ class LeafNoise(abc.ABC):
         """
 
     def after(self, zero: Array) -> Self:
-        """The same noise, drawable only once ``zero`` is there, an int32 [] of 0.
+        """The same noise, which cannot be drawn before ``zero``, an int32 [] of 0, is known.
 
-        As :meth:`tied`, but it leaves the values that ``zero`` comes from to others.
+        As :meth:`tied`, but the values that ``zero`` is computed from are not returned.
         """
         return self.in_loop(zero)
 
@@ -59,7 +59,7 @@ class LeafNoise(abc.ABC):
 
     @property
     def in_memory(self) -> bool:
-        """Whether z is made of arrays of the leaf's shape, and so lies where the leaf lies."""
+        """Whether z is made of arrays of the leaf's shape, which are sharded like the leaf."""
         return False
 
     def rows(self, shape: tuple[int, ...], rows: Array) -> Array:
@@ -92,7 +92,7 @@ class Row:
       table: [n, size].
       position: uint32 [2]; the second element only makes it a vector.
       counter: int32 []: 0, and not known to be 0; None outside of loops.
-      mesh: The devices that the parameters are on, on each of which the row is whole.
+      mesh: The devices that the parameters are on, over which the row is replicated.
     """
 
     table: Array
@@ -102,7 +102,7 @@ class Row:
 
     @classmethod
     def at(cls, table: Array, position: int) -> "Row":
-        # The second element is such that no compiler sees a pattern.
+        # The second element hides the pattern of the positions from the compiler.
         return cls(table, np.array([position, 0x9E3779B9], np.uint32))
 
     def value(self) -> Array:
@@ -124,7 +124,7 @@ class Row:
 
 
 class Draw(Protocol):
-    """What draws z of a leaf from a key: a :class:`zojax.Direction`."""
+    """Draws z of a leaf from a key: a :class:`zojax.Direction` does."""
 
     def draw(self, key: Array, shape: tuple[int, ...]) -> Array: ...
 
@@ -156,7 +156,7 @@ class UndividedNoise(LeafNoise):
         return dataclasses.replace(self, words=self.words.in_loop(counter))
 
 
-# Compiled, also where the caller is not: XLA contracts multiply-adds, and plain evaluation would
+# Compiled even if the caller is not: XLA contracts multiply-adds, so that eager evaluation would
 # give z other last bits.
 @partial(jax.jit, static_argnums=(0, 1))
 def _from_words(direction: Draw, shape: tuple[int, ...], words: Array) -> Array:
@@ -164,24 +164,24 @@ def _from_words(direction: Draw, shape: tuple[int, ...], words: Array) -> Array:
 
 
 def drawn_at(noise: LeafNoise, parameter: Array) -> Array:
-    """Draws z of a parameter, float32 [*its shape]; of several devices each draws its own part."""
+    """Draws z of a parameter, float32 [*its shape]; each of several devices draws its own part."""
     sharding: Any = jax.typeof(parameter).sharding
     axes = explicit_axes(sharding.mesh)
     if not axes:
-        # The partitioner cuts what it is added to, and it from there back.
+        # The partitioner shards z like the array that it is added to.
         return noise.draw(parameter.shape)
-    # By its type, what is made from nothing is whole on each device, at every step of its making.
+    # With explicit axes an array that is made from no input is replicated.
     draw = partial(_draw_here, shape=parameter.shape)
     draw_there: Any = jax.sharding.auto_axes(draw, axes=axes, out_sharding=sharding)
     return draw_there(noise)
 
 
 def resharded(tree: Tree, parameter: Array) -> Tree:
-    """Noise, or what goes with it, on the other side of a border between kinds of a mesh's axes.
+    """Noise, and arrays beside it, resharded where the kind of the mesh's axes changes.
 
     Args:
-      tree: Noise and arrays of one side.
-      parameter: The parameter on the other side.
+      tree: Noise and arrays with axes of one kind.
+      parameter: The parameter with axes of the other kind.
     """
     sharding: Any = jax.typeof(parameter).sharding
     axes = explicit_axes(sharding.mesh)
@@ -202,7 +202,7 @@ def _draw_here(noise: LeafNoise, shape: tuple[int, ...]) -> Array:
 
 
 def rows_on(mesh: AbstractMesh | None, tree: Tree) -> Tree:
-    """The same noise, whose rows are whole on each device of a mesh."""
+    """The same noise, with its rows replicated over the devices of a mesh."""
     return jax.tree.map(
         lambda x: dataclasses.replace(x, mesh=mesh) if isinstance(x, Row) else x,
         tree,

@@ -42,7 +42,8 @@ class Shaped(Direction):
     Args:
       rule: A link of optax, without a learning rate: ``optax.scale_by_adam()``,
         ``optax.scale_by_adamax()``, ``optax.scale_by_rms()``, ``optax.scale_by_amsgrad()``,
-        ``optax.trace(0.9)``. It sees z in float32.
+        ``optax.trace(0.9)``. It sees z in float32. An optimizer, such as ``optax.adam(1e-3)``,
+        turns z around and shrinks it, and is refused.
       signed_momentum: Turn the rule's first moment uphill after each step, as
         :class:`zojax.MomentumCentred` does: it is multiplied by sign(g). Rules without one are as
         they are.
@@ -54,8 +55,9 @@ class Shaped(Direction):
     Error: biased, as :class:`zojax.MomentumCentred`.
 
     Raises:
-      ValueError: ``base`` remembers earlier steps itself; or, at a step, there are several queries:
-        the rule has one history, which cannot follow all of them.
+      ValueError: ``base`` remembers earlier steps itself; or, when the state is made, there are
+        several queries (the rule has one history, which cannot follow all of them), or the rule
+        turns z around, as a learning rate does.
       TypeError: ``rule`` is no transformation, or ``base`` no direction.
 
     References:
@@ -90,14 +92,31 @@ class Shaped(Direction):
                 f"which cannot follow several directions. Use MomentumCentred, or the rule after "
                 f"spsa."
             )
+        self._check_sign(params)
         zeros = jax.tree.map(lambda x: jnp.zeros_like(x, dtype=jnp.float32), params)
         return ShapedState(self.rule.init(zeros), self._base.init(params, num_queries))
+
+    def _check_sign(self, params: Params) -> None:
+        """Refuse a rule that has a learning rate, whose sign would turn its momentum downhill."""
+        # Tried on one element of each leaf. A learning rate of 0 makes -0.0 of 1.
+        with jax.ensure_compile_time_eval(), jax.numpy_dtype_promotion("standard"):
+            z = jax.tree.map(lambda x: jnp.ones((1,) * jnp.ndim(x), jnp.float32), params)
+            rule = optax.with_extra_args_support(self.rule)
+            shaped, _ = rule.update(z, rule.init(z), z)
+            turned = [bool(jnp.signbit(leaf).all()) for leaf in jax.tree.leaves(shaped)]
+        if turned and all(turned):
+            raise ValueError(
+                "Shaped: rule must keep z's sign, got one that turns z around, as a learning rate "
+                "does. Give the rule alone, such as optax.scale_by_adam() for optax.adam(...), and "
+                "put the learning rate after the estimator."
+            )
 
     def at_step(
         self, state: ShapedState, key: Array, count: Array, num_queries: int, params: Params
     ) -> tuple[ShapedDraws, ShapedState]:
         draws, base = self._base.at_step(state.base, key, count, num_queries, params)
-        # Held once: XLA would compute part of it again for the step, and keep the rest besides.
+        # One opaque buffer: otherwise XLA computes part of it again for the update, and keeps the
+        # rest as well.
         shaped = opaque(self._shape(draws, state.rule, params)[0])
         given = [
             GivenNoise(d) if jnp.issubdtype(leaf.dtype, jnp.floating) else None
@@ -108,17 +127,17 @@ class Shaped(Direction):
     def after_step(
         self, state: ShapedState, draws: Any, slopes: Array, usable: Array, params: Params
     ) -> ShapedState:
-        # Made again rather than kept from before the losses, where the old state would be needed
-        # beside it for a step that tells nothing.
+        # Computed again rather than kept while the losses are taken: a step without a usable slope
+        # needs the old state, so both would have to be held.
         _, rule = self._shape(draws.base.after(slopes), state.rule, params)
         if self.signed_momentum:
-            # A slope of exactly 0 says nothing of up or down; it must not wipe the history.
+            # A slope of exactly 0 has no sign, and must not set the history to 0.
             rule = _signed(rule, jnp.where(slopes[0] < 0, -1.0, 1.0).astype(jnp.float32))
         rule = jax.tree.map(lambda old, new: jnp.where(usable[0], new, old), state.rule, rule)
         return state._replace(rule=rule)
 
     def _shape(self, draws: Draws, state: Any, params: Params) -> tuple[Any, Any]:
-        """What the rule makes of z, float32, and its new state."""
+        """Apply the rule to z: its result, float32, and its new state."""
         leaves, tree = jax.tree.flatten(params)
         z = [
             jnp.zeros(leaf.shape, jnp.float32) if noise is None else drawn_at(noise, leaf)
@@ -137,8 +156,8 @@ class ShapedDraws(Draws):
 
     Attributes:
       given: d of each leaf.
-      base: The draws of z, of which it was made.
-      points: How many times it is wanted.
+      base: The draws of z, to which the rule was applied.
+      points: How many points there are, all along this direction.
     """
 
     given: list[GivenNoise | None]

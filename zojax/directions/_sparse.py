@@ -31,7 +31,7 @@ class Sparse(Direction):
 
     .. math:: z = m \odot z', \qquad P(m_j = 0) = s_l \text{ for the elements } j \text{ of leaf } l
 
-    The mask that is probed is the mask that is applied. With ``ratios="equal"`` every s_l is
+    The losses and the update have the same mask. With ``ratios="equal"`` every s_l is
     ``sparsity``. With ``"magnitude"`` s_l is the share of the leaf's parameters whose magnitude
     lies under the ``sparsity`` quantile of all magnitudes, as ``init`` finds them: leaves of small
     parameters move less. Either way the expected share of zeros among all parameters is
@@ -92,7 +92,7 @@ class Sparse(Direction):
         self, state: SparseState, key: Array, count: Array, num_queries: int, params: Params
     ) -> tuple[SparseDraws, SparseState]:
         draws, base = self._base.at_step(state.base, key, count, num_queries, params)
-        # Queries behind those of z, so that the masks share nothing with it.
+        # Drawn as further queries than z has, so that the masks are independent of it.
         uniform, _ = _Uniform().at_step((), key, count, 2 * num_queries, params)
         masks = dataclasses.replace(uniform, words=uniform.words[num_queries:])
         return SparseDraws(draws, masks, state.keep), state._replace(base=base)
@@ -106,7 +106,7 @@ class Sparse(Direction):
 
 @dataclasses.dataclass(frozen=True)
 class _Uniform(ElementwiseDirection):
-    """Uniform on [0, 1): no direction by itself, but drawn as one, by rows, tiles and layers."""
+    """Uniform on [0, 1): not a direction, but drawn like one, by rows, tiles and layers."""
 
     def from_bits(self, bits: Array) -> Array:
         return (bits >> 8).astype(jnp.float32) * 2.0**-24
@@ -115,7 +115,7 @@ class _Uniform(ElementwiseDirection):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class SparseDraws(Draws):
-    """Draws whose every query has a mask of its own.
+    """Draws in which every query has its own mask.
 
     Attributes:
       base: Those of z′.
@@ -226,11 +226,11 @@ def _shares_below_quantile(leaves: list[Array], sparsity: Array) -> Array:
     of bits find the quantile, without a sort or a copy. Numbers equal to it count in part, so that
     the shares add up to the sparsity asked for also where many parameters are the same.
     """
-    moving = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    sizes = jnp.array([leaves[i].size for i in moving], jnp.float32)
+    floating = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    sizes = jnp.array([leaves[i].size for i in floating], jnp.float32)
 
     def shares(bound: Array) -> Array:
-        return jnp.stack([jnp.mean(_magnitude(leaves[i]) < bound) for i in moving])
+        return jnp.stack([jnp.mean(_magnitude(leaves[i]) < bound) for i in floating])
 
     def total(share: Array) -> Array:
         return jnp.sum(share * sizes) / jnp.sum(sizes)
@@ -246,7 +246,7 @@ def _shares_below_quantile(leaves: list[Array], sparsity: Array) -> Array:
     equal = total(up_to) - total(under)
     part = jnp.where(equal > 0, (sparsity - total(under)) / jnp.maximum(equal, 1e-30), 0.0)
     found = under + jnp.clip(part, 0.0, 1.0) * (up_to - under)
-    return jnp.zeros(len(leaves), jnp.float32).at[jnp.array(moving)].set(found)
+    return jnp.zeros(len(leaves), jnp.float32).at[jnp.array(floating)].set(found)
 
 
 def _magnitude(leaf: Array) -> Array:

@@ -182,7 +182,7 @@ class BlockDraws(Draws):
       base: Those of one query for the whole model.
       block_of: The number of each leaf's block.
       num_blocks: How many there are.
-      times: How many times in a row each is wanted.
+      times: How many points in a row each block has.
     """
 
     base: Draws
@@ -205,7 +205,7 @@ class BlockDraws(Draws):
         return dataclasses.replace(self, base=self.base.after(values))
 
     def steps_before(self, block: int | Array, steps: Array) -> Array:
-        """How far each leaf has gone along its z before a block's turn, float32 [leaves].
+        """How far each leaf has moved along its z before a block's losses, float32 [leaves].
 
         Args:
           block: The number of the block.

@@ -35,7 +35,7 @@ def coordinatewise(
     .. math::
         \hat g_j = \frac{L(\theta + \epsilon e_j) - L(\theta - \epsilon e_j)}{2\epsilon}
 
-    For small problems, and as a yardstick for the random estimates.
+    For small problems, and as a reference for the random estimates.
 
     Args:
       eps: Perturbation scale in parameter units; a float > 0 or a schedule of ``count``.
@@ -110,9 +110,9 @@ class _Coordinates(Direction):
         self, state: Any, key: Array, count: Array, num_queries: int, params: Params
     ) -> tuple[CoordinateDraws, Any]:
         del key, count
-        moving = tuple(map(_floating, jax.tree.leaves(params)))
+        floating = tuple(map(_floating, jax.tree.leaves(params)))
         coordinates = jnp.arange(num_queries, dtype=jnp.int32)
-        return CoordinateDraws(coordinates, tuple(_offsets(params)), moving), state
+        return CoordinateDraws(coordinates, tuple(_offsets(params)), floating), state
 
 
 @jax.tree_util.register_dataclass
@@ -123,12 +123,12 @@ class CoordinateDraws(Draws):
     Attributes:
       coordinates: int32 [q]: counted through all leaves.
       offsets: Where each leaf's first coordinate lies, and their number last.
-      moving: Which leaves have coordinates.
+      floating: Which leaves have coordinates.
     """
 
     coordinates: Array
     offsets: tuple[int, ...] = dataclasses.field(metadata={"static": True})
-    moving: tuple[bool, ...] = dataclasses.field(metadata={"static": True})
+    floating: tuple[bool, ...] = dataclasses.field(metadata={"static": True})
 
     @property
     def num_queries(self) -> int:
@@ -137,8 +137,8 @@ class CoordinateDraws(Draws):
     def query(self, index: int | Array) -> Noises:
         coordinate = self.coordinates[index]
         return [
-            CoordinateNoise(coordinate - start) if moves else None
-            for start, moves in zip(self.offsets[:-1], self.moving, strict=True)
+            CoordinateNoise(coordinate - start) if floats else None
+            for start, floats in zip(self.offsets[:-1], self.floating, strict=True)
         ]
 
     def repeated(self, times: int) -> Self:
@@ -148,13 +148,13 @@ class CoordinateDraws(Draws):
         return dataclasses.replace(self, coordinates=tied(self.coordinates, values)[0])
 
     def gradient(self, slopes: Array, leaves: Sequence[Array]) -> list[Array]:
-        # Each slope is an element, and nothing is averaged.
-        spans = zip(leaves, self.offsets[:-1], self.offsets[1:], self.moving, strict=True)
+        # Each slope is one element of the gradient, so nothing is averaged.
+        spans = zip(leaves, self.offsets[:-1], self.offsets[1:], self.floating, strict=True)
         return [
             slopes[first:last].reshape(leaf.shape).astype(leaf.dtype)
-            if moves
+            if floats
             else jnp.zeros_like(leaf)
-            for leaf, first, last, moves in spans
+            for leaf, first, last, floats in spans
         ]
 
 

@@ -1,4 +1,4 @@
-"""Losses at some points, slopes from them, and a gradient from slopes: every estimator's update."""
+"""The update of every estimator: losses near θ, slopes from losses, a gradient from slopes."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
@@ -84,7 +84,7 @@ def estimator(
             aux=None if isinstance(has_aux, bool) else jax.tree.map(_zeros, has_aux),
             direction=direction.init(params, queries),
             slope_rule=() if slope_rule is None else rule.init(jnp.zeros(queries, jnp.float32)),
-            # In float64 where JAX has it: the width of the loss is not known yet.
+            # In float64 if x64 is enabled: the dtype of the loss is not known yet.
             feedback=None if residual_eps is None else no_loss_yet(_widest()),
         )
 
@@ -94,6 +94,7 @@ def estimator(
         params: Any = None,
         *,
         value_fn: ValueFn | None = None,
+        obj_fn: ValueFn | None = None,
         meter: Meter | None = None,
         query_axis: str | None = None,
         model_bytes: int = 0,
@@ -101,6 +102,7 @@ def estimator(
     ) -> tuple[Any, EstimatorState]:
         del updates, extra_args
         params = _check.parameters(where, params)
+        value_fn = _check.loss_function(where, value_fn, obj_fn)
         objective = Objective(where, value_fn, params, has_aux, query_axis, model_bytes)
         queries = num_queries if isinstance(num_queries, int) else num_queries(params)
         draws, memory = direction.at_step(state.direction, state.key, state.count, queries, params)
@@ -115,10 +117,10 @@ def estimator(
         if residual_eps is not None:
             eps = _check.at(residual_eps, state.count)
             slopes, usable, feedback = _residual(found, state.feedback, eps)
-            # That there is no feedback yet is no fault of the loss.
+            # A first step has no earlier loss to compare with; that does not count as skipped.
             bad = ~usable & ~(jnp.isinf(state.feedback) & found.usable)
         rested = ~jnp.any(usable)
-        # With the step's own slopes, for a slope rule may turn them.
+        # It gets the slopes as measured: a slope rule may change their sign.
         memory = direction.after_step(memory, draws, slopes, usable, params)
         ruled, rule_state = slopes, state.slope_rule
         if slope_rule is not None:
@@ -130,7 +132,7 @@ def estimator(
             value=found.value,
             skipped=state.skipped + jnp.sum(bad, dtype=jnp.int32),
             rested=rested,
-            # A replay measures nothing, and leaves what is there.
+            # A replay evaluates no loss, and keeps the aux that is there.
             aux=state.aux if found.aux is None else found.aux,
             direction=memory,
             slope_rule=rule_state,
@@ -199,7 +201,7 @@ def slopes_along(
 def guarded_slopes(differences: Array, distance: Array) -> tuple[Array, Array]:
     """Differences of losses over the distance between their points, and which of them are usable.
 
-    A slope is not usable, and 0, where a loss is not finite or ε is 0: one bad batch must reach
+    A slope is not usable, and 0, where a loss is not finite or ε is 0: one bad batch must change
     neither parameters nor moments, and a schedule of ε may end at 0.
 
     Args:
@@ -224,13 +226,14 @@ def _centred(losses: Array) -> Array:
     number = jnp.sum(finite, dtype=losses.dtype)
     mean = jnp.sum(jnp.where(finite, losses, 0)) / jnp.maximum(number, 1)
     differences = rounded_loss(losses - mean) * (number / jnp.maximum(number - 1, 1))
-    # Of one loss alone nothing is known.
+    # A single loss has no mean of others to compare with.
     return jnp.where(finite & (number > 1), differences, jnp.nan)
 
 
 def _residual(found: Measured, last: Array, eps: Array) -> tuple[Array, Array, Array]:
     """The slope from the last finite loss to this one, whether it is usable, and the next last."""
-    new, first = found.scalars.astype(last.dtype), jnp.isinf(last)
+    # A loss that is not usable is 0 in a replay, and must give no slope there either.
+    new, first = jnp.where(found.usable, found.scalars, jnp.nan).astype(last.dtype), jnp.isinf(last)
     slopes, usable = guarded_slopes(new - jnp.where(first, new, last), eps)
     return slopes, usable & ~first, jnp.where(found.usable[0], new[0], last)
 
@@ -242,7 +245,7 @@ def _ruled(
     state: Any,
     rested: Array,
 ) -> tuple[Array, Any]:
-    """What a slope rule makes of a step's slopes, and its new state; none of a step that rests."""
+    """Apply a slope rule: its slopes and its new state, which a step that rests does not change."""
     # optax takes powers of integer counts, which strict settings of JAX refuse.
     ruled: Any
     with jax.numpy_dtype_promotion("standard"):
@@ -258,18 +261,18 @@ def _ruled(
 
 @jax.jit
 def gradient(draws: Draws, slopes: Array, params: Params) -> Params:
-    """What slopes say of the gradient: see :meth:`zojax.directions.Draws.gradient`."""
+    """The gradient estimate: see :meth:`zojax.directions.Draws.gradient`."""
     leaves, tree = jax.tree.flatten(params)
     return jax.tree.unflatten(tree, draws.gradient(slopes, leaves))
 
 
 def mean_loss(losses: Array) -> Array:
-    """What a state tells of a step, float32 []: not finite where one of its losses is not."""
+    """The ``value`` of a step, float32 []: not finite where one of its losses is not."""
     return jnp.mean(losses).astype(jnp.float32)
 
 
 def no_loss_yet(dtype: Any = np.float32) -> Array:
-    """inf, ``dtype`` []: it says that there is no loss, which is no fault for ``debug_infs``."""
+    """inf, ``dtype`` []: there is no loss yet, which ``debug_infs`` must not report."""
     with jax.debug_infs(False):
         return jnp.full((), jnp.inf, dtype)
 

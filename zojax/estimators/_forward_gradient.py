@@ -85,7 +85,7 @@ def forward_gradient(
             return jax.jvp(lambda scale: loss(noises, scale), (zero,), (one,), has_aux=True)
 
         values, slopes, aux = objective.map_points(slope_of, num_queries)
-        # Of a loss that is not finite, no slope is used.
+        # Where the loss is not finite, its slopes are not used.
         slopes = jnp.where(jnp.isfinite(values), slopes, jnp.nan)
         slopes, usable = guarded_slopes(slopes, jnp.ones((), jnp.float32))
         first = jax.tree.map(lambda x: x[0], aux)

@@ -111,7 +111,7 @@ def hybrid(
         """``zo`` for the shallow part, and which leaves the deep part has."""
         shallow = _shallow(split, blocks, params)
         leaves, tree = jax.tree.flatten(params)
-        # Integers are nobody's: they have no gradient.
+        # Integers belong to neither part: they have no gradient.
         deep = [
             not here and jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
             for here, leaf in zip(shallow, leaves, strict=True)
@@ -134,25 +134,24 @@ def hybrid(
         params: Any = None,
         *,
         value_fn: ValueFn | None = None,
+        obj_fn: ValueFn | None = None,
         **extra_args: Any,
     ) -> tuple[Any, HybridState]:
         del updates
         _check.parameters("hybrid", params)
-        if value_fn is None:
-            raise TypeError("hybrid: update needs value_fn, a function from params to the loss.")
+        loss_fn = _check.loss_given("hybrid", _check.loss_function("hybrid", value_fn, obj_fn))
         for_shallow, deep = zeroth_order(params)
         updates, zo_state = for_shallow.update(
             None,  # pyright: ignore[reportArgumentType] - an estimator needs no gradient
             state.zo,
             params,
-            value_fn=value_fn,
+            value_fn=loss_fn,
             **extra_args,
         )
 
         def loss(moving: Any) -> Array:
-            return _check.value_and_aux("hybrid", value_fn(merged(moving, deep, params)), has_aux)[
-                0
-            ]
+            whole = merged(moving, deep, params)
+            return _check.value_and_aux("hybrid", loss_fn(whole), has_aux)[0]
 
         moving = _after(part(params, deep), zo_state)
         value, gradient = jax.value_and_grad(loss)(moving)
@@ -193,10 +192,10 @@ def _shallow(split: int | Where, blocks: Blocks, params: Params) -> list[bool]:
 
 
 def _after(moving: Any, state: Any) -> Any:
-    """The deep part, usable only once the zeroth-order losses are known.
+    """The deep part, which cannot be used before the zeroth-order losses are known.
 
-    Side by side, the two would need the memory of both. XLA has been seen to order them so by
-    itself; with the barrier it must.
+    If both were computed at the same time, they would need the memory of both. XLA often orders
+    them in this way anyway; the barrier makes sure.
     """
     scalars = [
         leaf

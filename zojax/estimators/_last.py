@@ -1,4 +1,4 @@
-"""What the state of any optimizer of zojax tells of its last step."""
+"""The loss and the aux of the last step, from the state of any optimizer of zojax."""
 
 from typing import Any
 

@@ -59,7 +59,7 @@ def one_point(
       >>> params = jnp.array([1.0, -2.0])
       >>> state = tx.init(params)
       >>> updates, state = tx.update(None, state, params, value_fn=lambda p: (p**2).sum())
-      >>> bool((updates == 0).all())  # the first step only looks
+      >>> bool((updates == 0).all())  # the first step only measures
       True
     """
     _check.positive("one_point", "eps", eps)

@@ -59,7 +59,7 @@ def spsa(
       ``None``. Wrappers that look at gradients, such as ``optax.MultiSteps``, go around what
       follows it in the chain. ``update`` needs ``params`` and
       ``value_fn(params) -> float []``. Its updates have the parameters' dtypes; integer leaves
-      stay. With ``meter``, a :class:`zojax.trajectory.Recorder`, the slopes are noted for a log.
+      stay. With ``meter``, a :class:`zojax.trajectory.Recorder`, the slopes are recorded for a log.
       With ``query_axis``, inside of :func:`zojax.parallel.query_parallel`, the devices along that
       axis of the mesh share the points.
 

@@ -1,4 +1,4 @@
-"""ZO-AdaMU: descent along a direction that remembers."""
+"""ZO-AdaMU: descent along a direction with momentum."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from zojax import _check
 from zojax._mesh import laid_out
 from zojax._types import Array, ScalarOrSchedule
 from zojax._xla import rounded
+from zojax.coordinates import select
 from zojax.estimators import estimator_states
 
 P = ParamSpec("P")
@@ -25,18 +26,20 @@ Factory: TypeAlias = Callable[P, optax.GradientTransformationExtraArgs]
 def chain(
     estimator: optax.GradientTransformation, *links: optax.GradientTransformation
 ) -> optax.GradientTransformationExtraArgs:
-    """``optax.chain`` of an estimator and what follows it, with three promises more.
+    """``optax.chain`` of an estimator and what follows it, with three more promises.
 
     Every named optimizer is one. Its state is that of ``optax.chain``.
 
     - A step of which no slope is usable, for its losses are not finite or ε is 0, leaves the
       parameters their bits and the links' states, moments and their counts, as they were; only
-      learning rate schedules go on. (In ``optax.chain`` it is a gradient of zeros: moments decay,
-      and the parameters move along them.)
-    - Moments lie on devices as their parameters do.
+      learning rate schedules continue. (In ``optax.chain`` it is a gradient of zeros: moments
+      decay, and the parameters move along them.)
+    - Moments are sharded as their parameters are.
     - Updates are rounded before they are added to the parameters, so that the replay of a logged
       run has the bits of the run; an update of 0, as at learning rate 0, leaves a parameter its
-      bits, and integers stay whatever a link says.
+      bits.
+    - Links see the floating-point parameters alone. Others stay, whatever a link says, and their
+      updates are scalars, as those of :func:`zojax.select`.
 
     Args:
       estimator: The first link: ``zojax.spsa(...)``, say.
@@ -64,9 +67,11 @@ def chain(
     for link in links:
         _check.transformation("chain", "links", link)
     inner: Any = optax.chain(estimator, *links)
+    # Quantised bases are integers: they need no moments, and optax can multiply none of 4 bits.
+    of_floats: Any = optax.chain(estimator, *(select(link, _is_float) for link in links))
 
     def init(params: Any) -> Any:
-        state = inner.init(params)
+        state = (inner if _all_float(params) else of_floats).init(params)
         if not estimator_states(state[0]):
             raise ValueError(
                 "chain: estimator must be one of zojax's, such as zojax.spsa(...), got a link "
@@ -75,7 +80,8 @@ def chain(
         return state
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
-        updates, new = inner.update(updates, state, params, **extra_args)
+        links = inner if _all_float(params) else of_floats
+        updates, new = links.update(updates, state, params, **extra_args)
         updates = jax.tree.map(_settled, updates, params, is_leaf=lambda update: update is None)
         rested = estimator_states(new[0])[0].rested
         kept = map(partial(_kept, rested), state[1:], new[1:])
@@ -85,16 +91,25 @@ def chain(
     return laid_out(optax.GradientTransformationExtraArgs(init, update))
 
 
+def _is_float(path: str, leaf: Any) -> bool:
+    del path
+    return jnp.issubdtype(leaf.dtype, jnp.floating)
+
+
+def _all_float(params: Any) -> bool:
+    return all(jnp.issubdtype(jnp.result_type(x), jnp.floating) for x in jax.tree.leaves(params))
+
+
 @jax.jit
 def _settled(update: Array | None, parameter: Array) -> Array | None:
-    """An update that may be added: rounded, no change of a parameter where it is 0 or an integer.
+    """The update as it is added: rounded, and −0.0 or an integer 0 where nothing may change.
 
-    −0.0 + 0.0 is 0.0, and −0.0 is what leaves every number as it is.
+    Adding −0.0 leaves every number as it is, where adding 0.0 would turn −0.0 into 0.0.
     """
     if update is None:  # of a PRNG key, to which nothing can be added
         return None
     if jnp.issubdtype(jnp.result_type(parameter), jnp.integer):
-        return jnp.zeros_like(parameter)
+        return jnp.zeros((), jnp.result_type(parameter))
     if not jnp.issubdtype(update.dtype, jnp.floating):
         return update
     return rounded(jnp.where(update == 0, jnp.asarray(-0.0, update.dtype), update))
@@ -120,44 +135,25 @@ def _kept(rested: Array, before: Any, after: Any) -> Any:
 
 
 def decay(where: str, weight_decay: ScalarOrSchedule, mask: Any) -> optax.GradientTransformation:
-    """A link that adds λθ where ``mask`` says so; to every floating-point leaf where it is None."""
+    """A link that adds λθ where ``mask`` says so; everywhere where it is None."""
     _check.non_negative(where, "weight_decay", weight_decay)
     # Without decay the link would still read every parameter.
     if isinstance(weight_decay, int | float) and weight_decay == 0:
         return optax.identity()
-    return optax.add_decayed_weights(weight_decay, _which_float if mask is None else mask)
-
-
-def _which_float(params: Any) -> Any:
-    return jax.tree.map(lambda leaf: jnp.issubdtype(jnp.result_type(leaf), jnp.floating), params)
+    return optax.add_decayed_weights(weight_decay, mask)
 
 
 def descend(where: str, learning_rate: ScalarOrSchedule) -> optax.GradientTransformation:
-    """``optax.scale_by_learning_rate``, checked, for updates of which some are integers.
-
-    The updates of integers stay integers, for a large one would be rounded on its way through a
-    float.
-    """
+    """``optax.scale_by_learning_rate``, checked."""
     _check.non_negative(where, "learning_rate", learning_rate)
-    scaled = optax.scale_by_learning_rate(learning_rate)
-
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        leaves, tree = jax.tree.flatten(updates)
-        moving = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-        steps: Any
-        steps, state = scaled.update([leaves[i] for i in moving], state, params)
-        for i, step in zip(moving, steps, strict=True):
-            leaves[i] = step
-        return jax.tree.unflatten(tree, leaves), state
-
-    return optax.GradientTransformation(scaled.init, update)
+    return optax.scale_by_learning_rate(learning_rate)
 
 
 def speaks_for(*parts: str, name: str | None = None) -> Callable[[Factory[P]], Factory[P]]:
     """A decorator for a factory that is made of others: their errors begin with its own name.
 
-    ``mezo: eps must be > 0`` is what the user of ``mezo`` can look up, who never called ``spsa``.
-    It holds for what the factory raises, and for ``init`` and ``update`` of what it returns.
+    The user of ``mezo``, who never called ``spsa``, reads ``mezo: eps must be > 0``.
+    This applies to the factory and to ``init`` and ``update`` of what it returns.
 
     Args:
       parts: Names of the functions it is made of, with which their messages begin.

@@ -63,7 +63,7 @@ def zo_sgd_conservative(
       >>> tx = zojax.zo_sgd_conservative(learning_rate=1e3, eps=1e-3, key=0)
       >>> params = jnp.array([3.0, -4.0])
       >>> updates, _ = tx.update(None, tx.init(params), params, value_fn=lambda p: (p**2).sum())
-      >>> updates.tolist()  # far too long a step is not taken
+      >>> updates.tolist()  # a step that is far too long is not taken
       [-0.0, -0.0]
     """
     return chain(

@@ -15,8 +15,8 @@ def scheduled(
 ) -> optax.GradientTransformation:
     """``rule(**numbers)``, of which any may be a schedule.
 
-    optax's rules take numbers. Its ``inject_hyperparams`` puts a schedule's value in their place,
-    for some more scalars in the state, so it is there only where there is a schedule.
+    optax's rules take numbers. Its ``inject_hyperparams`` replaces them by a schedule's value and
+    keeps some more scalars in the state, so it is used only where there is a schedule.
 
     Args:
       rule: From numbers to a link.

@@ -1,4 +1,4 @@
-"""ZO-SGD-Sign: steps of one size."""
+"""ZO-SGD-Sign: steps along the sign of the estimate."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def zo_sgd_sign(
     .. math::
         \theta \leftarrow \theta - \eta\,(\mathrm{sign}(\hat g) + \lambda\theta)
 
-    So has the paper. The code released with arXiv:2402.11592 takes the sign of the slope along z
-    instead, and steps along :math:`\frac1q \sum_i \mathrm{sign}(g_i)\, z_i`: that is
-    ``zojax.mezo(..., slope_rule="sign")``. With random signs for z and one query they are one and
-    the same.
+    This is the paper's rule. The code released with arXiv:2402.11592 takes the sign of the slope
+    along z instead, and steps along :math:`\frac1q \sum_i \mathrm{sign}(g_i)\, z_i`: that is
+    ``zojax.mezo(..., slope_rule="sign")``. With random signs for z and one query the two
+    are the same.
 
     Args:
       learning_rate: η in parameter units, the length of each step of each parameter; a float or a

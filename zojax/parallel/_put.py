@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -26,7 +27,7 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     return _put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
-def shard_batch(batch: Any, mesh: Mesh, axis: str = "data") -> Any:
+def shard_batch(batch: Any, mesh: Mesh, axis: str | tuple[str, ...] = "data") -> Any:
     """Shard a batch by its rows over an axis of ``mesh``.
 
     Each device gets only its own rows; nothing is sent between processes.
@@ -35,7 +36,8 @@ def shard_batch(batch: Any, mesh: Mesh, axis: str = "data") -> Any:
       batch: A tree of arrays [rows, …] in host memory; every process has the full batch. For
         ``jax.ShapeDtypeStruct`` leaves, only their sharding is set.
       mesh: The devices, of this process or of several.
-      axis: An axis of the mesh, whose number of devices D divides the rows of every array.
+      axis: An axis of the mesh, or a tuple of axes, which are used as one. Its number of devices D
+        divides the rows of every array.
 
     Returns:
       The tree of global arrays, sharded.
@@ -43,7 +45,8 @@ def shard_batch(batch: Any, mesh: Mesh, axis: str = "data") -> Any:
     Raises:
       ValueError: D does not divide the rows of an array: see :func:`pad_batch`.
     """
-    devices = mesh.shape[axis]
+    axes = (axis,) if isinstance(axis, str) else axis
+    devices = math.prod(mesh.shape[name] for name in axes)
     for path, leaf in jax.tree_util.tree_leaves_with_path(batch):
         if leaf.shape[0] % devices:
             raise ValueError(

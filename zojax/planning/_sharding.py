@@ -11,13 +11,10 @@ from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from zojax.planning._topology import topology
-from zojax.sharding import fully_sharded, state_layout, tensor_parallel
+from zojax.sharding import check_axes, over_axes, rows_over, state_layout
 
 Target: TypeAlias = str | topologies.TopologyDescription | Mesh
 """A device's name, a topology of one or several devices, or a mesh of devices."""
-
-AXES = ("data", "fsdp", "model")
-"""Axes of a mesh. Sharded over them are: the batch; the batch and all parameters; matrices."""
 
 
 def mesh(device: str = "a100-80gb", **axes: int) -> Mesh:
@@ -54,18 +51,11 @@ def place(params: Any, batch: Any, over: Mesh) -> tuple[Any, Any]:
     """Give abstract parameters and an abstract batch their shardings over a mesh.
 
     Raises:
-      ValueError: An axis is not one of :data:`AXES`, or does not divide a dimension that it shards.
+      ValueError: An axis is not one of :data:`zojax.sharding.AXES`, or does not divide a dimension
+        that it shards.
     """
-    for name in over.axis_names:
-        if name not in AXES:
-            raise ValueError(f"plan: mesh must have axes of {', '.join(AXES)}, got {name!r}.")
-    replicated = NamedSharding(over, PartitionSpec())
-    layout = jax.tree.map(lambda _: replicated, params)
-    if "model" in over.axis_names:
-        layout = tensor_parallel(params, over)
-    if "fsdp" in over.axis_names:
-        layout = fully_sharded(params, over, "fsdp", given=layout)
-    axes = tuple(name for name in ("data", "fsdp") if name in over.axis_names)
+    check_axes("plan", over.axis_names)
+    axes = rows_over(over)
     count = math.prod(over.shape[name] for name in axes)
     for leaf in jax.tree.leaves(batch) if axes else ():
         if not leaf.shape or leaf.shape[0] % count:
@@ -75,7 +65,7 @@ def place(params: Any, batch: Any, over: Mesh) -> tuple[Any, Any]:
             )
     rows = NamedSharding(over, PartitionSpec(axes) if axes else PartitionSpec())
     placed = jax.tree.map(lambda leaf: _placed(leaf, rows), batch)
-    return jax.tree.map(_placed, params, layout), placed
+    return jax.tree.map(_placed, params, over_axes(params, over)), placed
 
 
 def place_state(state: Any, params: Any) -> Any:

@@ -14,7 +14,7 @@ from zojax._types import Array, Params
 
 
 def keep_in_box(lower: Any = None, upper: Any = None) -> optax.GradientTransformation:
-    r"""Cuts updates short where they would lead out of a box.
+    r"""Clips updates that would leave a box.
 
     .. math::
         u \leftarrow \mathrm{clip}(\theta + u,\ l,\ h) - \theta
@@ -105,5 +105,6 @@ def _kept(update: Array, parameter: Array, low: Any, high: Any) -> Array:
     low, high = (None if x is None else jnp.asarray(x).astype(wide) for x in (low, high))
     stepped = start + update.astype(wide)
     kept = jnp.clip(stepped, low, high)
-    # Inside of the box the update itself: −0.0 − −0.0 is 0.0, which would change a −0.0.
+    # Inside of the box the update is returned as it is: (−0.0) − (−0.0) is 0.0, and adding that
+    # would turn a −0.0 into 0.0.
     return jnp.where(kept == stepped, update, (kept - start).astype(update.dtype))

@@ -1,4 +1,4 @@
-"""A step is taken, taken back or left, as the batch's loss says."""
+"""Takes a step forwards, backwards or not at all, whichever has the least loss."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from zojax.streaming import EVALUATIONS, Objective
 class ConservativeState(NamedTuple):
     """State of :func:`conservative`."""
 
-    sign: Array  # float32 []: 0 if the last step was left, 1 if taken, -1 if taken backwards
+    sign: Array  # float32 []: 0 if the last step was not taken, 1 if it was, -1 if backwards
     least: Array  # float32 []: the batch's loss after the last step; inf before the first
 
 
 def conservative(
     *, evaluation: Evaluation = "streamed", has_aux: HasAux = False
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Tries the update u that it is given, and -u, and keeps the best.
+    r"""Compares the update u with -u and with none, and takes the best.
 
     .. math::
         u \leftarrow s\,u, \qquad s = \arg\min_{s \in \{0, 1, -1\}} L(\theta + s\,u; B)
@@ -72,6 +72,7 @@ def conservative(
         params: Any = None,
         *,
         value_fn: ValueFn | None = None,
+        obj_fn: ValueFn | None = None,
         meter: Meter | None = None,
         query_axis: str | None = None,
         model_bytes: int = 0,
@@ -79,7 +80,9 @@ def conservative(
     ) -> tuple[Any, ConservativeState]:
         del state, extra_args
         params = _check.parameters("conservative", params)
-        # Held once: XLA would draw part of u again for the step, and keep the rest besides u.
+        value_fn = _check.loss_function("conservative", value_fn, obj_fn)
+        # One opaque buffer: otherwise XLA draws part of u again for the update, and keeps the rest
+        # as well.
         updates = opaque(updates)
 
         def measure() -> Measured:
@@ -88,7 +91,7 @@ def conservative(
                 "conservative", value_fn, params, aux_is_there, query_axis, model_bytes
             )
             loss = objective.at(evaluation)
-            # What stays under a select before this link has a scalar for its update.
+            # A parameter that an earlier select leaves out has a scalar update.
             step = [
                 GivenNoise(jnp.broadcast_to(update, jnp.shape(parameter)))
                 if jnp.issubdtype(update.dtype, jnp.floating)

@@ -13,8 +13,8 @@ from zojax._types import Array
 def in_float32(rule: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
     """The rule with its state and its arithmetic in float32, whatever the parameters' dtype.
 
-    optax's moments have the parameters' dtype. In bfloat16 a decay of 0.999 is 1, and a moving
-    average that never forgets is none.
+    optax's moments have the parameters' dtype. In bfloat16 a decay of 0.999 rounds to 1,
+    and the moving average would never forget.
 
     Args:
       rule: A link that maps updates to updates, and starts from the parameters' shapes alone.
@@ -48,12 +48,12 @@ def _wide_dtype(x: Any) -> Any:
 
 
 def _shape(parameter: Any) -> Any:
-    """What zeros like the widened parameter are made of, without its values.
+    """A float32 stand-in for the parameter, from which a rule makes zeros of its shape.
 
     Outside of jit a float32 copy of the model would be real memory.
     """
     if isinstance(parameter, Tracer):
-        # Never computed, for nothing reads it; it knows how an array on a mesh is cut.
+        # Nothing reads its values, so it is never computed; it carries the parameter's sharding.
         return _wide(parameter)
     committed = getattr(parameter, "committed", False)
     return jax.ShapeDtypeStruct(

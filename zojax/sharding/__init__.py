@@ -11,6 +11,13 @@ In a step on sharded parameters, each device draws only the noise of its own sha
 not depend on the layout. Nothing is communicated besides what the forward passes communicate.
 """
 
+from zojax.sharding._axes import AXES as AXES
+from zojax.sharding._axes import LayoutName as LayoutName
+from zojax.sharding._axes import check_axes as check_axes
+from zojax.sharding._axes import make_mesh as make_mesh
+from zojax.sharding._axes import over_axes as over_axes
+from zojax.sharding._axes import read_mesh as read_mesh
+from zojax.sharding._axes import rows_over as rows_over
 from zojax.sharding._layouts import Layout as Layout
 from zojax.sharding._layouts import by_pattern as by_pattern
 from zojax.sharding._layouts import fully_sharded as fully_sharded
@@ -21,11 +28,18 @@ from zojax.sharding._shard import state_layout as state_layout
 from zojax.sharding._table import TENSOR_PARALLEL as TENSOR_PARALLEL
 
 __all__ = [
+    "AXES",
     "TENSOR_PARALLEL",
     "Layout",
+    "LayoutName",
     "by_pattern",
     "bytes_on_each",
+    "check_axes",
     "fully_sharded",
+    "make_mesh",
+    "over_axes",
+    "read_mesh",
+    "rows_over",
     "shard",
     "state_layout",
     "tensor_parallel",

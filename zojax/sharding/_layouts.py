@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -11,7 +12,7 @@ import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from zojax.coordinates import slash_paths
-from zojax.sharding._table import TENSOR_PARALLEL, Table
+from zojax.sharding._table import TENSOR_PARALLEL, Dimension, Table
 
 Layout: TypeAlias = Any
 """A tree of ``jax.sharding.NamedSharding`` with the structure of the parameters."""
@@ -23,17 +24,18 @@ def tensor_parallel(
     """Shard each large matrix once, so that a layer needs two all-reduces (Megatron).
 
     Args:
-      params: Parameters, or their shapes, of OPT, RoBERTa, LLaMA or Mistral. The parameters of an
-        adapter are replicated.
+      params: Parameters, or their shapes, of a model of :func:`zojax.lm.models.load`, with stacked
+        layers or without. The parameters of an adapter are replicated.
       mesh: The devices.
       axis: The mesh's axis to shard over. Its size should divide the number of attention heads, and
         of heads of keys and values; otherwise the forward pass moves parts of heads between
         devices.
-      table: Pairs of a glob and the dimension to shard, or None to replicate the leaf. A glob must
-        match the full '/'-joined path of a leaf; ``*`` matches any text, including slashes. The
-        first line that matches a leaf is used. Leaves that no line matches, such as biases and
-        norms, are replicated. Put your own lines first: ``[("lm_head/kernel", 0),
-        *TENSOR_PARALLEL]``.
+      table: Pairs of a glob and the dimension to shard, or None to replicate the leaf. Negative
+        dimensions count from the last, so that one line serves a matrix and a stack of them. Of a
+        tuple of dimensions, the first one that the axis divides is sharded. A glob must match the
+        full '/'-joined path of a leaf; ``*`` matches any text, including slashes. The first line
+        that matches a leaf is used. Leaves that no line matches, such as biases and norms, are
+        replicated. Put your own lines first: ``[("lm_head/kernel", 0), *TENSOR_PARALLEL]``.
 
     Returns:
       A NamedSharding for each leaf.
@@ -52,17 +54,17 @@ def tensor_parallel(
       >>> tensor_parallel({"layer": params}, mesh)["layer"]["fc1"]["kernel"].spec
       P(None, 'model')
     """
-    _size("tensor_parallel", mesh, axis)
-    paths = slash_paths(params)
-    dimensions = [
-        next((dim for glob, dim in table if _matches(glob, path)), None) for path in paths
-    ]
-    if all(dim is None for dim in dimensions):
+    count, paths = _size("tensor_parallel", mesh, axis), slash_paths(params)
+    lines = [next((dim for glob, dim in table if _matches(glob, path)), None) for path in paths]
+    if all(line is None for line in lines):
         raise ValueError(
             f"tensor_parallel: table must shard at least one parameter, but no line does. The "
             f"first paths are {paths[:5]}. Give a table of this model's own paths."
         )
-    specs = [_spec_along(dim, axis) for dim in dimensions]
+    specs = [
+        _spec_along(path, tuple(leaf.shape), line, axis, count)
+        for path, leaf, line in zip(paths, jax.tree.leaves(params), lines, strict=True)
+    ]
     return _layout("tensor_parallel", params, mesh, specs)
 
 
@@ -77,14 +79,16 @@ def fully_sharded(
     """Shard each leaf along the largest dimension that the axis divides (FSDP, ZeRO).
 
     Each device stores its shards of the parameters and of the optimizer's state. If the batch is
-    sharded over the same axis, the forward pass gathers each weight just before it is used.
+    sharded over the same axis, the forward pass gathers each weight just before it is used. The
+    layers of a stack, a leaf of ``layers/*`` without a number, are not divided between devices: a
+    scan over them would gather all layers in order to take one.
 
     Args:
       params: Parameters, or their shapes; any tree.
       mesh: The devices.
       axis: The mesh's axis to shard over, or a tuple of axes, which are used as one.
-      min_size: Leaves with fewer elements are not sharded: gathering them would take more time than
-        the memory that sharding them saves is worth.
+      min_size: Leaves with fewer elements, or with fewer in each layer of a stack, are not sharded:
+        gathering them would take more time than the memory that sharding them saves is worth.
       given: A layout over other axes to shard further, along dimensions that it does not shard.
 
     Returns:
@@ -92,7 +96,7 @@ def fully_sharded(
 
     Raises:
       ValueError: The mesh has no such axis, ``given`` uses it already, or the axis divides no
-        dimension of a leaf of ``min_size`` or more elements.
+        dimension of a leaf of ``min_size`` or more elements, the number of stacked layers aside.
 
     References:
       Rajbhandari et al., 2020, arXiv:1910.02054. Zhao et al., 2023, arXiv:2304.11277.
@@ -113,8 +117,9 @@ def fully_sharded(
     specs: list[PartitionSpec] = []
     for path, leaf, spec in zip(slash_paths(params), leaves, before, strict=True):
         parts: list[Any] = [*spec, *[None] * (len(leaf.shape) - len(spec))]
-        if math.prod(leaf.shape) >= min_size:
-            free = [i for i, part in enumerate(parts) if part is None]
+        first = 1 if _is_stack(path) else 0
+        if math.prod(leaf.shape[first:]) >= min_size:
+            free = [i for i in range(first, len(parts)) if parts[i] is None]
             divided = [i for i in free if leaf.shape[i] % count == 0]
             if not divided:
                 raise ValueError(
@@ -168,12 +173,38 @@ def by_pattern(params: Any, mesh: Mesh, table: Sequence[tuple[str, PartitionSpec
     return _layout("by_pattern", params, mesh, specs)
 
 
+def _is_stack(path: str) -> bool:
+    """Whether a leaf has all layers, along its first dimension: its path names none of them."""
+    names = path.split("/")
+    return any(
+        name == "layers" and not after.isdecimal() for name, after in itertools.pairwise(names)
+    )
+
+
 def _matches(glob: str, path: str) -> bool:
     return fnmatch.fnmatchcase(path, glob)
 
 
-def _spec_along(dimension: int | None, axis: str) -> PartitionSpec:
-    return PartitionSpec() if dimension is None else PartitionSpec(*[None] * dimension, axis)
+def _spec_along(
+    path: str,
+    shape: tuple[int, ...],
+    line: Dimension | tuple[Dimension, ...],
+    axis: str,
+    count: int,
+) -> PartitionSpec:
+    """The sharding of a leaf by its line of the table, along one axis of ``count`` devices."""
+    choices = line if isinstance(line, tuple) else (line,)
+    for choice in choices:
+        if choice is None:
+            return PartitionSpec()
+        if not -len(shape) <= choice < len(shape):
+            raise ValueError(
+                f"tensor_parallel: {path} must have dimension {choice} to be sharded along it, got "
+                f"the shape {shape}. Give its path another line in the table."
+            )
+        if shape[choice] % count == 0 or choice == choices[-1]:
+            return PartitionSpec(*[None] * (choice % len(shape)), axis)
+    return PartitionSpec()
 
 
 def _trimmed(parts: list[Any]) -> PartitionSpec:

@@ -9,7 +9,7 @@ from zojax._types import Array
 
 
 def sign() -> optax.GradientTransformation:
-    r"""Puts the sign of each query's slope in the slope's place.
+    r"""Replaces each query's slope by its sign.
 
     .. math:: d_i \leftarrow \mathrm{sign}(d_i)
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 CPU_OPTIONS = {
     "xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED",
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
+    "xla_disable_hlo_passes": "while-loop-invariant-code-motion",
 }
 
 
@@ -15,8 +16,11 @@ def compiler_options() -> dict[str, str]:
     """Options that keep a streamed step in the memory of inference on the current backend.
 
     On CPU, XLA's default scheduler runs independent operations at once and so holds many
-    perturbed weights together; and it joins chains of matrix products into one operation, which
-    holds all the weights of the chain. The options turn both off. XLA renames its options from
+    perturbed weights together; it joins chains of matrix products into one operation, which holds
+    all the weights of the chain; and it moves what is the same at all points of a step before the
+    loop over them, where weights that are converted from bfloat16, or dequantised, stay in float32,
+    all of them at once. The options turn all three off. GPUs and TPUs compute with such weights as
+    they are, or convert them within the product, and need none. XLA renames its options from
     version to version: those that the installed one does not know are left out, so that a step
     takes more memory there and still runs.
 

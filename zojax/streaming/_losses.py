@@ -59,12 +59,8 @@ class Objective(NamedTuple):
           TypeError: ``value_fn`` is not a function, or does not return what it should.
           ValueError: ``"in_place"`` under a JAX transformation, or a loss of 16 bits.
         """
-        where, value_fn, params = self.where, self.value_fn, self.params
-        if not callable(value_fn):
-            raise TypeError(
-                f"{where}: update needs value_fn, a function from params to the loss, got "
-                f"{value_fn!r}. Call update(None, state, params, value_fn=...)."
-            )
+        where, params = self.where, self.params
+        value_fn = _check.loss_given(where, self.value_fn)
         if evaluation == "in_place" and any(isinstance(x, Tracer) for x in jax.tree.leaves(params)):
             raise ValueError(
                 f'{where}: evaluation="in_place" calls value_fn as plain Python, which jit, vmap '

@@ -14,7 +14,7 @@ from zojax._xla import tied
 from zojax.directions import LeafNoise, drawn_at, resharded
 
 TILE_BYTES = 2**22
-MOST_TILES = 32
+MOST_TILES = 128
 """The perturbed parts have this size, or are so many: each reads the other factor again."""
 
 LARGE_BYTES = 2**25
@@ -172,26 +172,35 @@ def tiled_dot(eqn: core.JaxprEqn, operands: list[Any], side: int) -> list[Array]
     count = min(math.ceil(_nbytes(weight) / TILE_BYTES), MOST_TILES)
     size = math.ceil(shape[axis] / count)
 
-    def product(first: Array) -> Array:
-        part = lax.dynamic_slice_in_dim(weight.weight, first, size, axis)
-        z = weight.noise.block(shape, axis, first, size)
-        perturbed = weight.viewed(perturb(part, z, weight.scale))
+    def product(perturbed: Array, other: Array) -> Array:
         factors = (perturbed, other) if side == 0 else (other, perturbed)
         result: Any = eqn.primitive.bind(*factors, **eqn.primitive.get_bind_params(eqn.params))
         return result
 
-    def add_part(index: Array, result: Array) -> Array:
-        # The last part overlaps the one before it where the sizes do not divide.
-        first = jnp.minimum(index * size, shape[axis] - size)
-        return lax.dynamic_update_slice_in_dim(result, product(first), first, out_axis)
+    def part(first: Array, other: Array) -> Array:
+        weights = lax.dynamic_slice_in_dim(weight.weight, first, size, axis)
+        z = weight.noise.block(shape, axis, first, size)
+        return product(weight.viewed(perturb(weights, z, weight.scale)), other)
 
-    # The others are written beside the first: zeros to begin with would be laid out for both
-    # losses at once, for they wait for nothing.
-    first = product(jnp.int32(0))
-    padding = [(0, 0, 0)] * first.ndim
-    padding[out_axis] = (0, shape[axis] - size, 0)
-    result = lax.pad(first, jnp.zeros((), first.dtype), padding)
-    return [lax.fori_loop(1, math.ceil(shape[axis] / size), add_part, result)]
+    def in_parts(other: Array) -> Array:
+        def add_part(index: Array, result: Array) -> Array:
+            # The last part overlaps the one before it where the sizes do not divide.
+            first = jnp.minimum(index * size, shape[axis] - size)
+            return lax.dynamic_update_slice_in_dim(result, part(first, other), first, out_axis)
+
+        # The others are written beside the first: zeros to begin with would be laid out for both
+        # losses at once, for they wait for nothing.
+        first = part(jnp.int32(0), other)
+        padding = [(0, 0, 0)] * first.ndim
+        padding[out_axis] = (0, shape[axis] - size, 0)
+        result = lax.pad(first, jnp.zeros((), first.dtype), padding)
+        return lax.fori_loop(1, math.ceil(shape[axis] / size), add_part, result)
+
+    # A TPU perturbs a weight within the product and keeps no copy of it. There the parts would
+    # cost a second copy of the result, in the layout that their loop writes.
+    return [
+        lax.platform_dependent(other, tpu=lambda x: product(weight.value(), x), default=in_parts)
+    ]
 
 
 def _large(weight: Perturbed) -> bool:

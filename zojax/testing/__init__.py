@@ -17,6 +17,7 @@ from zojax.testing._problem import loss as loss
 from zojax.testing._problem import parameters as parameters
 from zojax.testing._problem import step_with as step_with
 from zojax.testing._promises import BrokenPromiseError as BrokenPromiseError
+from zojax.testing._replay import check_replay as check_replay
 
 __all__ = [
     "DIRECTION_PROMISES",
@@ -29,6 +30,7 @@ __all__ = [
     "check_in_place",
     "check_no_drift",
     "check_optimizer",
+    "check_replay",
     "loss",
     "parameters",
     "step_with",

@@ -42,7 +42,7 @@ def check_optimizer(make: MakeOptimizer, promises: Iterable[str] | None = None) 
 
     Examples:
       >>> import optax, zojax, zojax.testing
-      >>> make = lambda: optax.chain(zojax.spsa(1e-2, key=0), optax.lion(1e-2))
+      >>> make = lambda: zojax.chain(zojax.spsa(1e-2, key=0), optax.lion(1e-2))
       >>> zojax.testing.check_optimizer(make, ["compile once", "lower the loss"])
     """
     run("check_optimizer", _SUITE, make, promises)
@@ -169,6 +169,34 @@ def _replays(make: MakeOptimizer) -> None:
     require_equal(once, retraced, "Traced a second time, the step from one state is another.")
 
 
+def _rests(make: MakeOptimizer) -> None:
+    tx = make()
+    params = parameters()
+    state = tx.init(params)
+
+    def scaled(params: Any, state: Any, scale: Any) -> tuple[Any, Any]:
+        return step_with(tx, lambda p: scale * loss(p))(params, state)
+
+    step = jax.jit(scaled)
+    good, bad = jnp.float32(1.0), jnp.float32(jnp.nan)
+    for _ in range(3):  # moments are not 0 then
+        params, state = step(params, state, good)
+    rested, state = step(params, state, bad)
+    require_equal(
+        rested,
+        params,
+        "A step whose losses are NaN has moved the parameters. Make the chain by zojax.chain, "
+        "whose links rest in such a step.",
+    )
+    moved, _ = step(rested, state, good)
+    finite = jax.tree.map(lambda x: bool(jnp.isfinite(x).all()), moved)
+    require(jax.tree.all(finite), "After a step whose losses are NaN, the next step is not finite.")
+    stayed = jax.tree.map(lambda before, after: bool((before == after).all()), rested, moved)
+    require(
+        not jax.tree.all(stayed), "After a step whose losses are NaN, the next step moved nothing."
+    )
+
+
 def _leaves_parameters(make: MakeOptimizer) -> None:
     tx = optax.with_extra_args_support(make())
     params = parameters()
@@ -205,6 +233,7 @@ _SUITE: Suite = {
     "ignore updates and unknown arguments": _ignores,
     "run on sharded parameters": _runs_sharded,
     "replay a step from its state": _replays,
+    "move nothing where the loss is NaN": _rests,
     "leave the parameters to its caller": _leaves_parameters,
     "leave integers": _leaves_integers,
 }

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from zojax._types import Params
+from zojax.directions import key_paths
 
 
 def fingerprint(params: Params) -> str:
@@ -23,7 +24,7 @@ def fingerprint(params: Params) -> str:
 
     Cost: reads every parameter once; parameters in host memory are not copied.
     """
-    leaves = jax.tree_util.tree_leaves_with_path(params)
+    leaves = zip(key_paths(params), jax.tree.leaves(params), strict=True)
     named = [
         (tuple(jax.tree_util.keystr((k,), simple=True) for k in p), leaf) for p, leaf in leaves
     ]

@@ -11,10 +11,21 @@ from zojax._meter import Kind, Measure, Measured
 
 
 class Field(NamedTuple):
-    """Scalars of one kind in a step's record."""
+    """Scalars of one kind in a step's record: what one link of the optimizer measures.
 
-    kind: Kind  # what the scalars are: "slopes", "sign" or "loss"
-    size: int  # number of scalars
+    A header lists the fields of all links, in the order of the chain. :attr:`Recorder.fields` has
+    them after an update.
+
+    Attributes:
+      kind: What the scalars are, and with that how they are stored. ``"slopes"``: what the gradient
+        is made of, a number for each query (block of ``blockwise``, parameter of
+        ``coordinatewise``), in the log's dtype. ``"loss"``: the loss of ``one_point``, float32.
+        ``"sign"``: which candidate ``conservative`` took, -1, 0 or 1, in one byte.
+      size: How many scalars.
+    """
+
+    kind: Kind
+    size: int
 
 
 class Recorder:
@@ -23,6 +34,12 @@ class Recorder:
     Args:
       dtype: The log's dtype. Slopes are rounded to it, and losses to float32, before the update
         uses them, so that a replay uses the same values.
+
+    Attributes:
+      fields: What the update has measured so far, for a log's header: a list of :class:`Field`,
+        known once the update is traced, be it by ``jax.eval_shape``.
+      scalars: float32 [k]: the measured scalars in that order, which are the step's record; NaN
+        where one is not finite.
     """
 
     def __init__(self, dtype: str = "float32") -> None:
@@ -32,7 +49,7 @@ class Recorder:
 
     @property
     def scalars(self) -> Array:
-        """float32 [k]: all that the update needed besides keys; NaN where not finite."""
+        """All that the update needed besides keys."""
         return jnp.concatenate([jnp.zeros(0, jnp.float32), *self._recorded])
 
     def __call__(self, kind: Kind, size: int, measure: Measure) -> Measured:

@@ -13,6 +13,7 @@ from jax import Array
 from zojax._types import Params
 from zojax.streaming import compiler_options
 from zojax.trajectory._fingerprint import fingerprint
+from zojax.trajectory._header import Header, key_parts
 from zojax.trajectory._log import Log
 from zojax.trajectory._meters import Player
 
@@ -64,7 +65,7 @@ def replay(
     """Rebuild the parameters that a run had after a step, to the bit.
 
     Args:
-      tx: The optimizer of the run, with the same settings; its key is ``log.header.prng_key()``.
+      tx: The optimizer of the run, with the same settings and the key ``log.header.prng_key()``.
       params: The parameters before the first step; they are not changed.
       log: The log, from :func:`zojax.trajectory.read_log`.
       until: The step; None means the last one of the log.
@@ -77,8 +78,8 @@ def replay(
       same kind of device.
 
     Raises:
-      ValueError: The SHA-256 of the parameters is not that of the log, ``until`` is outside the
-        log, or the updates of ``tx`` need more than the log has.
+      ValueError: The SHA-256 of the parameters is not that of the log, ``tx`` has another key,
+        ``until`` is outside the log, or the updates of ``tx`` need more than the log has.
     """
     steps = len(log.scalars) if until is None else until
     if not 0 <= steps <= len(log.scalars):
@@ -93,8 +94,22 @@ def replay(
             f"{log.header.base[:12]}..., got {found[:12]}.... Load that model, in that dtype."
         )
     state = jax.jit(tx.init)(params)
+    _check_key(state, log.header)
     copy = jax.tree.map(jnp.copy, params)
     return Replayer(tx, compiled=compiled).take(copy, state, log.scalars[:steps])[0]
+
+
+def _check_key(state: Any, header: Header) -> None:
+    """Refuse an optimizer that would draw other directions; one that draws none has no key."""
+    keys = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key)]
+    found = [key_parts(key) for key in keys]
+    # A chain of several estimators may have several keys, of which the header has one.
+    if found and (header.key, header.key_impl) not in found:
+        raise ValueError(
+            f"replay: tx must have the key of the run, {header.key} of {header.key_impl}, got "
+            f"{', '.join(f'{data} of {impl}' for data, impl in found)}. Make it with "
+            f"key=log.header.prng_key()."
+        )
 
 
 def _refuse(_: Any) -> NoReturn:

@@ -102,7 +102,7 @@ def test_other_families_are_named(tiny_opt: Path, tmp_path: Path):
     folder = shutil.copytree(tiny_opt, tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "gpt2"}))
-    with pytest.raises(ValueError, match="of opt, roberta, llama, .*, got model_type 'gpt2'"):
+    with pytest.raises(ValueError, match=r"of opt, roberta, llama, .*, got model_type 'gpt2'"):
         zojax.lm.models.load(folder)
 
 

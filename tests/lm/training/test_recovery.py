@@ -27,9 +27,7 @@ from zojax.lm.training import (
     finetune,
     replay_run,
 )
-from zojax.lm.training._checkpoints import Checkpoints
 from zojax.lm.training._lock import FolderLock
-from zojax.lm.training._tuned import load_saved
 from zojax.trajectory import LogWriter, read_log
 
 # optax's own rules promote integer counts with floats.
@@ -259,7 +257,7 @@ def test_a_signal_ends_a_run_with_everything_written(
     stopped = finetune(config, Killer(4, number))
     assert (stopped.signal, stopped.steps, stopped.tuned) == (number, 5, None)
     assert len(read_log(tmp_path / "run" / "trajectory.log").scalars) == 5
-    assert Checkpoints(tmp_path / "run" / "checkpoints").steps()[-1] == 5
+    assert (tmp_path / "run" / "checkpoints" / "5").is_dir()
     result = resume(tmp_path / "run")
     assert result.signal == 0
     assert scores(result) == scores(unbroken)
@@ -432,7 +430,6 @@ def test_an_adapter_is_replayed_beside_its_model(
     assert main([*command, f"--output={tmp_path}/one", "--until=1"]) == 0
     assert "replayed   1 steps in" in capsys.readouterr().out
     assert weights(tmp_path / "one") != weights(found.folder)
-    again, tuned = (load_saved(config, f).params for f in (found.folder, result.model_folder))
-    jax.tree.map(np.testing.assert_array_equal, again, tuned)
+    assert weights(found.folder) == weights(result.model_folder)
     with pytest.raises(FileExistsError, match="output must be a new or empty folder"):
         replay_run(config.model, result.folder, tmp_path / "again")

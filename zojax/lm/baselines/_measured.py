@@ -7,9 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from zojax.lm.models import LanguageModel, load
+from zojax.lm.models import LanguageModel
 from zojax.lm.tasks import Batch, Objective
-from zojax.lm.training import CompiledTotals, FinetuneConfig, Observer, Scores, evaluate
+from zojax.lm.training import (
+    CompiledTotals,
+    FinetuneConfig,
+    Observer,
+    Scores,
+    evaluate,
+    load_model,
+)
 from zojax.lm.training import Measured as ToMeasure
 
 
@@ -56,7 +63,7 @@ def load_untuned(name: str, config: FinetuneConfig, observer: Observer) -> Langu
             f"{config.tuned.adapter}. Leave it out."
         )
     observer.status(f"loading {config.model}")
-    return load(config.model, dtype=config.dtype, from_pt=config.from_pt)
+    return load_model(config)
 
 
 def measure(

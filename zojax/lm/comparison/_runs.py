@@ -129,7 +129,7 @@ def _cost_of_a_step(config: FinetuneConfig) -> int:
     params: Any = {}
     if config.optimizer == "zo_sgd_blockwise":  # only its cost depends on the parameters
         tuned = load_to_tune(config)
-        params = tuned.moving(tuned.model.params)
+        params = tuned.trainable(tuned.model.params)
     return passes_of_a_step(config, params).cost
 
 

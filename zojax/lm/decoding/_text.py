@@ -19,7 +19,7 @@ def stop_tokens(tokenizer: AnyTokenizer) -> np.ndarray:
     """Return the tokens that end an answer: all with a line break, and the end of sequence.
 
     Args:
-      tokenizer: A tokenizer.
+      tokenizer: The model's tokenizer.
 
     Returns:
       int32 [S], ascending.
@@ -49,4 +49,4 @@ def texts(tokenizer: AnyTokenizer, tokens: Array | np.ndarray) -> list[str]:
 
 
 def _decoded(tokenizer: AnyTokenizer, ids: list[int]) -> str:
-    return tokenizer.decode(ids, skip_special_tokens=True)
+    return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)

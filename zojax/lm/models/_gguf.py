@@ -1,4 +1,4 @@
-"""Reads a LLaMA from a GGUF file, llama.cpp's format: configuration, weights and tokenizer.
+"""Reads a model from a GGUF file, llama.cpp's format: configuration, weights and tokenizer.
 
 Everything is read from the file itself. Settings and weights that this module does not know are
 refused: ignoring one would silently change the logits.
@@ -6,30 +6,29 @@ refused: ignoring one would silently change the logits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from zojax.lm.models._config import ModelConfig
+from zojax.lm.models._gguf_file import GgufTensor, read_file
+from zojax.lm.models._gguf_tokenizer import SPECIAL_TOKENS, read_tokenizer
 from zojax.lm.models._tokenizer import Tokenizer
 
-if TYPE_CHECKING:
-    from gguf import GGUFReader
-
-# Names of settings in the metadata of GGUF -> in transformers.
+SUFFIX = ".gguf"
+# Settings of every architecture, without its name before them -> transformers' names.
 _SETTINGS = {
-    "llama.attention.head_count": "num_attention_heads",
-    "llama.attention.head_count_kv": "num_key_value_heads",
-    "llama.attention.layer_norm_rms_epsilon": "rms_norm_eps",
-    "llama.block_count": "num_hidden_layers",
-    "llama.context_length": "max_position_embeddings",
-    "llama.embedding_length": "hidden_size",
-    "llama.feed_forward_length": "intermediate_size",
-    "llama.rope.dimension_count": "head_dim",
-    "llama.rope.freq_base": "rope_theta",
-    "llama.vocab_size": "vocab_size",
+    "attention.head_count": "num_attention_heads",
+    "attention.head_count_kv": "num_key_value_heads",
+    "attention.layer_norm_rms_epsilon": "rms_norm_eps",
+    "block_count": "num_hidden_layers",
+    "context_length": "max_position_embeddings",
+    "embedding_length": "hidden_size",
+    "feed_forward_length": "intermediate_size",
+    "rope.freq_base": "rope_theta",
 }
 # Names of weights in llama.cpp -> in transformers. Names of a layer's weights begin with "blk.N.".
 _WEIGHTS = {
@@ -43,28 +42,87 @@ _LAYER_WEIGHTS = {
     "attn_k": "self_attn.k_proj",
     "attn_v": "self_attn.v_proj",
     "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
     "ffn_gate": "mlp.gate_proj",
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
-# The tokenizer's settings that decide how a text is split into tokens, and their supported values.
-_TOKENIZATION = {
-    "model": "gpt2",  # byte-level byte-pair encoding
-    "pre": "smollm",  # splits off every digit, then splits by GPT-2's pattern
-    "add_space_prefix": False,
-    "add_bos_token": False,
-}
-_SPECIAL_TOKENS = {
-    "bos_token": "bos_token_id",
-    "eos_token": "eos_token_id",
-    "unk_token": "unknown_token_id",
-    "pad_token": "padding_token_id",
-}
-# llama.cpp's types of tokens.
-_NORMAL, _CONTROL = 1, 3
-_REQUIRED = {f"tokenizer.ggml.{name}" for name in ("tokens", "token_type", "merges")} | {
-    f"tokenizer.ggml.{name}" for name in _SPECIAL_TOKENS.values()
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What llama.cpp calls an architecture, and how it differs from transformers' family.
+
+    Attributes:
+      family: transformers' ``model_type``.
+      settings: Settings besides those that all have, without the architecture's name -> transformers'
+        names.
+      derived: Settings of transformers -> from the others, with which llama.cpp's code agrees; and
+        what must not differ, by raising a ValueError.
+      layer_weights: Weights of a layer besides those that all have -> transformers' names.
+      permuted: Whether the rows of keys and queries are in llama.cpp's order.
+      added: What llama.cpp adds to the scales of norms as it writes them.
+    """
+
+    family: str
+    settings: Mapping[str, str]
+    derived: Callable[[dict[str, Any], Path], dict[str, Any]]
+    layer_weights: Mapping[str, str]
+    permuted: bool = False
+    added: float = 0.0
+
+
+def _llama(settings: dict[str, Any], file: Path) -> dict[str, Any]:
+    size, heads = settings["hidden_size"], settings["num_attention_heads"]
+    if settings["head_dim"] * heads != size:
+        raise ValueError(
+            f"load: llama.rope.dimension_count must be {size} / {heads}, so that all features of a "
+            f"head are rotated, got {settings['head_dim']} in {file}. Choose another file."
+        )
+    return {}
+
+
+def _gemma3(settings: dict[str, Any], file: Path) -> dict[str, Any]:
+    size = settings["head_dim"]
+    if settings.pop("value_length") != size:
+        raise ValueError(
+            f"load: gemma3.attention.value_length must be gemma3.attention.key_length, {size}, in "
+            f"{file}. Choose another file."
+        )
+    layers = range(1, settings["num_hidden_layers"] + 1)
+    return {
+        "query_pre_attn_scalar": size,
+        "rope_local_base_freq": 1e4,
+        "layer_types": ["sliding_attention" if i % 6 else "full_attention" for i in layers],
+        "hidden_activation": "gelu_pytorch_tanh",
+    }
+
+
+_ARCHITECTURES = {
+    "llama": Architecture(
+        "llama",
+        {"rope.dimension_count": "head_dim", "vocab_size": "vocab_size"},
+        _llama,
+        {"ffn_norm": "post_attention_layernorm"},
+        permuted=True,
+    ),
+    # Those from 4B on have scaled positions, which are refused as an unknown setting.
+    "gemma3": Architecture(
+        "gemma3_text",
+        {
+            "attention.key_length": "head_dim",
+            "attention.value_length": "value_length",
+            "attention.sliding_window": "sliding_window",
+        },
+        _gemma3,
+        {
+            "attn_q_norm": "self_attn.q_norm",
+            "attn_k_norm": "self_attn.k_norm",
+            "post_attention_norm": "post_attention_layernorm",
+            "ffn_norm": "pre_feedforward_layernorm",
+            "post_ffw_norm": "post_feedforward_layernorm",
+        },
+        added=1.0,
+    ),
 }
 
 
@@ -73,7 +131,7 @@ class GgufModel(NamedTuple):
 
     Attributes:
       config: The configuration. The head is tied to the embedding if the file has no head.
-      tokenizer: The tokenizer, which adds no tokens before or after a text.
+      tokenizer: The tokenizer.
       tensors: The weights, one in memory at a time: each one's name in transformers' PyTorch model,
         and its float32 array.
     """
@@ -83,83 +141,97 @@ class GgufModel(NamedTuple):
     tensors: Iterator[tuple[str, np.ndarray]]
 
 
-def read(file: Path) -> GgufModel:
-    """Read a GGUF file of a LLaMA with SmolLM's tokenizer.
+def read(files: Sequence[Path]) -> GgufModel:
+    """Read a GGUF file of a LLaMA with SmolLM's tokenizer, or of a Gemma 3 (text).
 
     Weights may have any quantisation that the package ``gguf`` can dequantise.
 
     Args:
-      file: The file's path.
+      files: The file, or its parts in their order.
 
-    Cost: the file is memory-mapped, not read. gguf reads the vocabulary token by token, which takes
-      seconds for 50,000 tokens.
+    Cost: see :func:`~zojax.lm.models._gguf_file.read_file`.
 
     Raises:
       ImportError: ``gguf`` is not installed.
-      ValueError: The file has another architecture, another tokenizer, or an unknown setting or
-        weight.
+      ValueError: The file is damaged, or has another architecture, another tokenizer, or an unknown
+        setting or weight.
     """
+    file = files[0]
     try:
-        from gguf import GGUFReader
+        import gguf  # noqa: F401
     except ModuleNotFoundError as error:
         raise ImportError(f"load: {file} needs the package gguf: pip install gguf.") from error
-    reader = GGUFReader(file)
-    metadata = {name: field.contents() for name, field in reader.fields.items()}
-    _expect(metadata, "general.architecture", "llama", file)
-    lacking = _REQUIRED - metadata.keys()
-    if lacking:
-        raise ValueError(f"load: {file} lacks the metadata {', '.join(sorted(lacking))}.")
-    names = {tensor.name: _name(tensor.name, file) for tensor in reader.tensors}
-    config = _config(metadata, tied="output.weight" not in names, file=file)
-    return GgufModel(config, _tokenizer(metadata, file), _tensors(reader, names, config, file))
-
-
-def _config(metadata: Mapping[str, Any], tied: bool, file: Path) -> ModelConfig:
-    given = {name: value for name, value in metadata.items() if name.startswith("llama.")}
-    if given.keys() != _SETTINGS.keys():
-        missing, unknown = _SETTINGS.keys() - given.keys(), given.keys() - _SETTINGS.keys()
+    metadata, tensors = read_file(files)
+    name = metadata.get("general.architecture")
+    if name not in _ARCHITECTURES:
         raise ValueError(
-            f"load: a LLaMA's settings must be {', '.join(_SETTINGS)}, got "
+            f"load: general.architecture must be one of {', '.join(_ARCHITECTURES)}, got {name!r} in "
+            f"{file}. Choose another file."
+        )
+    kind = _ARCHITECTURES[name]
+    tokenizer = read_tokenizer(metadata, file)
+    names = {tensor.name: _name(tensor.name, kind, name, file) for tensor in tensors}
+    settings = _settings(metadata, kind, name, file)
+    # Not that of the tokenizer, which may lack the last rows of the embedding.
+    vocabulary = {tensor.name: len(tensor.data) for tensor in tensors}.get("token_embd.weight")
+    config = {
+        "model_type": kind.family,
+        "vocab_size": vocabulary,
+        "tie_word_embeddings": "output.weight" not in names,
+        **settings,
+        **{
+            f"{token}_token_id": metadata[f"tokenizer.ggml.{setting}"]
+            for token, setting in SPECIAL_TOKENS.items()
+            if token != "unk"
+        },
+    }
+    heads = {"attn_q": settings["num_attention_heads"], "attn_k": settings["num_key_value_heads"]}
+    return GgufModel(
+        ModelConfig(config, str(file)),
+        tokenizer,
+        _tensors(tensors, names, kind, heads if kind.permuted else {}, file),
+    )
+
+
+def _settings(
+    metadata: Mapping[str, Any], kind: Architecture, name: str, file: Path
+) -> dict[str, Any]:
+    known = {f"{name}.{setting}": new for setting, new in {**_SETTINGS, **kind.settings}.items()}
+    given = {setting: x for setting, x in metadata.items() if setting.startswith(f"{name}.")}
+    if given.keys() != known.keys():
+        missing, unknown = known.keys() - given.keys(), given.keys() - known.keys()
+        raise ValueError(
+            f"load: the settings of the architecture {name} must be {', '.join(known)}, got "
             f"{', '.join(sorted(unknown)) or 'nothing'} besides, and "
             f"{', '.join(sorted(missing)) or 'nothing'} missing, in {file}. Choose another file."
         )
-    settings = {_SETTINGS[name]: value for name, value in given.items()}
-    size, heads = settings["hidden_size"], settings["num_attention_heads"]
-    if settings["head_dim"] * heads != size:
-        raise ValueError(
-            f"load: llama.rope.dimension_count must be {size} / {heads}, so that all features of a "
-            f"head are rotated, got {settings['head_dim']} in {file}. Choose another file."
-        )
-    special = {
-        f"{token}_id": metadata[f"tokenizer.ggml.{name}"]
-        for token, name in _SPECIAL_TOKENS.items()
-        if token != "unk_token"
-    }
-    values = {"model_type": "llama", "tie_word_embeddings": tied, **settings, **special}
-    return ModelConfig({name: _plain(value) for name, value in values.items()}, str(file))
-
-
-def _plain(value: Any) -> Any:
-    """A NumPy scalar as Python's, which JSON can have."""
-    return value.item() if isinstance(value, np.generic) else value
+    settings = {known[setting]: x for setting, x in given.items()}
+    return settings | kind.derived(settings, file)
 
 
 def _tensors(
-    reader: GGUFReader, names: Mapping[str, str], config: ModelConfig, file: Path
+    tensors: Sequence[GgufTensor],
+    names: Mapping[str, str],
+    kind: Architecture,
+    heads: Mapping[str, int],
+    file: Path,
 ) -> Iterator[tuple[str, np.ndarray]]:
     from gguf import dequantize
 
-    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
-    for tensor in reader.tensors:
+    for tensor in tensors:
         try:
-            weight = dequantize(tensor.data, tensor.tensor_type)
+            weight = dequantize(tensor.data, tensor.kind)
         except NotImplementedError as error:
             raise ValueError(
                 f"load: {tensor.name} must have a quantisation that the package gguf supports, got "
-                f"{tensor.tensor_type.name} in {file}. Choose another file."
+                f"{tensor.kind.name} in {file}. Choose another file."
             ) from error
-        kind = tensor.name.split(".")[-2]
-        yield names[tensor.name], _unpermute(weight, heads[kind]) if kind in heads else weight
+        part = tensor.name.split(".")[-2]
+        if part in heads:
+            weight = _unpermute(weight, heads[part])
+        if part.endswith("norm"):
+            weight = weight - np.float32(kind.added)
+        yield names[tensor.name], weight
 
 
 def _unpermute(weight: np.ndarray, heads: int) -> np.ndarray:
@@ -171,57 +243,16 @@ def _unpermute(weight: np.ndarray, heads: int) -> np.ndarray:
     return pairs.swapaxes(1, 2).reshape(weight.shape)
 
 
-def _name(name: str, file: Path) -> str:
+def _name(name: str, kind: Architecture, architecture: str, file: Path) -> str:
     """Translate a weight's name from llama.cpp to transformers."""
+    layers = {**_LAYER_WEIGHTS, **kind.layer_weights}
     known, prefix, stem = _WEIGHTS, "", name.removesuffix(".weight")
     if stem.startswith("blk."):
         _, layer, stem = stem.split(".", 2)
-        known, prefix = _LAYER_WEIGHTS, f"model.layers.{layer}."
+        known, prefix = layers, f"model.layers.{layer}."
     if stem not in known or not name.endswith(".weight"):
         raise ValueError(
-            f"load: a LLaMA's weights must be among {', '.join((*_WEIGHTS, *_LAYER_WEIGHTS))}, got "
-            f"{name} in {file}. Choose another file."
+            f"load: the weights of the architecture {architecture} must be among "
+            f"{', '.join((*_WEIGHTS, *layers))}, got {name} in {file}. Choose another file."
         )
     return f"{prefix}{known[stem]}.weight"
-
-
-def _tokenizer(metadata: Mapping[str, Any], file: Path) -> Tokenizer:
-    from tokenizers import AddedToken, decoders, models, pre_tokenizers
-    from tokenizers import Tokenizer as Backend
-
-    for name, value in _TOKENIZATION.items():
-        _expect(metadata, f"tokenizer.ggml.{name}", value, file)
-    tokens: list[str] = metadata["tokenizer.ggml.tokens"]
-    types: list[int] = metadata["tokenizer.ggml.token_type"]
-    if not {*types} <= {_NORMAL, _CONTROL}:
-        raise ValueError(
-            f"load: the types of tokens must be {_NORMAL} (normal) or {_CONTROL} (control), got "
-            f"{sorted({*types})} in {file}. Choose another file."
-        )
-    merges = [tuple(merge.split(" ")) for merge in metadata["tokenizer.ggml.merges"]]
-    vocabulary = {token: index for index, token in enumerate(tokens)}
-    tokenizer = Backend(models.BPE(vocabulary, merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(
-        [
-            AddedToken(token, normalized=False, special=True)
-            for token, kind in zip(tokens, types, strict=True)
-            if kind == _CONTROL
-        ]
-    )
-    special = {
-        token.removesuffix("_token"): tokens[metadata[f"tokenizer.ggml.{name}"]]
-        for token, name in _SPECIAL_TOKENS.items()
-    }
-    return Tokenizer(tokenizer, special, metadata.get("tokenizer.chat_template"))
-
-
-def _expect(metadata: Mapping[str, Any], name: str, value: Any, file: Path) -> None:
-    if metadata.get(name) != value:
-        raise ValueError(
-            f"load: {name} must be {value!r}, got {metadata.get(name)!r} in {file}. Choose another "
-            "file."
-        )

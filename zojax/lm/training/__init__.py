@@ -9,6 +9,7 @@ from zojax.lm.training._config import AdapterName as AdapterName
 from zojax.lm.training._config import DataConfig as DataConfig
 from zojax.lm.training._config import FinetuneConfig as FinetuneConfig
 from zojax.lm.training._config import HyperParameters as HyperParameters
+from zojax.lm.training._config import Implementation as Implementation
 from zojax.lm.training._config import OptimizerName as OptimizerName
 from zojax.lm.training._data import load_data as load_data
 from zojax.lm.training._data import load_prompts as load_prompts
@@ -38,6 +39,7 @@ from zojax.lm.training._run_folder import versions as versions
 from zojax.lm.training._step import CompiledByShape as CompiledByShape
 from zojax.lm.training._step import make_step as make_step
 from zojax.lm.training._tuned import Tuned as Tuned
+from zojax.lm.training._tuned import load_model as load_model
 from zojax.lm.training._tuned import load_to_tune as load_to_tune
 
 __all__ = [

@@ -124,7 +124,8 @@ class Checkpoints:
           like: A tree with the structure, shapes and dtypes to expect; its leaves may be abstract.
 
         Returns:
-          The tree and the note that is stored with it.
+          The tree, whose arrays are in host memory, except keys, and the note that is stored with
+          it.
 
         Raises:
           ValueError: The checkpoint is truncated or altered, or its tree is not like ``like``. The
@@ -199,7 +200,7 @@ def _data(leaf: Any) -> Any:
 
 def _typed(array: np.ndarray, like: Any) -> Any:
     if not _is_key(like):
-        return jnp.array(array)
+        return array
     return jax.random.wrap_key_data(jnp.array(array), impl=jax.random.key_impl(like))
 
 

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 from zojax.directions import DirectionName
 from zojax.lm.processes import Parallel
+from zojax.sharding import LayoutName, read_mesh
 from zojax.slope_rules import SlopeRuleName
 
 OptimizerName = Literal[
@@ -33,6 +34,7 @@ OptimizerName = Literal[
 
 AdapterName = Literal["none", "lora", "prefix", "virtual_tokens", "head"]
 ModelDtype = Literal["float32", "bfloat16", "float16"]
+Implementation = Literal["zojax", "transformers"]
 NonFinite = Literal["stop", "skip"]
 LogDtype = Literal["float32", "bfloat16"]
 
@@ -143,6 +145,8 @@ class FinetuneConfig:
     """opt-mini or roberta-mini (inside this package), a folder, a hub name."""
     from_pt: bool = False
     """Read PyTorch weights (needs torch)."""
+    implementation: Implementation = "zojax"
+    """This package's model, or the Flax class of OPT or RoBERTa of transformers 4."""
     dtype: ModelDtype = "float32"
     """Dtype of the parameters and of the computation."""
     optimizer: OptimizerName = "zo_adamu"
@@ -154,7 +158,15 @@ class FinetuneConfig:
     """Number of updates."""
     parallel: Parallel | None = None
     """What is distributed over all devices: a batch's examples (data), or queries and signs
-    (query). Without it one device is used, or data if there are several processes."""
+    (query), with the whole model on each. Without it one device is used, or data if there are
+    several processes."""
+    mesh: str | None = None
+    """Shard the model over this process's devices, where it may be too large for one: axes and
+    sizes, as in data=2,model=4. Matrices are sharded over model, the batch over data, the batch and
+    all parameters over fsdp. Instead of --parallel, which shards no parameter."""
+    layout: LayoutName | None = None
+    """For --mesh with axes data and model: tensor-parallel, as they are named, or fully-sharded,
+    which shards all parameters over data, too, as fsdp does."""
     batch_size: int = 16
     """Training examples of a step; all of them if there are fewer."""
     eval_batch_size: int = 64
@@ -208,6 +220,7 @@ class FinetuneConfig:
                 numbers = value if isinstance(value, tuple) else (value,)
                 if any(isinstance(each, float) and not math.isfinite(each) for each in numbers):
                     raise ValueError(f"finetune: {name} must be finite, got {value}.")
+        _check_mesh(self)
         if self.keep < 0:
             raise ValueError(f"finetune: keep must be >= 0, got {self.keep}.")
         if (self.data.train is None) != (self.data.test is None):
@@ -224,11 +237,33 @@ def _at_least_one(name: str, value: int) -> None:
         raise ValueError(f"finetune: {name} must be >= 1, got {value}.")
 
 
+def _check_mesh(config: FinetuneConfig) -> None:
+    if config.mesh is None:
+        if config.layout is not None:
+            raise ValueError(
+                f"finetune: layout needs mesh, got {config.layout} without one. Give both."
+            )
+        return
+    read_mesh("finetune", config.mesh, config.layout)
+    if config.parallel is not None:
+        raise ValueError(
+            f"finetune: mesh must not be given with parallel, got {config.mesh} and "
+            f'{config.parallel}. mesh="data=N" shares a batch\'s examples out as parallel data '
+            "does; parallel query needs the whole model on each device."
+        )
+    if config.implementation == "transformers":
+        raise ValueError(
+            "finetune: mesh must be for implementation zojax, got transformers, whose classes are "
+            "loaded onto one device. Leave implementation out."
+        )
+
+
 def _check_choices(config: FinetuneConfig) -> None:
     chosen = {
         "optimizer": (config.optimizer, OptimizerName),
         "objective": (config.objective, ObjectiveName),
         "dtype": (config.dtype, ModelDtype),
+        "implementation": (config.implementation, Implementation),
         "non_finite": (config.non_finite, NonFinite),
         "slopes": (config.slopes, LogDtype),
         "adapter": (config.tuned.adapter, AdapterName),

@@ -8,11 +8,13 @@ from zojax.lm.training._data import load_data
 from zojax.lm.training._evaluation import CompiledTotals, Scores, evaluate
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._run_folder import BEST, TUNED, load_config
-from zojax.lm.training._tuned import load_saved
+from zojax.lm.training._tuned import load_saved, spread_of_saved
 
 
 def evaluate_run(folder: str | Path, observer: Observer | None = None) -> dict[str, Scores]:
     """Measure the models that a run has saved on its test examples again.
+
+    A run on a mesh is measured on a mesh like it where there are as many devices, otherwise on one.
 
     Args:
       folder: A run's folder.
@@ -30,9 +32,10 @@ def evaluate_run(folder: str | Path, observer: Observer | None = None) -> dict[s
         raise FileNotFoundError(
             f"evaluate_run: there is no saved model in {folder}: the run failed early."
         )
-    models = {name: load_saved(config, part) for name, part in saved.items()}
+    spread = spread_of_saved(config)
+    models = {name: load_saved(config, part, spread) for name, part in saved.items()}
     data = load_data(config, next(iter(models.values())))
-    totals = CompiledTotals(data.task, observer.status)
+    totals = CompiledTotals(data.task, observer.status, spread)
     scores: dict[str, Scores] = {}
     for name, model in models.items():
         observer.status(f"measuring {saved[name]}")

@@ -6,12 +6,12 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from zojax.lm.processes import Spread
 from zojax.lm.training._best import Best, to_host
 from zojax.lm.training._checkpoints import require_orbax
 from zojax.lm.training._config import FinetuneConfig
@@ -38,7 +38,7 @@ from zojax.lm.training._run_folder import (
     to_resume,
 )
 from zojax.lm.training._training import Ending, Training
-from zojax.lm.training._tuned import Tuned, load_to_tune
+from zojax.lm.training._tuned import Tuned, load_to_tune, spread_of
 
 # The folder of a process that neither writes nor resumes: a path that cannot exist.
 _NOWHERE = Path(os.devnull, "nowhere")
@@ -115,17 +115,16 @@ def finetune(
     require_orbax()
     resume = config.resume is not None
     config = to_resume(config) if resume else _absolute(resolve(config))
-    spread = Spread.of(config.parallel)
+    spread = spread_of(config)
     reads = spread.writes or resume
     folder = output_folder(config) if reads else _NOWHERE
 
     observer.status(f"loading {config.model}")
-    tuned = load_to_tune(config)
-    tuned = tuned.at(spread.replicated(tuned.model.params))
+    tuned = load_to_tune(config, spread)
     params = tuned.model.params
     data = load_data(config, tuned.model)
-    optimizer = make_optimizer(config, tuned.moving(params))
-    passes = passes_of_a_step(config, tuned.moving(params))
+    optimizer = make_optimizer(config, tuned.trainable(params))
+    passes = passes_of_a_step(config, tuned.trainable(params))
     optimizer = optimizer._replace(tx=tuned.only(optimizer.tx))
     spread.require(
         batch_size=min(config.batch_size, len(data.train)),
@@ -151,9 +150,10 @@ def finetune(
         dev = training.measure(params)
         if not run.read_metrics():
             run.log(step=0, **dev_metrics(dev))
-        best = Best(0, dev, to_host(tuned.moving(params)))
+        best = Best(0, dev, to_host(tuned.trainable(params)))
         recovery = Recovery(config, tuned, optimizer, header, run, spread)
-        ending = _train(config, training, tuned, recovery, run, best, observer)
+        reload = partial(load_to_tune, config, spread)
+        ending = _train(config, training, tuned, recovery, run, best, observer, reload)
         last = ending.last
 
         observer.status("saving the model")
@@ -168,7 +168,7 @@ def finetune(
             if report != "best":
                 tuned_scores = on_test.of(last.step, last.params)
             if report != "last":
-                best_scores = on_test.of(best.step, spread.replicated(best_params))
+                best_scores = on_test.of(best.step, spread.placed(best_params))
         result = Result(
             folder=folder,
             model_folder=folder / TUNED,
@@ -201,6 +201,7 @@ def _train(
     run: RunFolder,
     best: Best,
     observer: Observer,
+    reload: Callable[[], Tuned],
 ) -> Ending:
     """Train; however training ends, write the curve and finish the log and the checkpoints."""
     try:
@@ -209,7 +210,7 @@ def _train(
     except NonFiniteLossError as error:
         if best.step:
             # The loop has donated the frozen parameters' buffers, so the model is loaded again.
-            tuned = tuned if tuned.adapter is None else load_to_tune(config)
+            tuned = tuned if tuned.adapter is None else reload()
             run.save(tuned, tuned.full(best.params, tuned.model.params), BEST, best.step)
             error.add_note(
                 f"The best parameters before that, of step {best.step}, are in {run.folder}."

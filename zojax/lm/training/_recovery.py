@@ -77,7 +77,7 @@ class Recovery:
     ) -> None:
         self._config, self._tuned, self._optimizer = config, tuned, optimizer
         self._header, self._run, self._spread = header, run, spread
-        self._passes = passes_of_a_step(config, tuned.moving(tuned.model.params)).cost
+        self._passes = passes_of_a_step(config, tuned.trainable(tuned.model.params)).cost
         self._checkpoints = Checkpoints(run.folder / CHECKPOINTS, writes=run.writes)
         self.losses = Losses(run.folder / LOSSES, writes=run.writes)
 
@@ -96,7 +96,7 @@ class Recovery:
         newest = self._checkpoints.steps()[::-1]
         self._checkpoints.save(
             state.step,
-            (self._tuned.moving(state.params), state.optimizer),
+            (self._tuned.trainable(state.params), state.optimizer),
             {
                 "run": identity(self._header),
                 "best_step": best.step,
@@ -132,7 +132,8 @@ class Recovery:
           ValueError: The log or a checkpoint is damaged, of another run or another base model.
         """
         params = self._tuned.model.params
-        init = jax.jit(self._optimizer.tx.init, out_shardings=self._spread.everywhere)
+        init = self._optimizer.tx.init
+        init = jax.jit(init, out_shardings=self._spread.state_layout(init, params))
         state = State(0, params, init(params), best)
         path = self._run.folder / LOG
         saved = self._checkpoints.steps()
@@ -170,7 +171,7 @@ class Recovery:
                 f"checkpoint, that of step {step}, and its last good step is {len(log.scalars)}. "
                 "Copy the log again, or remove the checkpoints after that step."
             )
-        like = (self._tuned.moving(state.params), state.optimizer)
+        like = (self._tuned.trainable(state.params), state.optimizer)
         (trainable, state.optimizer), note = self._checkpoints.restore(step, like)
         if note["run"] != identity(self._header):
             raise ValueError(
@@ -183,7 +184,7 @@ class Recovery:
             state.best.become(best, dev, trainable)
         elif best:
             state.best.become(best, dev, self._checkpoints.restore(best, like)[0][0])
-        trainable, state.optimizer = self._spread.replicated((trainable, state.optimizer))
+        trainable, state.optimizer = self._spread.like((trainable, state.optimizer), like)
         state.params = self._tuned.full(trainable, state.params)
 
     def _from_log(self, state: State, log: Log, measure_dev: Callable[[Params], Scores]) -> None:
@@ -202,7 +203,7 @@ class Recovery:
             dev = measure_dev(state.params)
             if "dev_loss" not in known.get(step, {}):
                 self._run.log(**self._line(step, state.skipped), **dev_metrics(dev))
-            state.best.offer(step, dev, self._tuned.moving(state.params))
+            state.best.offer(step, dev, self._tuned.trainable(state.params))
             self.save(state)
         # Lines that were due after the last one written are missing if the run died before it
         # could write them.

@@ -14,7 +14,7 @@ from zojax.lm.training._observer import Observer
 from zojax.lm.training._optimizer import DEFAULTS, make_optimizer
 from zojax.lm.training._options import from_json
 from zojax.lm.training._run_folder import CONFIG, LOG, load_config
-from zojax.lm.training._tuned import load_to_tune
+from zojax.lm.training._tuned import load_to_tune, spread_of_saved
 from zojax.trajectory import read_log, replay
 
 
@@ -43,6 +43,8 @@ def replay_run(
 ) -> Replayed:
     """Rebuild the model that a run had after a step, without data or forward passes.
 
+    A run on a mesh is replayed on a mesh like it where there are as many devices, otherwise on one.
+
     Args:
       base: The base model of the run: opt-mini, a folder or a hub name.
       log: The run's ``trajectory.log``, or the run's folder.
@@ -68,10 +70,10 @@ def replay_run(
     _refuse_first_order(config.optimizer)
     config = dataclasses.replace(config, model=base)
     observer.status(f"loading {base}")
-    tuned = load_to_tune(config)
+    tuned = load_to_tune(config, spread_of_saved(config))
     params = tuned.model.params
     key = found.header.prng_key()
-    tx = tuned.only(make_optimizer(config, tuned.moving(params), key).tx)
+    tx = tuned.only(make_optimizer(config, tuned.trainable(params), key).tx)
     steps = len(found.scalars)
     observer.status(f"replaying {steps} steps of {config.optimizer}")
     begin = time.perf_counter()

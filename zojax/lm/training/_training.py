@@ -59,7 +59,7 @@ class Training:
         self._config, self._tuned, self._data = config, tuned, data
         self._optimizer, self._totals, self._observer = optimizer, totals, observer
         self._spread = spread
-        self._passes = passes_of_a_step(config, tuned.moving(tuned.model.params)).cost
+        self._passes = passes_of_a_step(config, tuned.trainable(tuned.model.params)).cost
         # In place, the optimizer perturbs the parameters outside jit; only the loss is compiled.
         if optimizer.in_place:
             self._compiled = CompiledByShape(data.loss, "the forward pass", observer.status)
@@ -72,7 +72,11 @@ class Training:
                 observer.status,
                 donate_argnums=(0, 1),
                 place=spread.training_batch,
-                out_shardings=spread.everywhere,
+                out_shardings=(
+                    spread.layout(tuned.model.params),
+                    spread.state_layout(optimizer.tx.init, tuned.model.params),
+                    spread.everywhere,
+                ),
             )
             self._step = self._compiled
 
@@ -165,7 +169,7 @@ class Training:
         if regular and tick.dev is not None:
             # The evaluation at a signal is no candidate for the best step, because an uninterrupted
             # run does not evaluate there.
-            best.offer(tick.step, tick.dev, self._tuned.moving(tick.params))
+            best.offer(tick.step, tick.dev, self._tuned.trainable(tick.params))
             if tick.step < self._config.steps:
                 recovery.save(where)
         self._observer.ticked(tick)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import optax
 
 import zojax
 from zojax.lm.adapters import Adapter, HeadTuning, LoRA, Prefix, VirtualTokens, save_adapter
 from zojax.lm.adapters import load_adapter as _load_adapter
 from zojax.lm.models import LanguageModel, Params, load
+from zojax.lm.processes import Spread
 from zojax.lm.training._config import AdapterConfig, AdapterName, FinetuneConfig
+from zojax.sharding import read_mesh
+
+_ONE_DEVICE = Spread()
 
 _KINDS: Mapping[AdapterName, tuple[type[Adapter], tuple[str, ...]]] = {
     "lora": (LoRA, ("rank", "alpha", "targets")),
@@ -42,7 +48,7 @@ class Tuned:
         """The same model with other parameters, or with the same ones on other devices."""
         return dataclasses.replace(self, model=dataclasses.replace(self.model, params=params))
 
-    def moving(self, params: Params) -> Params:
+    def trainable(self, params: Params) -> Params:
         """The trainable part of ``params``."""
         return params if self.adapter is None else params["adapter"]
 
@@ -75,6 +81,26 @@ class Tuned:
             raise OSError(f"finetune: {folder} could not be written ({error}).") from error
 
 
+def spread_of(config: FinetuneConfig) -> Spread:
+    """The devices of a run.
+
+    Raises:
+      ValueError: The run's mesh has more devices than there are, or there are several processes.
+    """
+    if config.mesh is None:
+        return Spread.of(config.parallel)
+    return Spread.of(None, read_mesh("finetune", config.mesh, config.layout))
+
+
+def spread_of_saved(config: FinetuneConfig) -> Spread:
+    """The mesh of a run that is over, where there are as many devices; otherwise one device."""
+    if config.mesh is None:
+        return _ONE_DEVICE
+    axes = read_mesh("finetune", config.mesh, config.layout)
+    enough = math.prod(axes.values()) <= jax.device_count()
+    return Spread.of(None, axes) if enough else _ONE_DEVICE
+
+
 def make_adapter(config: AdapterConfig) -> Adapter | None:
     """Make the adapter of ``config``; None if it asks for no adapter.
 
@@ -94,18 +120,45 @@ def make_adapter(config: AdapterConfig) -> Adapter | None:
     return None if build is None else build(**given)
 
 
-def load_to_tune(config: FinetuneConfig) -> Tuned:
-    """Load the model of ``config``, and add a newly initialized adapter if it asks for one."""
+def load_to_tune(config: FinetuneConfig, spread: Spread = _ONE_DEVICE) -> Tuned:
+    """Load the model of ``config``, and add a newly initialized adapter if it asks for one.
+
+    Args:
+      config: The run's configuration.
+      spread: The devices that get the parameters.
+    """
     adapter = make_adapter(config.tuned)
-    model = load(config.model, dtype=config.dtype, from_pt=config.from_pt)
+    model = _load(config, config.model, spread)
     if adapter is not None:
         model = adapter.adapt(model, config.seed)
-    return Tuned(model, adapter, config.model)
+    tuned = Tuned(model, adapter, config.model)
+    return tuned.at(spread.placed(model.params))
 
 
-def load_saved(config: FinetuneConfig, folder: Path) -> LanguageModel:
+def load_saved(config: FinetuneConfig, folder: Path, spread: Spread) -> LanguageModel:
     """Load the model that :meth:`Tuned.save` wrote in a run of ``config``."""
     if config.tuned.adapter == "none":
-        return load(folder, dtype=config.dtype)
-    base = load(config.model, dtype=config.dtype, from_pt=config.from_pt)
-    return _load_adapter(base, folder)[1]
+        return _load(dataclasses.replace(config, from_pt=False), folder, spread)
+    model = _load_adapter(_load(config, config.model, spread), folder)[1]
+    return dataclasses.replace(model, params=spread.placed(model.params))
+
+
+def load_model(config: FinetuneConfig) -> LanguageModel:
+    """Load the model of ``config`` as it is, without an adapter."""
+    return _load(config, config.model, _ONE_DEVICE)
+
+
+def _load(config: FinetuneConfig, name: str | Path, spread: Spread) -> LanguageModel:
+    model = load(
+        name,
+        dtype=config.dtype,
+        from_pt=config.from_pt,
+        implementation=config.implementation,
+        layout=spread.layout if spread.shards_model else None,
+        # Its blocks are layers, so each layer needs leaves of its own.
+        scan_layers=config.optimizer != "zo_sgd_blockwise",
+    )
+    names = ("num_attention_heads", "num_key_value_heads")
+    heads = {name: getattr(model.config, name, None) for name in names}
+    spread.require_heads(**{name: number for name, number in heads.items() if number})
+    return model
