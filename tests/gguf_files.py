@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFValueType, GGUFWriter, dequantize, quantize
-from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode
+from tokenizers.pre_tokenizers import ByteLevel
 
 Change = Callable[[dict[str, Any], dict[str, Any]], Any]
 
@@ -39,9 +39,7 @@ NAMES = {
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 # "1 2" never applies: digits stand alone.
 MERGES = ["Ġ t", "h e", "Ġt he", "1 2", "Ġ Ġ", "ĠĠ Ġ", "' s", "Ċ Ċ", "ð Ł", "Ġ 1", "e l", "el l"]
-TOKENS = (
-    SPECIAL + sorted(bytes_to_unicode().values()) + [merge.replace(" ", "") for merge in MERGES]
-)
+TOKENS = SPECIAL + sorted(ByteLevel.alphabet()) + [merge.replace(" ", "") for merge in MERGES]
 _BYTE_LEVEL: dict[str, Any] = {
     "add_space_prefix": False,
     "add_bos_token": False,
@@ -59,7 +57,7 @@ _BYTE_LEVEL: dict[str, Any] = {
 CONTROL = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>"]
 USER_DEFINED = ["\n", "\n\n", "  ", "   ", "<b>", "\t"]
 PIECES = [
-    *("▁t", "he", "▁a", "▁the", "aa", "ll", "aaa", "el", "ell", "▁▁x", "hello", "▁hello", "is", "it"),
+    *("▁t", "he", "▁a", "▁the", "aa", "ll", "aaa", "hell", "▁▁x", "hello", "▁hello", "is", "it"),
     *("▁it", "th", "em", "▁theme", "日本", "ab", "aab", "12", "▁", "e", "a", "t", "h", "l", "o"),
     *("s", "i", "m", "b", "x", "1", "2", "3", "日", "本", ",", "."),
 ]  # fmt: skip
@@ -103,11 +101,10 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def write_gguf(file: Path, architecture: str, model: Any, change: Change | None = None) -> None:
     """Write a PyTorch model as llama.cpp does, and give the model the quantised weights."""
+    settings = _settings(architecture, model.config)
     metadata = {
         "general.architecture": architecture,
-        **{
-            f"{architecture}.{name}": x for name, x in _settings(architecture, model.config).items()
-        },
+        **{f"{architecture}.{name}": value for name, value in settings.items()},
         **{f"tokenizer.ggml.{name}": value for name, value in TOKENIZERS[architecture].items()},
         "tokenizer.chat_template": "{{ messages[0]['content'] }}",
     }

@@ -19,7 +19,7 @@ def stop_tokens(tokenizer: AnyTokenizer) -> np.ndarray:
     """Return the tokens that end an answer: all with a line break, and the end of sequence.
 
     Args:
-      tokenizer: A tokenizer.
+      tokenizer: The model's tokenizer.
 
     Returns:
       int32 [S], ascending.

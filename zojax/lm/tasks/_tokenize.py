@@ -33,7 +33,7 @@ def tokenize(
 
     Args:
       task: The task, with its template and label words.
-      tokenizer: A tokenizer. Rows begin with its beginning-of-sequence token, if it
+      tokenizer: The model's tokenizer. Rows begin with its beginning-of-sequence token, if it
         has one; rows for a masked model end with its end-of-sequence token.
       max_length: Most tokens of a prompt, those of the label included.
       kind: The kind of model that reads the prompts.
