@@ -74,8 +74,8 @@ def collect(
       overruled: Names of tensors that count only where the file lacks the other one of their place.
       source: The model's folder, for messages.
 
-    Cost: beside the parameters, one tensor on the host, with one shard of it in the leaf's dtype and
-      order, and its part on each device.
+    Cost: beside the parameters, one tensor on the host, with one shard of it in the leaf's dtype
+      and order, and its part on each device.
 
     Raises:
       ValueError: A tensor has another shape or an unknown name, or one is missing.
