@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from jax import Array
 
 from zojax.lm.adapters import _peft
@@ -164,7 +165,9 @@ def _contents(adapter: Adapter, model: LanguageModel, params: Params) -> dict[st
 def _read_peft(model: LanguageModel, folder: Path) -> tuple[LoRA, dict[LeafPath, Array]]:
     settings = _peft.check_settings(_read(folder / _peft.CONFIG), folder / _peft.CONFIG)
     weights = folder / _peft.WEIGHTS
-    return _peft.read_peft(model, settings, _tensors(weights), weights)
+    return _peft.read_peft(
+        model, settings, {name: np.asarray(x) for name, x in _tensors(weights).items()}, weights
+    )
 
 
 def _sha256(content: dict[str, Any]) -> str:

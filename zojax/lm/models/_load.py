@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -214,9 +215,8 @@ def _placed(shapes: Any, layout: Layout | None) -> Any:
 
 def _check_packages() -> None:
     try:
-        import flax  # noqa: F401
-        import safetensors  # noqa: F401
-        import tokenizers  # noqa: F401
+        for name in ("flax", "safetensors", "tokenizers"):
+            importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise ImportError(
             f'load: language models need {error.name}: pip install "zojax[hf]".'
