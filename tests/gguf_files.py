@@ -57,7 +57,7 @@ _BYTE_LEVEL: dict[str, Any] = {
 CONTROL = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>"]
 USER_DEFINED = ["\n", "\n\n", "  ", "   ", "<b>", "\t"]
 PIECES = [
-    *("▁t", "he", "▁a", "▁the", "aa", "ll", "aaa", "el", "ell", "▁▁x", "hello", "▁hello", "is", "it"),
+    *("▁t", "he", "▁a", "▁the", "aa", "ll", "aaa", "hell", "▁▁x", "hello", "▁hello", "is", "it"),
     *("▁it", "th", "em", "▁theme", "日本", "ab", "aab", "12", "▁", "e", "a", "t", "h", "l", "o"),
     *("s", "i", "m", "b", "x", "1", "2", "3", "日", "本", ",", "."),
 ]  # fmt: skip
@@ -101,11 +101,10 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def write_gguf(file: Path, architecture: str, model: Any, change: Change | None = None) -> None:
     """Write a PyTorch model as llama.cpp does, and give the model the quantised weights."""
+    settings = _settings(architecture, model.config)
     metadata = {
         "general.architecture": architecture,
-        **{
-            f"{architecture}.{name}": x for name, x in _settings(architecture, model.config).items()
-        },
+        **{f"{architecture}.{name}": value for name, value in settings.items()},
         **{f"tokenizer.ggml.{name}": value for name, value in TOKENIZERS[architecture].items()},
         "tokenizer.chat_template": "{{ messages[0]['content'] }}",
     }

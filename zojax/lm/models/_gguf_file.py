@@ -12,9 +12,9 @@ import numpy as np
 _VERSIONS = (2, 3)
 # The format's numbers of types -> NumPy's types.
 _NUMBERS = {
-    **{0: "<u1", 1: "<i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4", 7: "?"},
-    **{10: "<u8", 11: "<i8", 12: "<f8"},
-}
+    0: "<u1", 1: "<i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4", 7: "?",
+    10: "<u8", 11: "<i8", 12: "<f8",
+}  # fmt: skip
 _STRING, _ARRAY = 8, 9
 _ALIGNMENT = 32  # bytes, unless the metadata has general.alignment
 

@@ -73,13 +73,13 @@ def read_tokenizer(metadata: Mapping[str, Any], file: Path) -> Tokenizer:
             )
     tokens: list[str] = given["tokens"]
     special = {name: tokens[given[setting]] for name, setting in SPECIAL_TOKENS.items()}
-    backend = make(given, special, file)
+    backend = make(given, file)
     template = metadata.get("tokenizer.chat_template")
     files = {} if template is None else {"chat_template.jinja": template.encode()}
     return Tokenizer(backend, special, template, files)
 
 
-def _byte_level(given: Mapping[str, Any], special: Mapping[str, str], file: Path) -> Backend:
+def _byte_level(given: Mapping[str, Any], file: Path) -> Backend:
     """SmolLM's: splits off every digit, then splits by GPT-2's pattern; pairs of bytes."""
     from tokenizers import Tokenizer as Backend
     from tokenizers import decoders, models, pre_tokenizers
@@ -96,7 +96,7 @@ def _byte_level(given: Mapping[str, Any], special: Mapping[str, str], file: Path
     return backend
 
 
-def _sentencepiece(given: Mapping[str, Any], special: Mapping[str, str], file: Path) -> Backend:
+def _sentencepiece(given: Mapping[str, Any], file: Path) -> Backend:
     """SentencePiece's pairs: of neighbours, the two that make the token of the best score merge.
 
     A space is a ▁. User-defined tokens are cut out of the text first; what no token has becomes
@@ -116,7 +116,7 @@ def _sentencepiece(given: Mapping[str, Any], special: Mapping[str, str], file: P
         models.BPE(
             {token: i for i, token in enumerate(tokens)},
             _merges(scores),
-            unk_token=special["unk"],
+            unk_token=tokens[given["unknown_token_id"]],
             fuse_unk=True,
             byte_fallback=True,
         )
@@ -126,7 +126,7 @@ def _sentencepiece(given: Mapping[str, Any], special: Mapping[str, str], file: P
         [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     )
     if given["add_bos_token"]:
-        bos = special["bos"]
+        bos = tokens[given["bos_token_id"]]
         backend.post_processor = processors.TemplateProcessing(
             single=f"{bos} $A",
             pair=f"{bos} $A {bos} $B",
@@ -174,7 +174,7 @@ def _add_tokens(backend: Backend, given: Mapping[str, Any]) -> None:
 
 
 # Kind -> the metadata that it needs, its settings and their supported values, and its maker.
-_Make = Callable[[Mapping[str, Any], Mapping[str, str], Path], "Backend"]
+_Make = Callable[[Mapping[str, Any], Path], "Backend"]
 _KINDS: dict[str, tuple[tuple[str, ...], dict[str, tuple[Any, ...]], _Make]] = {
     "gpt2": (
         ("tokens", "token_type", "merges"),

@@ -135,7 +135,7 @@ def load_to_tune(config: FinetuneConfig, spread: Spread = _ONE_DEVICE) -> Tuned:
     return tuned.at(spread.placed(model.params))
 
 
-def load_saved(config: FinetuneConfig, folder: Path, spread: Spread) -> LanguageModel:
+def load_saved(config: FinetuneConfig, folder: Path, spread: Spread = _ONE_DEVICE) -> LanguageModel:
     """Load the model that :meth:`Tuned.save` wrote in a run of ``config``."""
     if config.tuned.adapter == "none":
         return _load(dataclasses.replace(config, from_pt=False), folder, spread)
