@@ -181,9 +181,8 @@ def _places(model: LanguageModel) -> dict[str, tuple[LeafPath, int | None, int, 
     places: dict[str, tuple[LeafPath, int | None, int, int]] = {}
     for path in calls(model, nn.Dense):
         shape = leaves[(*path, "kernel")].shape
-        inputs, outputs = shape[-2:]
         for name, layer in model.module_names(path, shape[0]):
-            places[name] = path, layer, inputs, outputs
+            places[name] = path, layer, shape[-2], shape[-1]
     return places
 
 

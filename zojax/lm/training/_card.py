@@ -92,7 +92,7 @@ def _facts(
     config: FinetuneConfig, step: int, merged: bool, versions: Mapping[str, str]
 ) -> list[list[str]]:
     data = {name: value for name, value in _settings(config.data).items() if name != "task"}
-    files = {name: Path(data[name]).name for name in ("train", "dev", "test") if name in data}
+    files = {name: path.name for name, path in data.items() if isinstance(path, Path)}
     adapter = _settings(config.tuned)
     kind = adapter.pop("adapter")
     rows = {
