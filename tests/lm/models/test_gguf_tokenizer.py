@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import regex
 from gguf_files import TOKENIZERS
-from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode
 
 import zojax.lm.models
 from zojax.lm.models import _packages
@@ -57,7 +56,10 @@ def byte_level_ids(vocabulary: dict[str, int], ranks: Any, text: str) -> list[in
     for pattern in (r"\p{N}", words):
         # What lies between two matches is a piece too.
         pieces = [part for piece in pieces for part in regex.split(f"({pattern})", piece) if part]
-    letters = bytes_to_unicode()
+    # Bytes that are printable in Latin-1 stand for themselves, the others for letters from 256 on.
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in plain]
+    letters = {byte: chr(byte) for byte in plain} | {b: chr(256 + i) for i, b in enumerate(others)}
     ids: list[int] = []
     for piece in pieces:
         parts = [letters[byte] for byte in piece.encode()]

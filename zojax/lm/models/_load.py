@@ -12,11 +12,12 @@ import numpy as np
 
 from zojax.lm.models import _gguf, _packages, _weights
 from zojax.lm.models._config import ModelConfig, read_config
-from zojax.lm.models._families import both_spellings, family
+from zojax.lm.models._families import family
 from zojax.lm.models._files import config_file, find, resolve
 from zojax.lm.models._language_model import LanguageModel
 from zojax.lm.models._names import Names
 from zojax.lm.models._required import require_packages
+from zojax.lm.models._rope_settings import both_spellings
 from zojax.lm.models._save import Writer
 from zojax.lm.models._tokenizer import AnyTokenizer, read_tokenizer
 

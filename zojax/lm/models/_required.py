@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 
 def require_packages(where: str) -> None:
     """Refuse to go on without them.
@@ -13,9 +15,8 @@ def require_packages(where: str) -> None:
       ImportError: A package is missing; the message names it and the extra that has it.
     """
     try:
-        import flax  # noqa: F401
-        import safetensors  # noqa: F401
-        import tokenizers  # noqa: F401
+        for package in ("flax", "safetensors", "tokenizers"):
+            importlib.import_module(package)
     except ModuleNotFoundError as error:
         raise ImportError(
             f'{where}: language models need {error.name}: pip install "zojax[hf]".'
