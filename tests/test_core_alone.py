@@ -145,16 +145,16 @@ def test_what_stands_on_the_core_is_imported_when_it_is_used(tmp_path: Path):
     assert run_alone(f"LATE = {LATE}\n{LAZY}", tmp_path) == "imported when they are used"
 
 
-def test_language_models_name_their_extra(tmp_path: Path):
+def test_names_of_models_are_there_and_their_shapes_name_the_extra(tmp_path: Path):
     script = """
 import zojax
 
 try:
-    zojax.lm.models.load("opt-mini")
+    zojax.lm.models.workload(zojax.lm.models.OPT_MODELS[0], batch=1, length=8)
 except ImportError as error:
     print(error)
 """
-    said = 'zojax.lm.models: language models need flax: pip install "zojax[hf]".'
+    said = 'workload: language models need flax: pip install "zojax[hf]".'
     assert run_alone(script, tmp_path) == said
 
 

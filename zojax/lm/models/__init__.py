@@ -6,11 +6,6 @@ One scanned :class:`Transformer` computes all families: OPT, LLaMA, Mistral, Qwe
 :mod:`zojax.planning`.
 """
 
-from importlib.util import find_spec as _find_spec
-
-if _find_spec("flax") is None:  # the modules below import it
-    raise ImportError('zojax.lm.models: language models need flax: pip install "zojax[hf]".')
-
 from zojax.lm.models._known import MODELS as MODELS
 from zojax.lm.models._known import OPT_MODELS as OPT_MODELS
 from zojax.lm.models._language_model import Cache as Cache

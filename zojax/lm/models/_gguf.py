@@ -6,6 +6,7 @@ refused: ignoring one would silently change the logits.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,7 +159,7 @@ def read(files: Sequence[Path]) -> GgufModel:
     """
     file = files[0]
     try:
-        import gguf  # noqa: F401
+        importlib.import_module("gguf")
     except ModuleNotFoundError as error:
         raise ImportError(f"load: {file} needs the package gguf: pip install gguf.") from error
     metadata, tensors = read_file(files)

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from zojax.lm.training._config import FinetuneConfig
 
@@ -111,9 +111,9 @@ def _facts(
     return [[name, value.removesuffix(": ")] for name, value in rows.items()]
 
 
-def _settings(group: object) -> dict[str, object]:
+def _settings(group: Any) -> dict[str, Any]:
     """The settings of a group that have a value."""
-    values = dataclasses.asdict(group)  # pyright: ignore[reportArgumentType]
+    values = dataclasses.asdict(group)
     return {name: value for name, value in values.items() if value is not None}
 
 
