@@ -91,6 +91,7 @@ def main() -> None:
     RUNS.parent.mkdir(exist_ok=True)
     if not RUNS.is_file():
         _add([{"device": "a100-80gb", **found} for found in _planned(before, after)])
+    _write(args)  # now and after every round: a run that is stopped has measured something
     for _ in range(args.rounds):
         number = len({run["round"] for run in _runs() if run["device"] == "cpu"})
         sides = Side(before, ONE_THREAD), Side(after, ONE_THREAD)
@@ -117,7 +118,7 @@ def main() -> None:
             _add([run])
         for side in sides:
             side.close()
-        _write(args)  # after every round, so that a run that is stopped has measured something
+        _write(args)
 
 
 def _runs() -> list[dict[str, Any]]:

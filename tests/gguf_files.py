@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFValueType, GGUFWriter, dequantize, quantize
-from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode
+from tokenizers.pre_tokenizers import ByteLevel
 
 Change = Callable[[dict[str, Any], dict[str, Any]], Any]
 
@@ -39,9 +39,7 @@ NAMES = {
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 # "1 2" never applies: digits stand alone.
 MERGES = ["Ġ t", "h e", "Ġt he", "1 2", "Ġ Ġ", "ĠĠ Ġ", "' s", "Ċ Ċ", "ð Ł", "Ġ 1", "e l", "el l"]
-TOKENS = (
-    SPECIAL + sorted(bytes_to_unicode().values()) + [merge.replace(" ", "") for merge in MERGES]
-)
+TOKENS = SPECIAL + sorted(ByteLevel.alphabet()) + [merge.replace(" ", "") for merge in MERGES]
 _BYTE_LEVEL: dict[str, Any] = {
     "add_space_prefix": False,
     "add_bos_token": False,

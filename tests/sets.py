@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 
 
+# Who computes OPT and RoBERTa.
+IMPLEMENTATIONS = ["zojax", pytest.param("transformers", marks=pytest.mark.flax_classes)]
+
+
 def slow_except(cases: Iterable[str], *kept: str) -> list[Any]:
     """Cases for ``parametrize``, of which those kept alone are in the default set.
 

@@ -107,6 +107,7 @@ def test_nnx_optimizer(optimizer):
     assert int(optax.tree_utils.tree_get(state.opt_state, "count")[...]) == 100
 
 
+@pytest.mark.flax_classes
 @every_optimizer
 @pytest.mark.parametrize("dtype", slow_except(["float32", "bfloat16"], "float32"))
 @pytest.mark.usefixtures("standard_promotion")

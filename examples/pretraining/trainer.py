@@ -13,6 +13,7 @@ import numpy as np
 import optax
 from flax import serialization
 
+import zojax.lm.models
 from pretraining.batches import Batch
 
 WARMUP_STEPS = 100
@@ -66,6 +67,9 @@ class Trainer:
         """Write the model with its weights in half precision."""
         half = jax.tree.map(lambda leaf: leaf.astype(jnp.float16), self.params)
         self.model.save_pretrained(folder, params=half, safe_serialization=True)
+        # Again, under the names of transformers' PyTorch model, which more programs read.
+        written = zojax.lm.models.load(folder, dtype="float16")
+        written.save(written.params, folder)
 
     def write_checkpoint(self, file: Path, step: int, seconds: float) -> None:
         """Write all that is needed to go on, in place of an older file."""

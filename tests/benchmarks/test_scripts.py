@@ -142,6 +142,11 @@ PLANNED = {
         {"MODEL": "'opt-125m'", "LENGTH": "16", "PROGRAMS": "[({'model': 2}, 2, 'mezo', False)]"},
         ("sharded_step",),
     ),
+    "decoder_memory": Smoke(
+        "--devices cpu a100-80gb",
+        {"MODELS": "{'tiny': 2}", "KINDS": "{'mezo, bfloat16': KINDS['mezo, bfloat16']}"},
+        ("decoder_memory",),
+    ),
     "step_memory": Smoke(
         "",
         {

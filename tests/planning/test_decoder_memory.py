@@ -63,7 +63,6 @@ CASES = [
     case("tpu-v5e", "qwen3-0.6b", MEZO, dtype=HALF),
     case("tpu-v5e", "qwen3-0.6b", MEZO, dtype=FLOAT, compute=HALF),
     case("tpu-v5e", "qwen3-0.6b", LORA, dtype=HALF, lora=True),
-    case("tpu-v5e", "qwen3-0.6b", LORA, dtype=FLOAT, lora=True),
 ]
 
 
@@ -78,6 +77,17 @@ def needed(device: str, work: planning.Workload, tx: Any, buffers: int = 0) -> t
 def test_a_step_of_a_decoder_needs_the_memory_of_inference(device, options, tx, buffers):
     step, inference = needed(device, workload(**options), tx, buffers)
     assert step <= SLACK * inference
+
+
+@pytest.mark.plan
+@pytest.mark.slow
+def test_a_tpu_keeps_a_frozen_float32_base_of_scanned_layers_rounded():
+    # Its products are of bfloat16, to which the compiler rounds the stacked layers, all of them
+    # at once: bf16[2, 1024, 3072] and the like in the program. A base in bfloat16 has no such copy.
+    work = workload("qwen3-0.6b", batch=8, length=256, dtype=FLOAT, lora=True)
+    step, inference = needed("tpu-v5e", work, LORA)
+    rounded = sum(x.size * 2 for x in jax.tree.leaves(work.params["base"]["layers"]))
+    assert step <= SLACK * inference + rounded
 
 
 def chain(dtype: Any) -> planning.Workload:

@@ -177,6 +177,14 @@ def test_the_command_line_names_a_mesh(monkeypatch, capsys):
     }.items():
         assert main(["plan", "--model=opt-125m", f"--mesh={text}"]) == 1
         assert error in capsys.readouterr().err
+    for arguments, error in {
+        "--mesh=data=2,model=4 --layout=fully-sharded": "asked for {'fsdp': 2, 'model': 4}",
+        "--mesh=data=8 --layout=tensor-parallel": "plan: layout tensor-parallel must be for",
+        "--layout=fully-sharded": "plan: layout needs mesh, got fully-sharded without one",
+        "--largest --mesh=data=2": "plan: mesh and layout must not be given with largest",
+    }.items():
+        assert main(["plan", "--model=opt-125m", *arguments.split()]) == 1
+        assert error in capsys.readouterr().err
 
 
 @pytest.mark.plan

@@ -40,6 +40,7 @@ def test_it_goes_to_query_and_value(family: str, load):
     assert all(x.dtype == jnp.float32 and x.shape[0] == 2 and 3 in x.shape for x in own.values())
 
 
+@pytest.mark.flax_classes
 @pytest.mark.parametrize(
     ("family", "names"), [("opt", {"q_proj", "v_proj"}), ("roberta", {"query", "value"})]
 )
@@ -80,6 +81,7 @@ def test_the_values_of_a_projection_do_not_depend_on_the_others(load):
 @pytest.mark.parametrize("family", slow_except(FAMILIES, "opt", "llama"))
 def test_merged_it_is_a_model_that_transformers_loads(family: str, load, quick, tmp_path: Path):
     torch = pytest.importorskip("torch", reason="needs torch, whose model reads the folder")
+    pytest.importorskip("transformers", reason="needs transformers, whose class reads the folder")
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
     adapter = LoRA(rank=2)

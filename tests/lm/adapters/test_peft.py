@@ -33,6 +33,10 @@ CASES: dict[str, tuple[str, LoRA]] = {
 }
 
 
+# peft calls what transformers will remove.
+quiet_peft = pytest.mark.filterwarnings("ignore:.*is deprecated:FutureWarning")
+
+
 def moved(model: LanguageModel) -> Any:
     """The model's parameters with an adapter that has moved."""
     leaves, tree = jax.tree.flatten(model.params["adapter"])
@@ -66,6 +70,7 @@ def assert_computes(model: Any, expected: np.ndarray):
     np.testing.assert_allclose(got[MASK > 0], expected[MASK > 0], atol=1e-4)
 
 
+@quiet_peft
 @pytest.mark.parametrize(
     ("family", "adapter"),
     slow_except(CASES, "opt", "opt everywhere", "roberta everywhere", "qwen3", "gemma3_text"),
@@ -78,7 +83,7 @@ def test_peft_reads_what_is_saved(family: str, adapter: LoRA, make, load, tmp_pa
     model = adapter.adapt(base, 0)
     params = moved(model)
     expected = logits(model, params)
-    assert np.abs(expected - logits(base, base.params)).max() > 0.1
+    assert np.abs(expected - logits(base, base.params)).max() > 0.01
     save_adapter(adapter, model, params, tmp_path)
     peft_model = PeftModel.from_pretrained(auto.from_pretrained(make(family)), tmp_path).eval()
     tuned = [name for name, _ in peft_model.named_parameters() if "lora_" in name]
@@ -88,6 +93,7 @@ def test_peft_reads_what_is_saved(family: str, adapter: LoRA, make, load, tmp_pa
         assert_computes(AutoPeftModelForCausalLM.from_pretrained(tmp_path).eval(), expected)
 
 
+@quiet_peft
 @pytest.mark.parametrize("family", slow_except(["opt", "roberta", "llama", "qwen3"], "opt"))
 @pytest.mark.parametrize("rslora", [False, True])
 def test_what_peft_saves_is_read(family: str, rslora: bool, make, load, tmp_path: Path):

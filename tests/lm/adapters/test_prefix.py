@@ -35,6 +35,7 @@ def test_a_masked_models_prefix_is_what_it_computes(load):
     np.testing.assert_allclose(own["prefix_key"][0].reshape(4, -1), expected, atol=1e-4)
 
 
+@pytest.mark.flax_classes
 @pytest.mark.parametrize("family", ["opt", "roberta"])
 def test_a_prefix_of_flax_classes_is_the_same(family: str, load, quick):
     outputs: list[jax.Array] = []

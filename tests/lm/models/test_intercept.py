@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
+from sets import IMPLEMENTATIONS
 
 import zojax.lm.models
 
 IDS = np.full((1, 5), 7, np.int32)
 
 
-@pytest.mark.parametrize("implementation", ["zojax", "transformers"])
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("family", ["opt", "roberta"])
 def test_every_layer_is_reached_by_its_path(
     write_model: Any, family: str, implementation: Literal["zojax", "transformers"]

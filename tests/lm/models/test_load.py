@@ -13,8 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from transformers import AutoTokenizer
-from transformers.models.opt.modeling_flax_opt import FlaxOPTForCausalLM
+from sets import IMPLEMENTATIONS
 
 import zojax.lm.models
 from zojax.lm.models import LanguageModel
@@ -27,8 +26,11 @@ def logits(model: LanguageModel) -> np.ndarray:
     return np.asarray(jax.jit(model.apply)(model.params, IDS, MASK))
 
 
+@pytest.mark.flax_classes
 @pytest.mark.usefixtures("standard_promotion")
 def test_transformers_flax_class_is_called_as_it_is(tiny_opt: Path):
+    from transformers.models.opt.modeling_flax_opt import FlaxOPTForCausalLM
+
     model = zojax.lm.models.load(tiny_opt, implementation="transformers")
     theirs, params = FlaxOPTForCausalLM.from_pretrained(tiny_opt, _do_init=False)
     np.testing.assert_array_equal(
@@ -60,7 +62,7 @@ def test_padding_changes_nothing(tiny_opt: Path):
     np.testing.assert_allclose(logits(model)[1:, :3], short, atol=1e-5)
 
 
-@pytest.mark.parametrize("implementation", ["zojax", "transformers"])
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_a_saved_model_loads_again(tiny_opt: Path, tmp_path: Path, dtype: Any, implementation: Any):
     model = zojax.lm.models.load(tiny_opt, dtype=dtype, implementation=implementation)
@@ -72,8 +74,7 @@ def test_a_saved_model_loads_again(tiny_opt: Path, tmp_path: Path, dtype: Any, i
     jax.tree.map(np.testing.assert_array_equal, again.params, tuned)
     config = json.loads((tmp_path / "saved" / "config.json").read_text())
     assert (config["dtype"], config["architectures"]) == (dtype, ["OPTForCausalLM"])
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "saved")
-    assert tokenizer("It was great").input_ids == model.tokenizer("It was great").input_ids
+    assert again.tokenizer("It was great").input_ids == model.tokenizer("It was great").input_ids
 
 
 def test_parameters_are_a_plain_dict_of_arrays(tiny_opt: Path):

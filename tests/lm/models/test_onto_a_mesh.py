@@ -201,20 +201,25 @@ def test_a_stack_is_written_in_place():
 
 def test_the_host_holds_one_tensor():
     between: list[int] = []  # bytes in the host's memory when a tensor is asked for
-    tracemalloc.start()
-    try:
-        model: Any = _load.assemble(
+
+    def assemble(check: Callable[[], None]) -> Any:
+        return _load.assemble(
             CONFIG,
             None,  # pyright: ignore[reportArgumentType] - no text is read
-            tensors(lambda: between.append(tracemalloc.get_traced_memory()[0])),
+            tensors(check),
             source=".",
             layout=eighths,
         )
+
+    assemble(lambda: None)  # so that nothing is traced below, which takes memory too
+    tracemalloc.start()
+    try:
+        model = assemble(lambda: between.append(tracemalloc.get_traced_memory()[0]))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    # On a CPU a device may keep the host's array, as those of the embedding do; layers are written
-    # into their stacks. Besides, there are one tensor and its parts on the devices.
+    # On a CPU a device keeps the host's array: those of the embedding until the end, since layers
+    # are written into their stacks, and the parts of a layer until JAX is called next.
     embedding = model.params["embed_tokens"]["embedding"].nbytes
-    assert max(between) < 1.05 * embedding
-    assert peak < 1.05 * (embedding + 2 * LARGEST)
+    assert max(between) < 1.1 * (embedding + LARGEST)
+    assert peak < 1.1 * (embedding + 3 * LARGEST)

@@ -78,6 +78,7 @@ def test_a_setting_that_is_missing_is_named(write_model: Any, tmp_path: Path):
         zojax.lm.models.load(folder)
 
 
+@pytest.mark.flax_classes
 def test_transformers_flax_classes_take_what_they_can(write_model: Any):
     folder, _ = write_model("llama")
     with pytest.raises(ValueError, match=r"family opt or roberta, got model_type 'llama'"):

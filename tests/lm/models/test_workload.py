@@ -70,7 +70,7 @@ def test_unknown_models_are_refused(tmp_path):
     with pytest.raises(ValueError, match="model must be one of opt-125m"):
         models.workload("opt-12b", batch=1, length=8)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
-    with pytest.raises(ValueError, match="family must be one of opt, .* got model_type 'gpt2'"):
+    with pytest.raises(ValueError, match=r"family must be one of opt, .* got model_type 'gpt2'"):
         models.workload(tmp_path, batch=1, length=8)
 
 

@@ -149,6 +149,30 @@ def test_seeds_that_would_be_another(seed: int):
         FinetuneConfig(seed=seed)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (dict(layout="fully-sharded"), "layout needs mesh, got fully-sharded without one"),
+        (dict(mesh="model"), "mesh must name each axis once, with its size"),
+        (dict(mesh="rows=2"), "mesh must have axes of data, fsdp, model, got 'rows'"),
+        (dict(mesh="data=2", layout="tensor-parallel"), "for a mesh with the axis model"),
+        (
+            dict(mesh="data=2", layout="rows"),
+            "layout must be one of tensor-parallel, fully-sharded",
+        ),
+        (dict(mesh="data=2", parallel="data"), "mesh must not be given with parallel, got data=2"),
+        (
+            dict(mesh="data=2", implementation="transformers"),
+            "mesh must be for implementation zojax",
+        ),
+        (dict(implementation="flax"), "implementation must be one of zojax, transformers"),
+    ],
+)
+def test_a_mesh_and_what_goes_with_it(settings: dict, message: str):
+    with pytest.raises(ValueError, match=f"finetune: .*{message}"):
+        FinetuneConfig(**settings)
+
+
 def test_a_run_is_replaced_only_when_asked(tmp_path: Path):
     (tmp_path / "run").mkdir()
     config = FinetuneConfig(output=tmp_path / "run")

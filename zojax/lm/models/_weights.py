@@ -98,10 +98,10 @@ def collect(
         leaf = shapes[place.path]
         shape = leaf.shape if place.layer is None else leaf.shape[1:]
         if tensor.shape != shape:
+            wanted, got = (x[::-1] if transposed else x for x in (shape, tensor.shape))
             raise ValueError(
-                f"load: the weight {name} must have the shape {shape[::-1] if transposed else shape}, "
-                f"as config.json says, got {tensor.shape[::-1] if transposed else tensor.shape}. "
-                "Take both from the same model."
+                f"load: the weight {name} must have the shape {wanted}, as config.json says, got "
+                f"{got}. Take both from the same model."
             )
         missing.discard(place)
         if place.layer is None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zojax.lm.adapters import load_adapter, merge
-from zojax.lm.models import load
 from zojax.lm.training._card import CARD, model_card
 from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._observer import Observer
@@ -19,6 +18,7 @@ from zojax.lm.training._run_folder import (
     read_results,
     recorded_versions,
 )
+from zojax.lm.training._tuned import load_model, spread_of_saved
 
 Which = Literal["best", "last"]
 
@@ -64,8 +64,8 @@ def export_run(
         raise FileExistsError(f"export: output must be a new or empty folder, got {output}.")
     if merge_adapter and config.tuned.adapter == "none":
         raise ValueError(
-            f"export: merge needs a run that tuned an adapter, got {folder}, which tuned all "
-            "parameters. Leave merge out."
+            f"export: merge must be left out for a run without an adapter, got one for {folder}, "
+            "which tuned all parameters of the model."
         )
     results = read_results(folder, "export")
     part = folder / _part(folder, results, which)
@@ -98,7 +98,7 @@ def _part(folder: Path, results: dict[str, Any], which: Which) -> str:
 def _merge(
     config: FinetuneConfig, run: Path, part: Path, results: dict[str, Any], output: Path
 ) -> None:
-    base = load(config.model, dtype=config.dtype, from_pt=config.from_pt)
+    base = load_model(config, spread_of_saved(config))
     adapter, model = load_adapter(base, part)
     base.save(merge(adapter, model.params), output)
     best = part.name == BEST

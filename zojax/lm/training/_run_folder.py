@@ -26,7 +26,7 @@ LOG, LOSSES, CHECKPOINTS = "trajectory.log", "losses.bin", "checkpoints"
 # The version of the folder's format. Version 1, which was not recorded in config.json, had an
 # optimizer state that did not count skipped steps, and no file of the losses since the last line.
 FORMAT = 2
-_PACKAGES = ("zojax", "jax", "jaxlib", "optax", "flax", "tokenizers", "numpy")
+_PACKAGES = ("zojax", "jax", "jaxlib", "optax", "flax", "tokenizers", "transformers", "numpy")
 
 
 def output_folder(config: FinetuneConfig) -> Path:

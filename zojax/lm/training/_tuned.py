@@ -135,7 +135,7 @@ def load_to_tune(config: FinetuneConfig, spread: Spread = _ONE_DEVICE) -> Tuned:
     return tuned.at(spread.placed(model.params))
 
 
-def load_saved(config: FinetuneConfig, folder: Path, spread: Spread) -> LanguageModel:
+def load_saved(config: FinetuneConfig, folder: Path, spread: Spread = _ONE_DEVICE) -> LanguageModel:
     """Load the model that :meth:`Tuned.save` wrote in a run of ``config``."""
     if config.tuned.adapter == "none":
         return _load(dataclasses.replace(config, from_pt=False), folder, spread)
@@ -143,9 +143,9 @@ def load_saved(config: FinetuneConfig, folder: Path, spread: Spread) -> Language
     return dataclasses.replace(model, params=spread.placed(model.params))
 
 
-def load_model(config: FinetuneConfig) -> LanguageModel:
+def load_model(config: FinetuneConfig, spread: Spread = _ONE_DEVICE) -> LanguageModel:
     """Load the model of ``config`` as it is, without an adapter."""
-    return _load(config, config.model, _ONE_DEVICE)
+    return _load(config, config.model, spread)
 
 
 def _load(config: FinetuneConfig, name: str | Path, spread: Spread) -> LanguageModel:
