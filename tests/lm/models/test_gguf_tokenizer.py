@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import regex
 from gguf_files import TOKENIZERS
-from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode
 
 import zojax.lm.models
 from zojax.lm.models import _packages
@@ -50,6 +49,15 @@ def encode(tokenizer: Any, text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
+def letters_of_bytes() -> dict[int, str]:
+    """GPT-2's letter of each byte: itself where it can be printed, otherwise one from 256 on."""
+    printed = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printed]
+    return {byte: chr(byte) for byte in printed} | {
+        byte: chr(256 + i) for i, byte in enumerate(others)
+    }
+
+
 def byte_level_ids(vocabulary: dict[str, int], ranks: Any, text: str) -> list[int]:
     """Tokenise by llama.cpp's rules for the pre-tokeniser ``smollm``, spelled out."""
     pieces = [text]
@@ -57,7 +65,7 @@ def byte_level_ids(vocabulary: dict[str, int], ranks: Any, text: str) -> list[in
     for pattern in (r"\p{N}", words):
         # What lies between two matches is a piece too.
         pieces = [part for piece in pieces for part in regex.split(f"({pattern})", piece) if part]
-    letters = bytes_to_unicode()
+    letters = letters_of_bytes()
     ids: list[int] = []
     for piece in pieces:
         parts = [letters[byte] for byte in piece.encode()]
