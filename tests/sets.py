@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-
 # Who computes OPT and RoBERTa.
 IMPLEMENTATIONS = ["zojax", pytest.param("transformers", marks=pytest.mark.flax_classes)]
 

@@ -23,10 +23,10 @@ class Prefix(Adapter):
     vocabulary, and are trained directly: no network computes them. According to MeZO's Table 17,
     this initialization is 1 to 6 points better than a random one.
 
-    In a causal model the text's positions continue after the prefix. A newly initialized prefix therefore computes
-    the same as the model does for the random tokens and the text in one row. (MeZO's code does not
-    shift the text's positions, except while it generates.) In a masked model the text's positions
-    are not shifted.
+    In a causal model the text's positions continue after the prefix. A newly initialized prefix
+    therefore computes the same as the model does for the random tokens and the text in one row.
+    (MeZO's code does not shift the text's positions, except while it generates.) In a masked model
+    the text's positions are not shifted.
 
     Attributes:
       length: n, the number of positions of the prefix; with 0 the model is unchanged.

@@ -33,8 +33,8 @@ class TransformerConfig:
       activation: A name of ``ACTIVATIONS``.
       norm: ``"layer"``, ``"rms"``, or ``"rms+1"`` (the scale is 1 plus the parameter).
       norm_eps: Added to the variance.
-      norm_order: A sublayer is normalized before it (``"pre"``), after its residual (``"post"``), or
-        before and after it (``"sandwich"``).
+      norm_order: Where the norms of a sublayer are: before it (``"pre"``), after its residual
+        (``"post"``), or before and after it (``"sandwich"``).
       final_norm, embed_norm: Whether there is a norm after the layers, or of the embeddings.
       causal: Whether a token attends to those before it, or to all.
       tied: Whether the head's kernel is the token embedding.

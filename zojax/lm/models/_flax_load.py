@@ -84,7 +84,8 @@ def _import_transformers() -> ModuleType:
         import transformers
     except ModuleNotFoundError as error:
         raise ImportError(
-            'load: transformers\' Flax classes need transformers: pip install "zojax[transformers]".'
+            "load: transformers' Flax classes need transformers: "
+            'pip install "zojax[transformers]".'
         ) from error
     if int(transformers.__version__.split(".")[0]) >= 5:
         raise ImportError(

@@ -58,9 +58,9 @@ class LanguageModel:
       kind: ``"causal"``, which predicts the next token, or ``"masked"``, which predicts the token
         at each ``<mask>``.
       hidden: ``(params, input_ids, attention_mask, cache=None, adapter=None) -> (hidden, cache)``:
-        all layers except the head. Takes int32 [B, T] ids and mask (1 for a token, 0 for padding on the
-        right); returns [B, T, H] in the model's dtype, and ``None``. With a ``cache`` of which P
-        columns are written, the mask has at least P + T columns and at most the cache's length,
+        all layers except the head. Takes int32 [B, T] ids and mask (1 for a token, 0 for padding on
+        the right); returns [B, T, H] in the model's dtype, and ``None``. With a ``cache`` of which
+        P columns are written, the mask has at least P + T columns and at most the cache's length,
         columns beyond P + T are ignored, position ids continue after the P columns, and the
         returned cache has P + T columns written. ``adapter`` has variables of modules by their
         paths, the Flax collection ``"adapter"``, stacked as the layers' parameters are.

@@ -71,7 +71,8 @@ def collect(
       places: The name of each tensor in transformers' PyTorch model, and its place.
       base: transformers' name of the model without its head; names may lack it.
       unused: Names of tensors that are not needed, such as that of a head that is tied.
-      overruled: Names of tensors that count only where the file lacks the other one of their place.
+      overruled: Names of tensors that count only where the file lacks the other one of their
+        place.
       source: The model's folder, for messages.
 
     Cost: beside the parameters, one tensor on the host, with one shard of it in the leaf's dtype and
