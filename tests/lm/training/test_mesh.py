@@ -38,14 +38,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "mezo": dict(optimizer="mezo"),
     "zo_adamu": dict(optimizer="zo_adamu"),
     "blocks": dict(optimizer="zo_sgd_blockwise"),
-    "adam": dict(optimizer="adam"),
+    # Not Adam, which would make steps of the rounding of gradients that are zero.
+    "sgd": dict(optimizer="sgd", hyper=HyperParameters(learning_rate=1e-2)),
     "lora": dict(optimizer="mezo", tuned=AdapterConfig("lora", rank=2)),
     "prefix": dict(optimizer="mezo", tuned=AdapterConfig("prefix", length=2)),
 }
 CASES = {
     **{f"{mesh}-zo_adamu": (mesh, "zo_adamu") for mesh in MESHES},
     **{f"tensor-parallel-{variant}": ("tensor-parallel", variant) for variant in VARIANTS},
-    "both-adam": ("both", "adam"),
+    "both-sgd": ("both", "sgd"),
 }
 
 
@@ -121,14 +122,16 @@ def test_a_run_on_a_mesh_is_that_of_one_device(
     largest = max(moved)
     assert largest > 1e-5
     for x, y in zip(expected, got, strict=True):
-        np.testing.assert_allclose(y, x, rtol=0, atol=2e-3 * largest)
+        # A prefix begins as keys and values of the model, which are rounded on a mesh, too.
+        rounding = 2e-6 * np.abs(x).max() if variant == "prefix" else 0.0
+        np.testing.assert_allclose(y, x, rtol=0, atol=2e-3 * largest + rounding)
     assert run.tuned is not None
     assert alone.tuned is not None
     np.testing.assert_allclose(run.tuned.loss, alone.tuned.loss, rtol=1e-4)
 
     # Measured and replayed on the mesh, to the bits of the run itself.
     assert evaluate_run(run.folder)["tuned"] == run.tuned
-    if variant != "adam":
+    if variant != "sgd":
         replayed = replay_run(config.model, run.folder, tmp_path / "replayed")
         for x, y in zip(got, tuned_values(config, replayed.folder), strict=True):
             np.testing.assert_array_equal(x, y)
