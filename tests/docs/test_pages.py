@@ -23,10 +23,12 @@ ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def run_page(path: str, **given: Any) -> dict[str, Any]:
-    """Run a page's Python blocks in order, in one namespace."""
+def run_page(path: str, heading: str = "", **given: Any) -> dict[str, Any]:
+    """Run a page's Python blocks in order, in one namespace; of one section, if it is named."""
     text = (ROOT / path).read_text(encoding="utf-8")
-    blocks = list(BLOCK.finditer(text))
+    first = text.index(f"\n## {heading}\n") if heading else 0
+    last = text.find("\n## ", first + 1) if heading else -1
+    blocks = list(BLOCK.finditer(text, first, len(text) if last < 0 else last))
     assert blocks, f"{path} shows no code"
     # dataclasses look their module up by name.
     module = types.ModuleType("page")
@@ -216,11 +218,32 @@ def test_the_finetune_page_runs_as_printed():
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("standard_promotion")
-def test_the_page_on_ones_own_model_runs_as_printed(tmp_path, monkeypatch):
+def test_the_models_page_runs_as_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    given = run_page("docs/own-model.md")
+    given = run_page("docs/models.md")
     saved = jax.tree.map(jnp.array_equal, given["again"].params, given["params"])
     assert jax.tree.all(saved)
+
+
+OTHER_MODELS = {"Flax NNX": "flax", "Equinox": "equinox", "Penzai": "penzai"}
+
+
+@pytest.mark.filterwarnings("ignore")  # other libraries' own
+@pytest.mark.usefixtures("standard_promotion")
+@pytest.mark.parametrize("heading", OTHER_MODELS)
+def test_the_page_on_other_libraries_runs_as_printed(heading: str, capsys):
+    package = OTHER_MODELS[heading]
+    pytest.importorskip(package, reason=f"needs {package}, of which the page has a section")
+    with jax.numpy_rank_promotion("allow"):
+        run_page("docs/other_models.md", heading)
+    # The mean of squares is 8 for a model that always says 0.
+    assert float(capsys.readouterr().out) < 2
+
+
+def test_every_section_on_other_libraries_is_run():
+    text = (ROOT / "docs" / "other_models.md").read_text(encoding="utf-8")
+    shown = [part.partition("\n")[0] for part in text.split("\n## ")[1:] if "```python" in part]
+    assert shown == [*OTHER_MODELS]
 
 
 @pytest.mark.slow

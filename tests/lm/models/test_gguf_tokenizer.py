@@ -49,6 +49,15 @@ def encode(tokenizer: Any, text: str) -> list[int]:
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
+def letters_of_bytes() -> dict[int, str]:
+    """GPT-2's letter of each byte: itself where it can be printed, otherwise one from 256 on."""
+    printed = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printed]
+    return {byte: chr(byte) for byte in printed} | {
+        byte: chr(256 + i) for i, byte in enumerate(others)
+    }
+
+
 def byte_level_ids(vocabulary: dict[str, int], ranks: Any, text: str) -> list[int]:
     """Tokenise by llama.cpp's rules for the pre-tokeniser ``smollm``, spelled out."""
     pieces = [text]
@@ -56,10 +65,7 @@ def byte_level_ids(vocabulary: dict[str, int], ranks: Any, text: str) -> list[in
     for pattern in (r"\p{N}", words):
         # What lies between two matches is a piece too.
         pieces = [part for piece in pieces for part in regex.split(f"({pattern})", piece) if part]
-    # Bytes that are printable in Latin-1 stand for themselves, the others for letters from 256 on.
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in plain]
-    letters = {byte: chr(byte) for byte in plain} | {b: chr(256 + i) for i, b in enumerate(others)}
+    letters = letters_of_bytes()
     ids: list[int] = []
     for piece in pieces:
         parts = [letters[byte] for byte in piece.encode()]
