@@ -64,6 +64,12 @@ def test_errors_have_a_message_and_no_traceback(
         main(["finetune", "--optimizer=adam", "--eps=1"])
 
 
+def test_a_mesh_of_more_devices_than_there_are(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    assert main(["finetune", "--mesh=data=4,model=4", f"--output={tmp_path / 'run'}"]) == 1
+    assert "8 of cpu, got data=4,model=4, which are 16" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.quick
 def test_unknown_options_are_refused(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as stop:
@@ -77,6 +83,9 @@ def test_unknown_options_are_refused(capsys: pytest.CaptureFixture[str]):
     [
         ([], "eval"),
         (["finetune", "--help"], "--num-queries"),
+        (["finetune", "--help"], "--implementation {zojax,transformers}"),
+        (["finetune", "--help"], "--layout {None,tensor-parallel,fully-sharded}"),
+        (["plan", "--help"], "--layout {None,tensor-parallel,fully-sharded}"),
         (["finetune", "--help"], "- prefix: learning_rate"),
         (["eval", "--help"], "folder"),
         (["replay", "--help"], "--until"),

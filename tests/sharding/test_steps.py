@@ -58,14 +58,14 @@ def laid_out(problem, kind):
     return mesh, sharding.shard(problem.params, layout), tokens
 
 
-def jitted(problem, tx, loss=None):
+def jitted(problem, tx, loss=None, out_shardings=None):
     loss = loss or problem.loss
 
     def step(params, state, tokens):
         updates, state = tx.update(None, state, params, value_fn=lambda p: loss(p, tokens))
         return optax.apply_updates(params, updates), state
 
-    return jax.jit(step, compiler_options=zojax.compiler_options())
+    return jax.jit(step, out_shardings=out_shardings, compiler_options=zojax.compiler_options())
 
 
 def run(step, tx, params, tokens):
@@ -122,7 +122,13 @@ def test_a_sharded_step(problem, alone, kind, name):
         loss = jax.sharding.auto_axes(loss, out_sharding=P())
         jax.set_mesh(mesh)
     try:
-        step = jitted(problem, tx, loss)
+        where = None
+        if kind == "fully sharded":
+            # Otherwise small leaves that are not sharded may come out as activations are sharded.
+            layout = jax.tree.map(lambda leaf: leaf.sharding, params)
+            state = jax.eval_shape(tx.init, params)
+            where = layout, sharding.state_layout(state, params, layout)
+        step = jitted(problem, tx, loss, where)
         moved, losses = run(step, tx, params, tokens)
         forward = jax.jit(loss).lower(params, tokens).compile()
         program = step.lower(params, jax.jit(tx.init)(params), tokens).compile()
@@ -159,6 +165,10 @@ def test_a_sharded_step(problem, alone, kind, name):
         return
     passes = counts(forward)
     assert passes
+    # A fully sharded step returns small leaves to every device: parameters and momentum.
+    small = [x.nbytes for x in jax.tree.leaves(params) if x.sharding.is_fully_replicated]
+    small = small if kind == "fully sharded" else []
     for collective, found in counts(program).items():
-        assert found.runs <= 2 * passes[collective].runs, (collective, found, passes)
-        assert found.bytes <= 2 * passes[collective].bytes, (collective, found, passes)
+        most = passes[collective]
+        assert found.runs <= 2 * (most.runs + len(small)), (collective, found, passes)
+        assert found.bytes <= 2 * (most.bytes + sum(small)), (collective, found, passes)

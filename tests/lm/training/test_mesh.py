@@ -24,7 +24,7 @@ from zojax.lm.training import (
     finetune,
     replay_run,
 )
-from zojax.lm.training._tuned import load_saved, load_to_tune
+from zojax.lm.training._tuned import load_saved, load_to_tune, spread_of
 
 # optax's own rules promote integer counts with floats.
 pytestmark = pytest.mark.usefixtures("standard_promotion")
@@ -141,6 +141,12 @@ def test_a_large_mesh_and_heads_that_do_not_fit_are_refused(base: FinetuneConfig
     }.items():
         with pytest.raises(ValueError, match=f"finetune: .*{message}"):
             finetune(dataclasses.replace(base, mesh=mesh))
+
+
+def test_several_processes_are_refused(base: FinetuneConfig, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match="finetune: mesh must be for a single process, got one of"):
+        spread_of(dataclasses.replace(base, mesh="data=2"))
 
 
 @pytest.mark.parametrize(
