@@ -109,8 +109,8 @@ def main() -> None:
                 f"Compile time of {MODEL}, {LAYERS} layers, scanned and unrolled",
                 rows,
                 f"Shapes and loss of {MODEL}, bfloat16, {BATCH}×{LENGTH} tokens. Each program is "
-                "traced and compiled once, in a process of its own, whose processor time this is; ratios "
-                f"compare within this run. – means that it took more than {LIMIT:.0f} s.",
+                "traced and compiled once, in a process of its own, whose processor time this is; "
+                f"ratios compare within this run. – means that it took more than {LIMIT:.0f} s.",
             )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("standard_promotion")]
 
 
 @pytest.fixture(params=_packages.PACKAGES)
-def name(request: pytest.FixtureRequest) -> Iterator[str]:
+def name(request: pytest.FixtureRequest) -> str:
     try:
         _packages.files(request.param)
     except ImportError as error:
         pytest.skip(str(error))
-    yield request.param
+    return request.param
 
 
 @pytest.mark.parametrize("adapter", ["none", "lora", "prefix"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -157,10 +158,8 @@ def read(files: Sequence[Path]) -> GgufModel:
         setting or weight.
     """
     file = files[0]
-    try:
-        import gguf  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise ImportError(f"load: {file} needs the package gguf: pip install gguf.") from error
+    if find_spec("gguf") is None:
+        raise ImportError(f"load: {file} needs the package gguf: pip install gguf.")
     metadata, tensors = read_file(files)
     name = metadata.get("general.architecture")
     if name not in _ARCHITECTURES:
