@@ -154,7 +154,7 @@ try:
 except ImportError as error:
     print(error)
 """
-    said = 'workload: transformers is missing: pip install "zojax[hf]".'
+    said = 'workload: language models need flax: pip install "zojax[hf]".'
     assert run_alone(script, tmp_path) == said
 
 

@@ -271,8 +271,8 @@ def test_the_scaling_page_runs_as_printed():
     given = run_page("docs/scaling.md")
     assert jnp.isfinite(given["value"])
     moments = given["own_state"][1][0].mu
-    kernel = moments["model"]["decoder"]["layers"]["0"]["fc1"]["kernel"]
-    assert kernel.sharding.spec == jax.sharding.PartitionSpec(None, "model")
+    kernel = moments["layers"]["mlp"]["up_proj"]["kernel"]
+    assert kernel.sharding.spec == jax.sharding.PartitionSpec(None, None, "model")
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from zojax import planning
+from zojax.coordinates import slash_paths
 from zojax.lm import models
 from zojax.planning import _sharding, _step
 
@@ -17,10 +18,16 @@ def test_every_device_holds_its_share_of_parameters_and_moments(config):
     work = models.workload(config, batch=2, length=16)
     params, state = _step.abstract_state(target, work, optax.adam(1e-3))
     mine = _sharding.bytes_on_each(params)
-    stacked = jax.tree.leaves(params["layers"])
-    vectors = [leaf for leaf in stacked if leaf.ndim < 3]
-    vectors += jax.tree.leaves(params["norm"])
-    whole = sum(4 * leaf.size for leaf in vectors) + 4 * 130 * 64  # the positions, too
+    replicated = {
+        path: leaf
+        for path, leaf in zip(slash_paths(params), jax.tree.leaves(params), strict=True)
+        if leaf.sharding.is_fully_replicated
+    }
+    assert {path.split("/")[-2] for path in replicated} == {
+        *("attn_norm", "mlp_norm", "norm", "o_proj", "down_proj"),  # and biases of these two
+        "embed_positions",
+    }
+    whole = sum(4 * leaf.size for leaf in replicated.values())
     assert mine == (work.nbytes - whole) // 4 + whole
     assert _sharding.bytes_on_each(state) == 2 * mine + 4  # moments, and the count of steps
     moment = state[0].mu["layers"]["mlp"]["down_proj"]["kernel"]

@@ -28,15 +28,17 @@ ATTENTION = {
     **{f"self_attn/{name}_proj/kernel": BY_OUTPUTS for name in "qkv"},
     "self_attn/o_proj/kernel": BY_INPUTS,
 }
-LAYER = {
-    "opt-125m": {
-        **ATTENTION,
-        "mlp/up_proj/kernel": BY_OUTPUTS,
-        "mlp/down_proj/kernel": BY_INPUTS,
-    },
+MLP = {"mlp/up_proj/kernel": BY_OUTPUTS, "mlp/down_proj/kernel": BY_INPUTS}
+BIASES = {
+    path.replace("kernel", "bias"): P("model")
+    for path, spec in (ATTENTION | MLP).items()
+    if spec == BY_OUTPUTS
 }
-LAYER["roberta-base"] = LAYER["opt-125m"]
-LAYER["llama-2-7b"] = LAYER["opt-125m"] | {"mlp/gate_proj/kernel": BY_OUTPUTS}
+LAYER = {
+    "opt-125m": ATTENTION | MLP | BIASES,
+    "roberta-base": ATTENTION | MLP | BIASES,
+    "llama-2-7b": ATTENTION | MLP | {"mlp/gate_proj/kernel": BY_OUTPUTS},
+}
 LAYER["mistral-7b"] = LAYER["llama-2-7b"]
 ENDS = {
     "opt-125m": {"embed_tokens/embedding": P("model")},
@@ -61,6 +63,7 @@ def test_tensor_parallelism_cuts_the_matrices_of_a_family(model, scanned):
 CUT_OF_TRANSFORMERS = {
     "opt": {
         "model/decoder/embed_tokens/embedding": (320, 16),
+        "model/decoder/layers/0/fc1/bias": (32,),
         "model/decoder/layers/0/fc1/kernel": (16, 32),
         "model/decoder/layers/0/fc2/kernel": (32, 16),
         "model/decoder/layers/0/self_attn/k_proj/kernel": (16, 16),
@@ -68,6 +71,7 @@ CUT_OF_TRANSFORMERS = {
     },
     "roberta": {
         "roberta/encoder/layer/0/attention/output/dense/kernel": (16, 16),
+        "roberta/encoder/layer/0/attention/self/query/bias": (16,),
         "roberta/encoder/layer/0/attention/self/query/kernel": (16, 16),
         "roberta/encoder/layer/0/intermediate/dense/kernel": (16, 32),
         "roberta/encoder/layer/0/output/dense/kernel": (32, 16),
@@ -82,7 +86,8 @@ def test_tensor_parallelism_cuts_the_matrices_of_transformers(family):
         for path, shape in CUT_OF_TRANSFORMERS[family].items()
     }
     found = sharding.tensor_parallel(leaves, mesh_of_eight("model"))
-    by_inputs = ("embedding", "fc2/kernel", "out_proj/kernel", "output/dense/kernel")
+    # The only dimension of a bias is that of the outputs.
+    by_inputs = ("embedding", "fc2/kernel", "out_proj/kernel", "output/dense/kernel", "bias")
     for path, leaf in found.items():
         assert leaf.spec == (BY_INPUTS if path.endswith(by_inputs) else BY_OUTPUTS), path
 

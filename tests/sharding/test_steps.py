@@ -21,14 +21,14 @@ OPTIMIZERS = {
 }
 ODD = [
     ("*embed_tokens/*", P("model", "fsdp")),
-    ("*q_proj/kernel", P("fsdp", "model")),
-    ("*k_proj/kernel", P(("fsdp", "model"))),
-    ("*v_proj/kernel", P(None, "fsdp")),
-    ("*v_proj/bias", P("model")),
-    ("*out_proj/kernel", P("model")),
-    ("*fc1/kernel", P("fsdp")),
-    ("*fc2/kernel", P(None, "fsdp")),
-    ("*layer_norm/scale", P("fsdp")),
+    ("*q_proj/kernel", P(None, "fsdp", "model")),
+    ("*k_proj/kernel", P(None, ("fsdp", "model"))),
+    ("*v_proj/kernel", P(None, None, "fsdp")),
+    ("*v_proj/bias", P(None, "model")),
+    ("*o_proj/kernel", P(None, "model")),
+    ("*up_proj/kernel", P(None, "fsdp")),
+    ("*down_proj/kernel", P(None, None, "fsdp")),
+    ("*_norm/scale", P(None, "fsdp")),
 ]
 
 
@@ -147,7 +147,8 @@ def test_a_sharded_step(problem, alone, kind, name):
     cut = {
         tuple(sorted(leaf.shape))
         for leaf in jax.tree.leaves(params)
-        if leaf.ndim > 1 and leaf.sharding.shard_shape(leaf.shape) != leaf.shape
+        if sum(size > 1 for size in leaf.shape) > 1  # a vector's noise takes no memory
+        and leaf.sharding.shard_shape(leaf.shape) != leaf.shape
     }
     new = {(dtype, shape) for dtype, shape in sizes(program) - sizes(forward) if shape in cut}
     assert not new, new

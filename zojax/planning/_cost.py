@@ -32,7 +32,7 @@ def cost(compiled: jax.stages.Compiled) -> Cost:
     """Count the operations, bytes and communication of a compiled program.
 
     The compiler's own analysis counts the body of a loop once. Here a body counts as often as it
-    runs, if the compiler knows the trip count. The analysis does not count products that are
+    runs, if the program has the trip count. The analysis does not count products that are
     delegated to cuBLAS; their operations are computed from their shapes.
 
     Args:

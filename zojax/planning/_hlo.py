@@ -8,6 +8,8 @@ import math
 import re
 from collections.abc import Iterator
 
+from zojax.planning._trips import counted_trips
+
 _HEADER = re.compile(r"^(ENTRY )?%?([\w.\-]+) .*->.*\{$")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$")
 _CALLED = re.compile(
@@ -43,7 +45,7 @@ class Loop:
     """One ``while`` instruction of the program."""
 
     body: str  # name of the body's computation
-    trips: int | None  # trip count; None if the compiler does not know it
+    trips: int | None  # trip count; None if it is not known
     times: int  # how often the program executes the entire loop
 
 
@@ -72,7 +74,8 @@ class Program:
             for instruction in self.computations[name]:
                 if instruction.opcode == "fusion":
                     continue
-                trips = (_trips(instruction) or 1) if instruction.opcode == "while" else 1
+                loops = instruction.opcode == "while"
+                trips = (self._trips(name, instruction) or 1) if loops else 1
                 pending += [(called, times * trips) for called in instruction.called]
 
     def loops(self) -> list[Loop]:
@@ -82,8 +85,13 @@ class Program:
             for instruction in self.computations[name]:
                 body = _BODY.search(instruction.rest) if instruction.opcode == "while" else None
                 if body:
-                    found.append(Loop(body[1], _trips(instruction), times))
+                    found.append(Loop(body[1], self._trips(name, instruction), times))
         return found
+
+    def _trips(self, caller: str, loop: Instruction) -> int | None:
+        """The trip count that the compiler prints, or that the loop's own constants give."""
+        printed = _TRIPS.search(loop.rest)
+        return int(printed[1]) if printed else counted_trips(self.computations, caller, loop)
 
     def text(self, entry: str) -> str:
         """Return a module whose entry is the computation ``entry``, with all that it calls."""
@@ -147,8 +155,3 @@ def _instructions(lines: list[str]) -> Iterator[Instruction]:
         found = _INSTRUCTION.match(line)
         if found:
             yield Instruction(*found.groups())
-
-
-def _trips(instruction: Instruction) -> int | None:
-    found = _TRIPS.search(instruction.rest)
-    return int(found[1]) if found else None

@@ -34,8 +34,8 @@ def tensor_parallel(
         dimensions count from the last, so that one line serves a matrix and a stack of them. Of a
         tuple of dimensions, the first one that the axis divides is sharded. A glob must match the
         full '/'-joined path of a leaf; ``*`` matches any text, including slashes. The first line
-        that matches a leaf is used. Leaves that no line matches, such as biases and norms, are
-        replicated. Put your own lines first: ``[("lm_head/kernel", 0), *TENSOR_PARALLEL]``.
+        that matches a leaf is used. Leaves that no line matches, such as norms, are replicated.
+        Put your own lines first: ``[("lm_head/kernel", 0), *TENSOR_PARALLEL]``.
 
     Returns:
       A NamedSharding for each leaf.

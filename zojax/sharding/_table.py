@@ -22,26 +22,28 @@ BY_OUTPUTS, BY_INPUTS = -1, -2
 # its size, as that of RoBERTa, which is odd, the leaf is replicated.
 BY_TOKENS, BY_TOKENS_OF_HEAD = (-2, None), (-1, None)
 
+_AFTER = ("kernel", "bias")  # the leaves of a dense layer that is sharded by its outputs
+
 TENSOR_PARALLEL: Table = (
     # An adapter has so few parameters that they are replicated.
     ("adapter/*", None),
-    # The models of this package, and transformers' Flax OPT, LLaMA and Mistral.
-    ("*self_attn/q_proj/kernel", BY_OUTPUTS),
-    ("*self_attn/k_proj/kernel", BY_OUTPUTS),
-    ("*self_attn/v_proj/kernel", BY_OUTPUTS),
+    # The models of this package, and transformers' Flax OPT, LLaMA and Mistral. A bias is sharded
+    # as the outputs that it is added to; that of a sum over devices is replicated.
+    *((f"*self_attn/{name}_proj/{leaf}", BY_OUTPUTS) for name in "qkv" for leaf in _AFTER),
     ("*self_attn/out_proj/kernel", BY_INPUTS),
     ("*self_attn/o_proj/kernel", BY_INPUTS),
-    ("*/fc1/kernel", BY_OUTPUTS),
+    *((f"*/fc1/{leaf}", BY_OUTPUTS) for leaf in _AFTER),
     ("*/fc2/kernel", BY_INPUTS),
-    ("*mlp/gate_proj/kernel", BY_OUTPUTS),
-    ("*mlp/up_proj/kernel", BY_OUTPUTS),
+    *((f"*mlp/{name}_proj/{leaf}", BY_OUTPUTS) for name in ("gate", "up") for leaf in _AFTER),
     ("*mlp/down_proj/kernel", BY_INPUTS),
     # transformers' Flax RoBERTa.
-    ("*attention/self/query/kernel", BY_OUTPUTS),
-    ("*attention/self/key/kernel", BY_OUTPUTS),
-    ("*attention/self/value/kernel", BY_OUTPUTS),
+    *(
+        (f"*attention/self/{name}/{leaf}", BY_OUTPUTS)
+        for name in ("query", "key", "value")
+        for leaf in _AFTER
+    ),
     ("*attention/output/dense/kernel", BY_INPUTS),
-    ("*intermediate/dense/kernel", BY_OUTPUTS),
+    *((f"*intermediate/dense/{leaf}", BY_OUTPUTS) for leaf in _AFTER),
     ("*layer/*/output/dense/kernel", BY_INPUTS),
     ("*embed_tokens/embedding", BY_TOKENS),
     ("*lm_head/kernel", BY_TOKENS_OF_HEAD),

@@ -52,9 +52,26 @@ def with_settings(folder: Path, target: Path, **settings: Any) -> Path:
 def test_settings_are_refused(
     write_model: Any, tmp_path: Path, family: str, settings: Any, message: str
 ):
+    if "rope_scaling" in settings:  # instead of what transformers 5 has written
+        settings = {**settings, "rope_parameters": None}
     folder = with_settings(write_model(family)[0], tmp_path, **settings)
     with pytest.raises(ValueError, match=f"load: .*{message}"):
         zojax.lm.models.load(folder)
+
+
+def test_two_spellings_that_differ_are_refused(write_model: Any, tmp_path: Path):
+    scaling = {"type": "linear", "factor": 2.0}
+    new = {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e5}
+    both = {"rope_theta": 1e5, "rope_scaling": scaling, "rope_parameters": new}
+    folder = write_model("llama")[0]
+    zojax.lm.models.load(with_settings(folder, tmp_path, **both))
+    for name, change in {
+        "factor .* 3.0 and 2.0": {"rope_parameters": {**new, "factor": 3.0}},
+        "rope_theta .* 100000.0 and 7.0": {"rope_theta": 7.0},
+        "rope_type .* 'default' and 'linear'": {"rope_parameters": {"rope_type": "default"}},
+    }.items():
+        with pytest.raises(ValueError, match=f"load: {name}"):
+            zojax.lm.models.load(with_settings(folder, tmp_path, **{**both, **change}))
 
 
 def test_settings_that_change_nothing_are_not(write_model: Any, tmp_path: Path):

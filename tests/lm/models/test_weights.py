@@ -28,6 +28,18 @@ def halves(tensors: dict[str, Any]) -> list[dict[str, Any]]:
     return [{name: tensors[name] for name in part} for part in parts]
 
 
+def flax_named(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The names and layouts of transformers' Flax model."""
+    named: dict[str, np.ndarray] = {}
+    for name, tensor in tensors.items():
+        module, _, leaf = name.rpartition(".")
+        if leaf == "weight":
+            leaf = "scale" if tensor.ndim == 1 else "kernel"
+            leaf = "embedding" if ".embed_" in module else leaf
+        named[f"{module}.{leaf}"] = np.ascontiguousarray(tensor.T if leaf == "kernel" else tensor)
+    return named
+
+
 def write(tensors: dict[str, np.ndarray], file: Path):
     if file.suffix == ".safetensors":
         save_file(tensors, file)  # without the metadata that says who wrote it
@@ -59,9 +71,14 @@ def folder(tiny_opt: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.quick
 @pytest.mark.parametrize("shards", [False, True], ids=["whole", "shards"])
-@pytest.mark.parametrize("name", [SAFETENSORS, MSGPACK, PYTORCH])
-def test_every_format(tiny_opt: Path, folder: Path, name: str, shards: bool):
+@pytest.mark.parametrize(
+    ("name", "flax"),
+    [(SAFETENSORS, False), (SAFETENSORS, True), (MSGPACK, True), (PYTORCH, False)],
+)
+def test_every_format(tiny_opt: Path, folder: Path, name: str, flax: bool, shards: bool):
     tensors = load_file(tiny_opt / SAFETENSORS)
+    if flax:
+        tensors = flax_named(tensors)
     if shards:
         write_shards(tensors, folder, name)
     else:
@@ -85,7 +102,7 @@ def test_bfloat16_is_read_as_it_is(tiny_opt: Path, folder: Path):
     )
     (folder / SAFETENSORS).unlink()
     again = zojax.lm.models.load(folder, dtype="bfloat16", from_pt=True)
-    expected = tensors["model.decoder.embed_tokens.embedding"]
+    expected = tensors["model.decoder.embed_tokens.weight"]
     for params in (model.params, again.params):
         embedding = params["embed_tokens"]["embedding"]
         np.testing.assert_array_equal(embedding, expected)

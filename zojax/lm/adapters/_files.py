@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from jax import Array
 
 from zojax.lm.adapters import _peft
@@ -164,7 +165,8 @@ def _contents(adapter: Adapter, model: LanguageModel, params: Params) -> dict[st
 def _read_peft(model: LanguageModel, folder: Path) -> tuple[LoRA, dict[LeafPath, Array]]:
     settings = _peft.check_settings(_read(folder / _peft.CONFIG), folder / _peft.CONFIG)
     weights = folder / _peft.WEIGHTS
-    return _peft.read_peft(model, settings, _tensors(weights), weights)
+    tensors = {name: np.asarray(tensor) for name, tensor in _tensors(weights).items()}
+    return _peft.read_peft(model, settings, tensors, weights)
 
 
 def _sha256(content: dict[str, Any]) -> str:

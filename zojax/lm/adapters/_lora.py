@@ -139,8 +139,9 @@ class LoRA(Adapter):
 
 def _uniform(key: Array, shape: tuple[int, ...]) -> Array:
     """A's initial values, float32 [..., d, r], uniform within ±1/√d."""
-    if len(shape) > 2:
-        keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(shape[0]))
+    *layers, features, rank = shape
+    if layers:
+        keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(layers[0]))
         return jax.vmap(lambda layer: _uniform(layer, shape[1:]))(keys)
-    bound = 1 / math.sqrt(shape[0])
-    return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
+    bound = 1 / math.sqrt(features)
+    return jax.random.uniform(key, (features, rank), jnp.float32, -bound, bound)

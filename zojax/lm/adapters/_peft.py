@@ -182,7 +182,7 @@ def _places(model: LanguageModel) -> dict[str, tuple[LeafPath, int | None, int, 
     for path in calls(model, nn.Dense):
         shape = leaves[(*path, "kernel")].shape
         for name, layer in model.module_names(path, shape[0]):
-            places[name] = path, layer, *shape[-2:]
+            places[name] = path, layer, shape[-2], shape[-1]
     return places
 
 

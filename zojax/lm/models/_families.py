@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from zojax.lm.models._architecture import ACTIVATIONS, TransformerConfig
 from zojax.lm.models._config import ModelConfig, Settings
+from zojax.lm.models._rope_settings import one_spelling
 from zojax.lm.models._rotary import Rotary, rotary
 
 
@@ -85,10 +86,9 @@ def _decoder(s: Settings, **others: Any) -> TransformerConfig:
 
 
 def _rotary(s: Settings, head_dim: int) -> Rotary:
-    """Read ``rope_parameters`` of transformers 5, or ``rope_theta`` and ``rope_scaling`` of 4."""
     s.require("partial_rotary_factor", 1.0)
-    base = s.get("rope_theta", 1e4)
-    settings = {"rope_theta": base, **s.get("rope_scaling", {}), **s.get("rope_parameters", {})}
+    old = {"rope_theta": s.get("rope_theta"), **s.get("rope_scaling", {})}
+    settings = one_spelling(old, s.get("rope_parameters", {}), 1e4, s.source)
     return rotary(settings, head_dim, s["max_position_embeddings"], s.source)
 
 
@@ -177,10 +177,11 @@ def _gemma3(s: Settings) -> TransformerConfig:
     pattern = s.get("sliding_window_pattern", s.get("_sliding_window_pattern", 6))
     head_dim = s.get("head_dim", 256)
     layers, longest = s["num_hidden_layers"], s["max_position_embeddings"]
-    full: dict[str, Any] = {"rope_theta": s.get("rope_theta", 1e6), **s.get("rope_scaling", {})}
-    local: dict[str, Any] = {"rope_theta": s.get("rope_local_base_freq", 1e4)}
-    if (nested := s.get("rope_parameters")) is not None:
-        full, local = nested["full_attention"], nested["sliding_attention"]
+    new = s.get("rope_parameters", {})
+    old = {"rope_theta": s.get("rope_theta"), **s.get("rope_scaling", {})}
+    full = one_spelling(old, new.get("full_attention", {}), 1e6, s.source)
+    old = {"rope_theta": s.get("rope_local_base_freq")}
+    local = one_spelling(old, new.get("sliding_attention", {}), 1e4, s.source)
     return _gemma(
         s,
         _sliding(s, [(i + 1) % pattern != 0 for i in range(layers)]),
@@ -338,31 +339,6 @@ FAMILIES: dict[str, Family] = {
     "gemma3_text": Family("causal", "Gemma3ForCausalLM", _gemma3, _GEMMA),
 }
 """transformers' ``model_type`` -> the family."""
-
-
-def both_spellings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration whose rotary positions both transformers 4 and transformers 5 read.
-
-    Version 4 reads ``rope_theta`` and ``rope_scaling``, version 5 ``rope_parameters``.
-    """
-    values = dict(values)
-    new = values.get("rope_parameters")
-    if new is None and "rope_theta" in values:
-        full = {"rope_theta": values["rope_theta"], **(values.get("rope_scaling") or {})}
-        full["rope_type"] = full.pop("type", full.get("rope_type", "default"))
-        values["rope_parameters"] = full
-        if "rope_local_base_freq" in values:
-            local = {"rope_theta": values["rope_local_base_freq"], "rope_type": "default"}
-            values["rope_parameters"] = {"full_attention": full, "sliding_attention": local}
-    elif new is not None:
-        full = new.get("full_attention", new)
-        scaling = {name: x for name, x in full.items() if name != "rope_theta"}
-        plain = scaling.get("rope_type", "default") == "default"
-        values["rope_theta"] = full["rope_theta"]
-        values["rope_scaling"] = None if plain else scaling
-        if "sliding_attention" in new:
-            values["rope_local_base_freq"] = new["sliding_attention"]["rope_theta"]
-    return values
 
 
 def family(model_type: str, source: str) -> Family:

@@ -37,9 +37,10 @@ def load(source: str, dtype: DTypeLike, from_pt: bool) -> LanguageModel:
         with lenient():
             model = family.flax_class()(config, dtype=dtype, _do_init=False)
         place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        shapes: dict[Any, Any] = {
+        flat: dict[Any, Any] = flatten_dict(model.params_shape_tree)
+        shapes = {
             path: jax.ShapeDtypeStruct(leaf.shape, dtype, sharding=place)
-            for path, leaf in flatten_dict(model.params_shape_tree).items()
+            for path, leaf in flat.items()
         }
         head = ".".join((*family.head[:-1], "weight"))
         places = flax_names(shapes)

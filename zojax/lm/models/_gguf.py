@@ -6,9 +6,9 @@ refused: ignoring one would silently change the logits.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -158,8 +158,10 @@ def read(files: Sequence[Path]) -> GgufModel:
         setting or weight.
     """
     file = files[0]
-    if find_spec("gguf") is None:
-        raise ImportError(f"load: {file} needs the package gguf: pip install gguf.")
+    try:
+        importlib.import_module("gguf")
+    except ModuleNotFoundError as error:
+        raise ImportError(f"load: {file} needs the package gguf: pip install gguf.") from error
     metadata, tensors = read_file(files)
     name = metadata.get("general.architecture")
     if name not in _ARCHITECTURES:

@@ -105,7 +105,7 @@ class _Reader:
     """Reads one value after the other."""
 
     def __init__(self, data: np.ndarray, start: int) -> None:
-        self._data = data.data  # a memoryview, whose slices cost less than an array's
+        self._data = memoryview(data.data)  # whose slices cost less than an array's
         self.at = start
 
     def take(self, size: int) -> memoryview:

@@ -59,7 +59,9 @@ def _gated(
     )
 
 
-def _llama3(*sizes: Any, factor: float, **others: Any) -> dict[str, Any]:
+def _llama3(
+    hidden: int, layers: int, heads: tuple[int, int], inner: int, *, factor: float, **others: Any
+) -> dict[str, Any]:
     scaling = dict(
         rope_type="llama3",
         factor=factor,
@@ -67,17 +69,20 @@ def _llama3(*sizes: Any, factor: float, **others: Any) -> dict[str, Any]:
         high_freq_factor=4.0,
         original_max_position_embeddings=8192,
     )
-    base = dict(rope_theta=5e5, rope_scaling=scaling, rms_norm_eps=1e-5)
-    return _gated("llama", *sizes, 128_256, 131_072, **base, **others)
+    base: dict[str, Any] = dict(rope_theta=5e5, rope_scaling=scaling, rms_norm_eps=1e-5)
+    return _gated("llama", hidden, layers, heads, inner, 128_256, 131_072, **base, **others)
 
 
-def _qwen3(*sizes: Any, tied: bool) -> dict[str, Any]:
-    options = dict(head_dim=128, rope_theta=1e6, tie_word_embeddings=tied)
-    return _gated("qwen3", *sizes, 151_936, 40_960, **options)
+def _qwen3(
+    hidden: int, layers: int, heads: tuple[int, int], inner: int, *, tied: bool
+) -> dict[str, Any]:
+    options: dict[str, Any] = dict(head_dim=128, rope_theta=1e6, tie_word_embeddings=tied)
+    return _gated("qwen3", hidden, layers, heads, inner, 151_936, 40_960, **options)
 
 
-def _gemma3(*sizes: Any) -> dict[str, Any]:
-    return _gated("gemma3_text", *sizes, 262_144, 32_768, sliding_window=512)
+def _gemma3(hidden: int, layers: int, heads: tuple[int, int], inner: int) -> dict[str, Any]:
+    sizes = (hidden, layers, heads, inner, 262_144, 32_768)
+    return _gated("gemma3_text", *sizes, sliding_window=512)
 
 
 _MODELS: dict[str, dict[str, Any]] = {

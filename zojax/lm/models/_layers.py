@@ -69,7 +69,8 @@ class Attention(nn.Module):
         self, x: Array, view: View, written: Array | None, layer: Array, cache: Cache | None
     ) -> tuple[Array, Cache | None]:
         """Attend: [B, T, H] to [B, T, H], and the cache with this layer's columns written."""
-        config, dtypes = self.config, dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        config = self.config
+        dtypes: dict[str, Any] = dict(dtype=self.dtype, param_dtype=self.param_dtype)
 
         def project(name: str, heads: int) -> Array:
             features = heads * config.head_dim
@@ -140,7 +141,9 @@ class Mlp(nn.Module):
     def __call__(self, x: Array) -> Array:
         """Apply it to [B, T, H]."""
         config = self.config
-        options = dict(use_bias=config.mlp_bias, dtype=self.dtype, param_dtype=self.param_dtype)
+        options: dict[str, Any] = dict(
+            use_bias=config.mlp_bias, dtype=self.dtype, param_dtype=self.param_dtype
+        )
         act = ACTIVATIONS[config.activation]
         up = nn.Dense(config.mlp_size, name="up_proj", **options)(x)
         if config.gated:
@@ -163,7 +166,7 @@ class Block(nn.Module):
     ) -> tuple[tuple[Array, Cache | None], None]:
         """Apply the layer to the hidden states [B, T, H] and the cache of all layers."""
         (x, cache), config = carry, self.config
-        dtypes = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        dtypes: dict[str, Any] = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         attention, mlp = (
             Attention(config, name="self_attn", **dtypes),
             Mlp(config, name="mlp", **dtypes),

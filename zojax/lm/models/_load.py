@@ -12,14 +12,14 @@ import numpy as np
 
 from zojax.lm.models import _gguf, _packages, _weights
 from zojax.lm.models._config import ModelConfig, read_config
-from zojax.lm.models._families import both_spellings, family
+from zojax.lm.models._families import family
 from zojax.lm.models._files import config_file, find, resolve
 from zojax.lm.models._language_model import LanguageModel
 from zojax.lm.models._names import Names
-from zojax.lm.models._network import Network
+from zojax.lm.models._required import require_packages
+from zojax.lm.models._rope_settings import both_spellings
 from zojax.lm.models._save import Writer
 from zojax.lm.models._tokenizer import AnyTokenizer, read_tokenizer
-from zojax.lm.models._transformer import Transformer
 
 DtypeName = Literal["float32", "bfloat16", "float16"]
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float16": jnp.float16}
@@ -85,7 +85,7 @@ def load(
     for name, value in {"dtype": dtype, "param_dtype": param_dtype or dtype}.items():
         if value not in DTYPES:
             raise ValueError(f"load: {name} must be one of {', '.join(DTYPES)}, got {value!r}.")
-    _check_packages()
+    require_packages("load")
     if implementation == "transformers":
         from zojax.lm.models import _flax_load
 
@@ -146,7 +146,11 @@ def assemble(
         ``generation_config.json``.
       dtype, param_dtype, layout, scan_layers, remat: As in :func:`load`.
     """
+    # Here, so that the names of models can be read without flax.
     from flax.traverse_util import flatten_dict, unflatten_dict
+
+    from zojax.lm.models._network import Network
+    from zojax.lm.models._transformer import Transformer
 
     kind = family(config.model_type, source)
     settings = kind.config(config)
@@ -210,14 +214,3 @@ def _placed(shapes: Any, layout: Layout | None) -> Any:
         shapes,
         shardings,
     )
-
-
-def _check_packages() -> None:
-    try:
-        import flax  # noqa: F401
-        import safetensors  # noqa: F401
-        import tokenizers  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f'load: language models need {error.name}: pip install "zojax[hf]".'
-        ) from error

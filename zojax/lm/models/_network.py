@@ -57,15 +57,16 @@ class Network:
         input_ids, mask = self._check(input_ids, attention_mask, cache, prefix)
         variables = {"params": params, **({} if adapter is None else {ADAPTER: adapter})}
         with lenient():
-            return self._module.apply(variables, input_ids, mask, cache, prefix)  # pyright: ignore[reportReturnType]
+            outputs: Any = self._module.apply(variables, input_ids, mask, cache, prefix)
+        return outputs
 
     def sown(self, params: Params, input_ids: Array, attention_mask: Array) -> Params:
         """Run all layers, and return what interceptors of modules sow into ``"sown"``."""
         with lenient():
-            _, variables = self._module.apply(
+            outputs: Any = self._module.apply(
                 {"params": params}, input_ids, attention_mask, mutable=[SOWN]
             )
-        return variables.get(SOWN, {})  # pyright: ignore[reportAttributeAccessIssue]
+        return outputs[1].get(SOWN, {})
 
     def prefix(self, params: Params, input_ids: Array) -> Params:
         """The keys and values of one row of tokens, [1, n], as the adapter of a prefix has them."""

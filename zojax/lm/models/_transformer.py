@@ -34,7 +34,7 @@ class Head(nn.Module):
         """Compute float32 [..., C] logits of the tokens, all V if None, from [..., H]."""
         config = self.config
         if config.masked_head:
-            dtypes = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+            dtypes: dict[str, Any] = dict(dtype=self.dtype, param_dtype=self.param_dtype)
             hidden = nn.Dense(config.hidden_size, name="dense", **dtypes)(hidden)
             hidden = Norm(config, name="layer_norm", **dtypes)(nn.gelu(hidden, approximate=False))
         kernel, token_axis = embedding, 0
@@ -82,7 +82,8 @@ class Transformer(nn.Module):
 
     def setup(self) -> None:
         """Make the modules."""
-        config, dtypes = self.config, dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        config = self.config
+        dtypes: dict[str, Any] = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         self.embed_tokens = nn.Embed(config.vocab_size, config.embed_size, **dtypes)
         if config.embed_size != config.hidden_size:
             self.project_in = nn.Dense(config.hidden_size, use_bias=False, **dtypes)
@@ -99,7 +100,7 @@ class Transformer(nn.Module):
                 block,
                 variable_axes={"params": 0, ADAPTER: 0, SOWN: 0},
                 split_rngs={"params": True},
-                in_axes=(nn.broadcast, 0, 0),
+                in_axes=(nn.broadcast, 0, 0),  # pyright: ignore[reportArgumentType]
                 length=config.num_layers,
             )
             self.layers = stack(config, **dtypes)
@@ -155,9 +156,11 @@ class Transformer(nn.Module):
         layers = jnp.arange(config.num_layers, dtype=jnp.int32)
         slides = jnp.asarray(config.sliding or (False,) * config.num_layers)
         if self.scan_layers:
-            carry, _ = self.layers(carry, step, layers, slides)
+            scanned: Any = self.layers
+            carry, _ = scanned(carry, step, layers, slides)
         else:
-            for i, block in enumerate(self.layers):
+            blocks: Any = self.layers
+            for i, block in enumerate(blocks):
                 carry, _ = block(carry, step, layers[i], slides[i])
         x, columns = carry
         if config.final_norm:

@@ -75,8 +75,8 @@ def collect(
         place.
       source: The model's folder, for messages.
 
-    Cost: beside the parameters, one tensor on the host, with one shard of it in the leaf's dtype and
-      order, and its part on each device.
+    Cost: beside the parameters, one tensor on the host, with one shard of it in the leaf's dtype
+      and order, and its part on each device.
 
     Raises:
       ValueError: A tensor has another shape or an unknown name, or one is missing.

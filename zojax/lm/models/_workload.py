@@ -14,8 +14,7 @@ from jax.typing import DTypeLike
 from zojax.lm.models._config import ModelConfig
 from zojax.lm.models._families import family
 from zojax.lm.models._known import model_config
-from zojax.lm.models._network import Network
-from zojax.lm.models._transformer import Transformer
+from zojax.lm.models._required import require_packages
 from zojax.planning import Workload
 
 
@@ -45,6 +44,7 @@ def workload(
       int32 [batch, length]; ``at_depth`` makes the same model with other ``layers``.
 
     Raises:
+      ImportError: flax, safetensors or tokenizers is not installed.
       ValueError: The model or its family is unknown, ``length`` exceeds the model's longest
         sequence, a size is not positive, or a dtype is not a floating-point dtype.
     """
@@ -54,6 +54,10 @@ def workload(
     for name, value in {"dtype": dtype, "param_dtype": param_dtype or dtype}.items():
         if not jnp.issubdtype(jnp.dtype(value), jnp.floating):
             raise ValueError(f"workload: {name} must be a floating-point dtype, got {value}.")
+    require_packages("workload")
+    from zojax.lm.models._network import Network
+    from zojax.lm.models._transformer import Transformer
+
     config = model_config(model)
     if layers is not None:
         config = ModelConfig({**config.values, "num_hidden_layers": layers}, config.source)

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from zojax.lm.training._config import FinetuneConfig
 
@@ -92,7 +92,7 @@ def _facts(
     config: FinetuneConfig, step: int, merged: bool, versions: Mapping[str, str]
 ) -> list[list[str]]:
     data = {name: value for name, value in _settings(config.data).items() if name != "task"}
-    files = {name: Path(data[name]).name for name in ("train", "dev", "test") if name in data}
+    files = {name: path.name for name, path in data.items() if isinstance(path, Path)}
     adapter = _settings(config.tuned)
     kind = adapter.pop("adapter")
     rows = {
@@ -111,9 +111,9 @@ def _facts(
     return [[name, value.removesuffix(": ")] for name, value in rows.items()]
 
 
-def _settings(group: object) -> dict[str, object]:
+def _settings(group: Any) -> dict[str, Any]:
     """The settings of a group that have a value."""
-    values = dataclasses.asdict(group)  # pyright: ignore[reportArgumentType]
+    values = dataclasses.asdict(group)
     return {name: value for name, value in values.items() if value is not None}
 
 
