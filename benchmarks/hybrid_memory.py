@@ -29,7 +29,8 @@ SPLITS = (8, 16)
 
 
 def main() -> None:
-    work = models.workload(MODEL, batch=BATCH, length=LENGTH, dtype=DTYPE)
+    # The split is between layers, which need a leaf each.
+    work = models.workload(MODEL, batch=BATCH, length=LENGTH, dtype=DTYPE, scan_layers=False)
     forward = planning.memory(planning.compile_forward(DEVICE, work)).device
     first_order = optax.sgd(1e-3)
     full = _device(work, _backward(first_order))

@@ -171,7 +171,8 @@ def main() -> None:
     only = parser.parse_args().only
     # The file is said to be made by the whole command: rows that are not measured now are its too.
     del sys.argv[1:]
-    work = models.workload(MODEL, batch=BATCH, length=LENGTH)
+    # Methods that tune layer by layer need a leaf for each layer; all are measured alike.
+    work = models.workload(MODEL, batch=BATCH, length=LENGTH, scan_layers=False)
     forward = planning.memory(planning.compile_forward(DEVICE, work)).device
     recorded = _record.RESULTS / f"{NAME}.json"
     kept = json.loads(recorded.read_text(encoding="utf-8"))["rows"] if recorded.is_file() else []
