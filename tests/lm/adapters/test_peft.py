@@ -188,6 +188,20 @@ def test_unrolled_layers_have_the_same_names(make, load, tmp_path: Path):
     jax.tree.map(np.testing.assert_array_equal, ours, load_file(tmp_path / WEIGHTS))
 
 
+@pytest.mark.flax_classes
+@pytest.mark.parametrize("family", ["opt", "roberta"])
+def test_flax_classes_have_the_same_names(family: str, load, tmp_path: Path):
+    adapter = LoRA(rank=2, alpha=3.0)
+    flax = adapter.adapt(load(family, implementation="transformers"), 0)
+    params = moved(flax)
+    save_adapter(adapter, flax, params, tmp_path)
+    (tmp_path / "adapter.json").unlink()
+    model = load_adapter(load(family), tmp_path)[1]
+    np.testing.assert_allclose(
+        logits(model, model.params)[MASK > 0], logits(flax, params)[MASK > 0], atol=1e-4
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -6,6 +6,7 @@ Version 4.57 is in the environment of the other tests; .ci/run runs this file wi
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from sets import slow_except
 
 import zojax.lm.models
@@ -164,6 +166,30 @@ def test_what_a_flax_class_saves(write_model: Any, tmp_path: Path, family: str, 
     assert_computes(read(tmp_path), expected)
     ours = zojax.lm.models.load(tmp_path)
     assert np.abs(logits(ours, ours.params) - expected)[MASK > 0].max() < 1e-4
+
+
+@pytest.mark.parametrize("last", ["lm_head.bias", "lm_head.decoder.bias"])
+def test_the_bias_of_an_untied_masked_head(write_model: Any, tmp_path: Path, last: str):
+    """transformers 5 computes with lm_head.decoder.bias, version 4 ties the other one to it."""
+    folder, _ = write_model("roberta", tie_word_embeddings=False)
+    shutil.copytree(folder, tmp_path / "model")
+    tensors = load_file(folder / "model.safetensors")
+    tensors["lm_head.decoder.bias"] = np.full((300,), 0.5, np.float32)
+    tensors["lm_head.bias"] = np.full((300,), 0.25, np.float32)
+    first = {name: tensor for name, tensor in tensors.items() if name != last}
+    names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    (tmp_path / "model" / "model.safetensors").unlink()
+    for name, part in zip(names, (first, {last: tensors[last]}), strict=True):
+        save_file(part, tmp_path / "model" / name)
+    weight_map = {**dict.fromkeys(first, names[0]), last: names[1]}
+    index = tmp_path / "model" / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    model = zojax.lm.models.load(tmp_path / "model")
+    np.testing.assert_array_equal(model.params["lm_head"]["bias"], 0.5)
+    model.save(model.params, tmp_path / "saved")
+    saved = load_file(tmp_path / "saved" / "model.safetensors")
+    for name in ("lm_head.bias", "lm_head.decoder.bias"):
+        np.testing.assert_array_equal(saved[name], 0.5)
 
 
 def test_files_of_both_versions(write_model: Any, tmp_path: Path):

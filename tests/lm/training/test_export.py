@@ -18,6 +18,7 @@ from zojax.cli import main
 from zojax.lm.adapters import load_adapter
 from zojax.lm.training import (
     AdapterConfig,
+    DataConfig,
     FinetuneConfig,
     HyperParameters,
     Result,
@@ -25,6 +26,7 @@ from zojax.lm.training import (
     finetune,
     replay_run,
 )
+from zojax.lm.training._card import model_card
 
 # optax's own rules promote integer counts with floats.
 pytestmark = pytest.mark.usefixtures("standard_promotion")
@@ -217,6 +219,22 @@ def test_the_cards_of_a_lora(lora: Result, tmp_path: Path):
         np.testing.assert_allclose(
             logits(scope["model"]), logits(zojax.lm.models.load(tmp_path / "merged")), atol=1e-5
         )
+
+
+@pytest.mark.quick
+def test_a_card_shows_defaults_and_keeps_its_table():
+    config = FinetuneConfig(
+        model="owner/name",
+        tuned=AdapterConfig("lora"),
+        data=DataConfig(task="sst2", template="{text} | {label}"),
+    )
+    text = model_card(config, kind="masked", step=7, dev={}, test=None, versions={"zojax": "1.2"})
+    assert 'base_model: "owner/name"\n' in text
+    assert "pipeline_tag: fill-mask\n" in text
+    assert "# name tuned on sst2\n" in text
+    assert "| adapter | lora: rank 8, alpha 16.0 |\n" in text
+    assert "template {text} \\| {label}," in text
+    assert "AutoModelForMaskedLM" in text
 
 
 def test_a_replayed_model_has_a_card(whole: Result, short: FinetuneConfig, tmp_path: Path):

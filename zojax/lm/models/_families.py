@@ -1,4 +1,4 @@
-"""The families: how to read each one's configuration, and its names of the weights.
+"""The families: how to read each one's configuration.
 
 The settings and their defaults are those of transformers' classes.
 """
@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from zojax.lm.models._architecture import ACTIVATIONS, TransformerConfig
 from zojax.lm.models._config import ModelConfig, Settings
+from zojax.lm.models._family_names import GATED, GEMMA, OPT, ROBERTA
 from zojax.lm.models._rope_settings import one_spelling
 from zojax.lm.models._rotary import Rotary, rotary
 
@@ -263,80 +264,23 @@ def _roberta(s: Settings) -> TransformerConfig:
     )
 
 
-_PROJECTIONS = {
-    f"layers/{path}": f"model.layers.{{}}.{path.replace('/', '.')}"
-    for path in (
-        *(f"self_attn/{name}" for name in ("q_proj", "k_proj", "v_proj", "o_proj")),
-        *(f"mlp/{name}" for name in ("gate_proj", "up_proj", "down_proj")),
-        *("self_attn/q_norm", "self_attn/k_norm"),
-    )
-}
-_GATED = {
-    "embed_tokens": "model.embed_tokens",
-    "layers/attn_norm": "model.layers.{}.input_layernorm",
-    "layers/mlp_norm": "model.layers.{}.post_attention_layernorm",
-    **_PROJECTIONS,
-    "norm": "model.norm",
-    "lm_head": "lm_head",
-}
-_GEMMA = {
-    **_GATED,
-    "layers/attn_out_norm": "model.layers.{}.post_attention_layernorm",
-    "layers/mlp_norm": "model.layers.{}.pre_feedforward_layernorm",
-    "layers/mlp_out_norm": "model.layers.{}.post_feedforward_layernorm",
-}
-_OPT = {
-    "embed_tokens": "model.decoder.embed_tokens",
-    "embed_positions": "model.decoder.embed_positions",
-    "project_in": "model.decoder.project_in",
-    "project_out": "model.decoder.project_out",
-    "layers/attn_norm": "model.decoder.layers.{}.self_attn_layer_norm",
-    "layers/self_attn/q_proj": "model.decoder.layers.{}.self_attn.q_proj",
-    "layers/self_attn/k_proj": "model.decoder.layers.{}.self_attn.k_proj",
-    "layers/self_attn/v_proj": "model.decoder.layers.{}.self_attn.v_proj",
-    "layers/self_attn/o_proj": "model.decoder.layers.{}.self_attn.out_proj",
-    "layers/mlp_norm": "model.decoder.layers.{}.final_layer_norm",
-    "layers/mlp/up_proj": "model.decoder.layers.{}.fc1",
-    "layers/mlp/down_proj": "model.decoder.layers.{}.fc2",
-    "norm": "model.decoder.final_layer_norm",
-    "lm_head": "lm_head",
-}
-_ROBERTA = {
-    "embed_tokens": "roberta.embeddings.word_embeddings",
-    "embed_positions": "roberta.embeddings.position_embeddings",
-    "embed_types": "roberta.embeddings.token_type_embeddings",
-    "embed_norm": "roberta.embeddings.LayerNorm",
-    "layers/self_attn/q_proj": "roberta.encoder.layer.{}.attention.self.query",
-    "layers/self_attn/k_proj": "roberta.encoder.layer.{}.attention.self.key",
-    "layers/self_attn/v_proj": "roberta.encoder.layer.{}.attention.self.value",
-    "layers/self_attn/o_proj": "roberta.encoder.layer.{}.attention.output.dense",
-    "layers/attn_norm": "roberta.encoder.layer.{}.attention.output.LayerNorm",
-    "layers/mlp/up_proj": "roberta.encoder.layer.{}.intermediate.dense",
-    "layers/mlp/down_proj": "roberta.encoder.layer.{}.output.dense",
-    "layers/mlp_norm": "roberta.encoder.layer.{}.output.LayerNorm",
-    "lm_head/dense": "lm_head.dense",
-    "lm_head/layer_norm": "lm_head.layer_norm",
-    "lm_head": "lm_head",
-    "lm_head/kernel": "lm_head.decoder",
-}
-
 FAMILIES: dict[str, Family] = {
-    "opt": Family("causal", "OPTForCausalLM", _opt, _OPT),
+    "opt": Family("causal", "OPTForCausalLM", _opt, OPT),
     "roberta": Family(
         "masked",
         "RobertaForMaskedLM",
         _roberta,
-        _ROBERTA,
+        ROBERTA,
         base="roberta",
         tied_head=("lm_head.decoder.weight",),
         untied=(("lm_head.bias", "lm_head.decoder.bias"),),
     ),
-    "llama": Family("causal", "LlamaForCausalLM", _llama, _GATED),
-    "mistral": Family("causal", "MistralForCausalLM", _mistral, _GATED),
-    "qwen2": Family("causal", "Qwen2ForCausalLM", _qwen2, _GATED),
-    "qwen3": Family("causal", "Qwen3ForCausalLM", _qwen3, _GATED),
-    "gemma2": Family("causal", "Gemma2ForCausalLM", _gemma2, _GEMMA),
-    "gemma3_text": Family("causal", "Gemma3ForCausalLM", _gemma3, _GEMMA),
+    "llama": Family("causal", "LlamaForCausalLM", _llama, GATED),
+    "mistral": Family("causal", "MistralForCausalLM", _mistral, GATED),
+    "qwen2": Family("causal", "Qwen2ForCausalLM", _qwen2, GATED),
+    "qwen3": Family("causal", "Qwen3ForCausalLM", _qwen3, GATED),
+    "gemma2": Family("causal", "Gemma2ForCausalLM", _gemma2, GEMMA),
+    "gemma3_text": Family("causal", "Gemma3ForCausalLM", _gemma3, GEMMA),
 }
 """transformers' ``model_type`` -> the family."""
 

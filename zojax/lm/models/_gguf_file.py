@@ -43,8 +43,8 @@ class GgufFile(NamedTuple):
 def read_file(files: Sequence[Path]) -> GgufFile:
     """Read a GGUF file, or one that is cut into parts.
 
-    The package ``gguf`` has a reader too, which makes an array of every token, and so takes 10 s
-    and much memory for a vocabulary of 262,144.
+    The package ``gguf`` has a reader too, which makes an array of every token, and so takes about
+    10 s for a vocabulary of 262,144.
 
     Args:
       files: The parts in their order, which are joined byte by byte.
@@ -64,7 +64,7 @@ def read_file(files: Sequence[Path]) -> GgufFile:
         )
     try:
         return _read(data)
-    # ValueError: a number of no type, or text that is not UTF-8.
+    # ValueError: a number of no type, text that is not UTF-8, or a tensor cut short.
     except (KeyError, ValueError, _EndOfFileError) as error:
         raise ValueError(
             f"load: {files[0]} is truncated or damaged ({error!r}). Copy it again."
@@ -93,8 +93,6 @@ def _read(data: np.ndarray) -> GgufFile:
         block, size = GGML_QUANT_SIZES[kind]
         rows = (*shape[:-1], shape[-1] // block * size)
         part = data[start + offset :][: math.prod(rows)]
-        if len(part) < math.prod(rows):
-            raise _EndOfFileError(f"{name} ends {math.prod(rows) - len(part)} bytes too early")
         read.append(GgufTensor(name, part.reshape(rows), kind))
     return GgufFile(metadata, read)
 

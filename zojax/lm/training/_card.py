@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zojax.lm.training._config import FinetuneConfig
+from zojax.lm.training._tuned import make_adapter
 
 CARD = "README.md"
 _FIRST_ORDER = ("adam", "sgd")
@@ -49,7 +50,7 @@ def model_card(
             "",
             f"# {Path(config.model).name} tuned on {_task(config)}",
             "",
-            f"A {tuned} tuned {how}, with [zojax](https://pypi.org/project/zojax/).",
+            f"A {tuned} tuned {how}, with zojax {versions['zojax']}.",
             "",
             *_table(["", ""], _facts(config, step, merged, versions)),
             "",
@@ -93,8 +94,7 @@ def _facts(
 ) -> list[list[str]]:
     data = {name: value for name, value in _settings(config.data).items() if name != "task"}
     files = {name: path.name for name, path in data.items() if isinstance(path, Path)}
-    adapter = _settings(config.tuned)
-    kind = adapter.pop("adapter")
+    kind, adapter = config.tuned.adapter, make_adapter(config.tuned)
     rows = {
         "base model": f"`{config.model}`",
         "method": f"`{config.optimizer}`: {_listed(_settings(config.hyper))}",
@@ -102,7 +102,8 @@ def _facts(
         "steps": f"{step} of {config.steps}, each of {config.batch_size} examples",
         "seed": str(config.seed),
         "data": f"{_task(config)}: {_listed(data | files)}",
-        "adapter": f"{kind}{', merged into the weights' if merged else ''}: {_listed(adapter)}",
+        "adapter": f"{kind}{', merged into the weights' if merged else ''}: "
+        f"{_listed(_settings(adapter or config.tuned))}",
         "dtype": config.dtype,
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }
@@ -159,7 +160,7 @@ def _loading(base: str, kind: str, adapter: str) -> list[str]:
         "import zojax.lm.models",
         "from zojax.lm.adapters import load_adapter",
         "",
-        f"base = zojax.lm.models.load({base!r})",
+        f"base = zojax.lm.models.load({json.dumps(base)})",
         "adapter, model = load_adapter(base, folder)",
     )
     if adapter == "lora":
