@@ -84,7 +84,7 @@ def test_a_step_moves_the_adapter_alone(adapter: Adapter, family: str, load, qui
 @every_pair
 def test_first_order_tuning(adapter: Adapter, family: str, load, quick):
     model = adapter.adapt(load(family, num_hidden_layers=1), 0)
-    tx = optax.sgd(1e-3)
+    tx = optax.sgd(3e-3)
 
     @quick
     def step(params):
@@ -102,7 +102,7 @@ def test_first_order_tuning(adapter: Adapter, family: str, load, quick):
     assert bool(jnp.isfinite(value))
     norm = optax.tree_utils.tree_norm(gradients)
     # A small step goes down, and as far as the gradient says.
-    assert float(step(params)[0] - value) == pytest.approx(-1e-3 * float(norm) ** 2, rel=0.3)
+    assert float(step(params)[0] - value) == pytest.approx(-3e-3 * float(norm) ** 2, rel=0.3, abs=3e-7)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

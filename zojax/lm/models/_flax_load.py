@@ -36,10 +36,9 @@ def load(source: str, dtype: DTypeLike, from_pt: bool) -> LanguageModel:
         # transformers' own initialisation promotes bools with integers.
         with lenient():
             model = family.flax_class()(config, dtype=dtype, _do_init=False)
-        place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         flat: dict[Any, Any] = flatten_dict(model.params_shape_tree)
         shapes = {
-            path: jax.ShapeDtypeStruct(leaf.shape, dtype, sharding=place)
+            path: jax.ShapeDtypeStruct(leaf.shape, dtype)
             for path, leaf in flat.items()
         }
         head = ".".join((*family.head[:-1], "weight"))

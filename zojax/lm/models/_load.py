@@ -203,14 +203,15 @@ def assemble(
 
 
 def _placed(shapes: Any, layout: Layout | None) -> Any:
-    """The shapes with the shardings of the layout."""
+    """The shapes with the shardings of the layout.
+
+    Without a layout they have none: arrays that are committed to a device would make a step that
+    starts with an uncommitted state compile a second time, for its own results.
+    """
     if layout is None:
-        place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        shardings = jax.tree.map(lambda _: place, shapes)
-    else:
-        shardings = layout(shapes)
+        return shapes
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         shapes,
-        shardings,
+        layout(shapes),
     )
