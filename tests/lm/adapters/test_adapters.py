@@ -101,8 +101,9 @@ def test_first_order_tuning(adapter: Adapter, family: str, load, quick):
     value, gradients, params = step(model.params)
     assert bool(jnp.isfinite(value))
     norm = optax.tree_utils.tree_norm(gradients)
-    # A small step goes down, and as far as the gradient says.
-    assert float(step(params)[0] - value) == pytest.approx(-3e-3 * float(norm) ** 2, rel=0.3, abs=3e-7)
+    # A small step goes down, as far as the gradient says, to the rounding of the loss.
+    expected = -3e-3 * float(norm) ** 2
+    assert float(step(params)[0] - value) == pytest.approx(expected, rel=0.3, abs=3e-7)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

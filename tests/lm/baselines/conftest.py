@@ -31,7 +31,7 @@ def compile_once(compiled: Path) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny_roberta(tiny_opt: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny-roberta"
-    sizes = dict(num_hidden_layers=1, max_position_embeddings=50, type_vocab_size=1)
+    sizes = dict(hidden_size=32, num_hidden_layers=1, max_position_embeddings=50, type_vocab_size=1)
     return write_tiny_model(folder, "roberta", masked_tokenizer_of(tiny_opt), **sizes)
 
 
