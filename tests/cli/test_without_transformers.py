@@ -53,6 +53,7 @@ optimizer = "mezo"
 
 
 @pytest.mark.usefixtures("a_device_each")
+@pytest.mark.slow
 def test_finetune_eval_and_compare(tiny_opt: Path, tmp_path: Path):
     (tmp_path / "rows.csv").write_text(
         "text,label\n" + "\n".join(f"film {i},{i % 2}" for i in range(8)) + "\n"

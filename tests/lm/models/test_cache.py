@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from sets import slow_except
 
 import zojax.lm.models
 from zojax.lm.models import LanguageModel
 
-causal = pytest.mark.parametrize("family", ["opt", "llama", "mistral", "gemma2", "gemma3_text"])
+FAMILIES = ["opt", "llama", "mistral", "gemma2", "gemma3_text"]
+causal = pytest.mark.parametrize("family", slow_except(FAMILIES, "opt", "gemma3_text"))
 
 # The second row's columns 5 to 8 are padding between its two parts.
 FIRST, TOTAL = 9, 14
@@ -74,7 +76,7 @@ def test_a_cache_in_bfloat16(write_model: Any, family: str):
 
 
 @pytest.mark.quick
-@causal
+@pytest.mark.parametrize("family", ["opt", "gemma3_text"])
 def test_lengths_that_cannot_be(model: LanguageModel):
     assert model.init_cache is not None
     assert model.max_length == 40

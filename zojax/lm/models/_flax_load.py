@@ -37,10 +37,7 @@ def load(source: str, dtype: DTypeLike, from_pt: bool) -> LanguageModel:
         with lenient():
             model = family.flax_class()(config, dtype=dtype, _do_init=False)
         flat: dict[Any, Any] = flatten_dict(model.params_shape_tree)
-        shapes = {
-            path: jax.ShapeDtypeStruct(leaf.shape, dtype)
-            for path, leaf in flat.items()
-        }
+        shapes = {path: jax.ShapeDtypeStruct(leaf.shape, dtype) for path, leaf in flat.items()}
         head = ".".join((*family.head[:-1], "weight"))
         places = flax_names(shapes)
         second = {} if config.tie_word_embeddings else dict(FAMILIES[config.model_type].untied)

@@ -133,9 +133,7 @@ def _check(source: str, unknown: list[str], missing: list[str]) -> None:
         )
 
 
-def _put(
-    tensor: np.ndarray, dtype: DTypeLike, sharding: jax.sharding.Sharding | None
-) -> jax.Array:
+def _put(tensor: np.ndarray, dtype: DTypeLike, sharding: jax.sharding.Sharding | None) -> jax.Array:
     """Put a tensor on its devices, which get a shard each, one after another."""
     if sharding is None:
         return jnp.asarray(np.ascontiguousarray(tensor.astype(dtype, copy=False)))
