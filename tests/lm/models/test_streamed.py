@@ -47,7 +47,7 @@ def load(write_model: Any, family: str, dtype: Any = "float32") -> LanguageModel
 
 
 @pytest.mark.parametrize(
-    "family", slow_except(["opt", "roberta", "llama", "qwen3", "gemma3_text"], "opt", "qwen3")
+    "family", slow_except(["opt", "roberta", "llama", "qwen3", "gemma3_text"], "qwen3")
 )
 def test_streamed_is_a_perturbed_copy(write_model: Any, family: str):
     model = load(write_model, family)
