@@ -42,6 +42,7 @@ def with_settings(folder: Path, target: Path, **settings: Any) -> Path:
         ("llama", {"partial_rotary_factor": 0.5}, "partial_rotary_factor must be 1.0 .* got 0.5"),
         ("llama", {"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor"),
         ("llama", {"logit_scale": 0.1}, "not known for .* llama: logit_scale = 0.1"),
+        ("llama", {"logit_scale": 0}, "not known for .* llama: logit_scale = 0"),  # 0 == False
         ("llama", {"quantization_config": {"bits": 4}}, "not known .* quantization_config"),
         ("qwen2", {"layer_types": ["linear_attention"] * 2, "use_sliding_window": True}, "linear_"),
         ("gemma2", {"layer_types": ["full_attention"]}, "for each of the 2 layers"),

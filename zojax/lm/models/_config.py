@@ -113,7 +113,7 @@ class Settings:
         unknown = [
             name
             for name, value in self._values.items()
-            if name not in self._read and name not in _IRRELEVANT and value not in (None, False)
+            if name not in self._read | _IRRELEVANT and value is not None and value is not False
         ]
         if unknown:
             shown = ", ".join(f"{name} = {self._values[name]!r}" for name in sorted(unknown))
