@@ -32,6 +32,7 @@ under every instruction set of the processor.
 from collections.abc import Callable
 from typing import TypeVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -67,6 +68,25 @@ def computed_once(function: Callable[[Array, Tree], Tree], x: Tree) -> Tree:
 
     # XLA dissolves a loop of which it knows that it has one turn.
     return lax.fori_loop(0, opaque(1), body, x)
+
+
+# Compiled, so that a step outside of jit compiles the loop once and not every time.
+@jax.jit
+def in_memory(values: Tree) -> Tree:
+    """The same small arrays of float32 or bool, which the CPU computes once.
+
+    There XLA computes a slope or a schedule again in the update of every leaf. XLA for GPUs and
+    TPUs does not, and a loop would cost more.
+    """
+
+    def kept(counter: Array, values: Tree) -> Tree:
+        # XLA takes what does not depend on the counter out of the loop.
+        return jax.tree.map(
+            lambda x: x & (counter < 1) if x.dtype == bool else x * (counter + 1).astype(x.dtype),
+            values,
+        )
+
+    return lax.platform_dependent(values, cpu=lambda x: computed_once(kept, x), default=lambda x: x)
 
 
 def rounded(product: Array) -> Array:
