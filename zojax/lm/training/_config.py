@@ -156,6 +156,11 @@ class FinetuneConfig:
     accuracy of a task that chooses, f1 of a task that generates text."""
     steps: int = 1000
     """Number of updates."""
+    passes: int | None = None
+    """Forward passes of all steps together, instead of --steps: as many steps as they allow. A
+    pass is one over a batch; a gradient counts as three."""
+    patience: int | None = None
+    """End the run after so many evaluations on dev without a better one."""
     parallel: Parallel | None = None
     """What is distributed over all devices: a batch's examples (data), or queries and signs
     (query), with the whole model on each. Without it one device is used, or data if there are
@@ -169,6 +174,9 @@ class FinetuneConfig:
     which shards all parameters over data, too, as fsdp does."""
     batch_size: int = 16
     """Training examples of a step; all of them if there are fewer."""
+    micro_batch: int | None = None
+    """Examples of one forward pass: a batch is read in parts of this size, all under the same
+    perturbation, in the memory of one part. It must divide the batch."""
     eval_batch_size: int = 64
     """Examples of a forward pass in evaluations."""
     eval_every: int = 100
@@ -221,6 +229,7 @@ class FinetuneConfig:
                 if any(isinstance(each, float) and not math.isfinite(each) for each in numbers):
                     raise ValueError(f"finetune: {name} must be finite, got {value}.")
         _check_mesh(self)
+        _check_budget(self)
         if self.keep < 0:
             raise ValueError(f"finetune: keep must be >= 0, got {self.keep}.")
         if (self.data.train is None) != (self.data.test is None):
@@ -235,6 +244,21 @@ class FinetuneConfig:
 def _at_least_one(name: str, value: int) -> None:
     if value < 1:
         raise ValueError(f"finetune: {name} must be >= 1, got {value}.")
+
+
+def _check_budget(config: FinetuneConfig) -> None:
+    for name in ("passes", "patience", "micro_batch"):
+        if getattr(config, name) is not None:
+            _at_least_one(name, getattr(config, name))
+    if config.micro_batch is not None and (config.mesh or config.parallel == "data"):
+        raise ValueError(
+            "finetune: micro_batch must not be given with mesh or parallel data, which share a "
+            f"batch's examples out already, got micro_batch={config.micro_batch}."
+        )
+    if config.micro_batch is not None and config.objective == "f1":
+        raise ValueError(
+            "finetune: micro_batch must be for a loss that is compiled, got objective f1."
+        )
 
 
 def _check_mesh(config: FinetuneConfig) -> None:
