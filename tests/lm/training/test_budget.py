@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("standard_promotion")
         ("adam", {}, 3),
     ],
 )
-def test_passes_are_spent_on_whole_steps(optimizer, hyper, cost):
+def test_passes_are_spent_on_whole_steps(optimizer: str, hyper: dict[str, Any], cost: int):
     config = FinetuneConfig(optimizer=optimizer, passes=50, hyper=HyperParameters(**hyper))
     assert resolve(config).steps == 50 // cost
 
@@ -44,7 +45,7 @@ def test_passes_are_spent_on_whole_steps(optimizer, hyper, cost):
         ({"micro_batch": 4, "objective": "f1"}, "micro_batch must be for a loss that is compiled"),
     ],
 )
-def test_what_makes_no_budget_is_refused(settings, message):
+def test_what_makes_no_budget_is_refused(settings: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=message):
         resolve(FinetuneConfig(**settings))
 

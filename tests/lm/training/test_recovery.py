@@ -183,8 +183,7 @@ def unbroken_lines(
 
 
 # After step 5, within the mean of steps 5 and 6; after 6 and 8, whose own lines are not written.
-@pytest.mark.parametrize("step", [5, 6, 8])
-@pytest.mark.parametrize("keep", [0, 1])
+@pytest.mark.parametrize(("step", "keep"), [(5, 1), (6, 0), (8, 1)])
 @pytest.mark.parametrize("unbroken_lines", ["mezo"], indirect=True)
 def test_a_killed_run_goes_on_to_the_same_lines(
     step: int,
