@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import tyro
 
 from zojax import gallery
+from zojax.lm.prediction import OutputFormat, TextFormat
 from zojax.lm.training import (
     DEFAULTS,
     WITH_ADAPTER,
@@ -50,6 +51,33 @@ class Evaluate:
 
     run: tyro.conf.Positional[str]
     """The folder of a run, as finetune printed it."""
+
+
+@dataclass(frozen=True)
+class PredictArguments:
+    """Predict with a run: a line of standard output for each text, the label first, then each
+    class's probability; or the answer, for a task that generates.
+
+    - zojax predict runs/mine --texts tickets.csv > labels.tsv
+    - zojax predict runs/mine --texts - < lines.txt | cut -f1
+    """  # noqa: D205 - the help shows the first lines as one paragraph
+
+    run: tyro.conf.Positional[str]
+    """The folder of a run, as finetune printed it."""
+    texts: str
+    """A .csv, .jsonl or .parquet file with the run's text columns, a .txt file with a text on each
+    line, or - for standard input, a text on each line."""
+    texts_format: TextFormat | None = None
+    """The format of the texts, where the file's suffix does not say it or standard input is CSV
+    or JSONL."""
+    format: OutputFormat = "tsv"
+    """The format of the output: a table with a header, or JSON lines."""
+    which: Literal["best", "last"] = "best"
+    """The parameters of the step that scored best on dev, or those after the last step."""
+    batch_size: int | None = None
+    """Most texts of a forward pass; without it, the run's --eval-batch-size."""
+    skip_bad_rows: bool = False
+    """Write - for a row without a text, in place of stopping at the first one."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +209,7 @@ class CompareArguments:
 Command: TypeAlias = (
     Finetune
     | Evaluate
+    | PredictArguments
     | Export
     | Replay
     | BaselineArguments
@@ -198,6 +227,7 @@ def parse(arguments: Sequence[str]) -> Command:
             tyro.conf.subcommand("finetune", description=_finetune_description()),
         ]
         | Annotated[Evaluate, tyro.conf.subcommand("eval")]
+        | Annotated[PredictArguments, tyro.conf.subcommand("predict")]
         | Annotated[Export, tyro.conf.subcommand("export")]
         | Annotated[BaselineArguments, tyro.conf.subcommand("baseline")]
         | Annotated[CompareArguments, tyro.conf.subcommand("compare")]

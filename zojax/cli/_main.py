@@ -69,12 +69,15 @@ def _run(arguments: list[str]) -> int:
     from zojax.cli._console import make_console
     from zojax.cli._gallery import run_gallery
     from zojax.cli._plan import run_plan
+    from zojax.cli._predict import run_predict
 
     match args.parse(arguments):
         case args.BaselineArguments() as command:
             run_baseline(command)
         case args.CompareArguments() as command:
             run_compare(command)
+        case args.PredictArguments() as command:
+            run_predict(command)
         case args.PlanArguments() as command:
             run_plan(command)
         case args.GalleryArguments() as command:

@@ -36,6 +36,9 @@ from zojax.lm.training._replay_run import Replayed as Replayed
 from zojax.lm.training._replay_run import replay_run as replay_run
 from zojax.lm.training._run_folder import load_config as load_config
 from zojax.lm.training._run_folder import versions as versions
+from zojax.lm.training._saved import Saved as Saved
+from zojax.lm.training._saved import Which as Which
+from zojax.lm.training._saved import load_from_run as load_from_run
 from zojax.lm.training._step import CompiledByShape as CompiledByShape
 from zojax.lm.training._step import make_step as make_step
 from zojax.lm.training._tuned import Tuned as Tuned
