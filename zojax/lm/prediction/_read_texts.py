@@ -95,7 +95,6 @@ def read_texts(
         rows = ((where, {column: line.rstrip("\r\n")}) for where, line in _lines(source))
     else:
         rows = _csv(source, task) if found == "csv" else _jsonl(source)
-    # What a task converts its rows by, its prepare, knows rows with all their columns.
     for where, values in rows:
         if isinstance(values, str):
             yield TextRow(where, None, values)
@@ -103,7 +102,8 @@ def read_texts(
         try:
             row = Row(values, where)
             if task.prepare is not None and found != "lines":
-                row = row.with_values(task.prepare(row))
+                # It converts the label too, which these rows do not have.
+                row = row.with_values(task.prepare(Row({task.label_column: None, **values}, where)))
             fields = {name: row.text(task.columns.get(name, name)) for name in task.fields}
         except ValueError as error:
             reason = str(error).removeprefix("read_examples: ").removeprefix(f"{where}: ")
