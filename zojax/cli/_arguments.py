@@ -46,11 +46,21 @@ class Finetune:
 
 
 @dataclass(frozen=True)
-class Evaluate:
-    """Measure the models that a run has saved on its test examples again."""
+class EvaluateArguments:
+    """Measure the models that a run has saved, on its test examples or on other labelled rows: for
+    a task with classes with precision, recall and F1 of each, and which is taken for which.
+
+    - zojax eval runs/mine
+    - zojax eval runs/mine --data new.csv --output figures
+    """  # noqa: D205 - the help shows the first lines as one paragraph
 
     run: tyro.conf.Positional[str]
     """The folder of a run, as finetune printed it."""
+    data: Path | None = None
+    """A file with the columns of the run's training rows; without it, the run's test examples."""
+    output: Path | None = None
+    """A new or empty folder for evaluation.json and confusion.png; without it,
+    evaluations/<date-time> in the run's folder."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +218,7 @@ class CompareArguments:
 
 Command: TypeAlias = (
     Finetune
-    | Evaluate
+    | EvaluateArguments
     | PredictArguments
     | Export
     | Replay
@@ -226,7 +236,7 @@ def parse(arguments: Sequence[str]) -> Command:
             Finetune,
             tyro.conf.subcommand("finetune", description=_finetune_description()),
         ]
-        | Annotated[Evaluate, tyro.conf.subcommand("eval")]
+        | Annotated[EvaluateArguments, tyro.conf.subcommand("eval")]
         | Annotated[PredictArguments, tyro.conf.subcommand("predict")]
         | Annotated[Export, tyro.conf.subcommand("export")]
         | Annotated[BaselineArguments, tyro.conf.subcommand("baseline")]

@@ -167,7 +167,7 @@ def test_every_model_and_adapter(
     right = [p.scores[run.labels[e.label]] for p, e in zip(found, examples, strict=True)]
     assert -np.log(right).mean() == pytest.approx(made.tuned.loss, rel=1e-4)
     hits = [p.label == run.labels[e.label] for p, e in zip(found, examples, strict=True)]
-    assert np.mean(hits) == pytest.approx(evaluate_run("../run")["tuned"].accuracy)
+    assert np.mean(hits) == pytest.approx(evaluate_run("../run")["tuned"].scores.accuracy)
     with pytest.raises(ValueError, match=r"text 0 must be a dict of .*, the fields of snli"):
         run.predict(["one"])
 

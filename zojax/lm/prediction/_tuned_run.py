@@ -210,9 +210,11 @@ def load_run(
       FileNotFoundError: The folder is not a run, or it has no such model.
       ValueError: ``which`` is unknown, or a file of the run is damaged.
 
-    >>> run = load_run("runs/mine")  # doctest: +SKIP
-    >>> run.predict(["a film to remember", "two long hours"])  # doctest: +SKIP
-    [Prediction(label='great', scores={'terrible': 0.12, 'great': 0.88}), ...]
+    Example::
+
+        run = zojax.lm.load_run("runs/mine")
+        for label, scores in run.predict(["a film to remember", "two long hours"]):
+            print(label, scores[label])
     """
     observer = observer or Observer()
     observer.status(f"loading {folder}")
