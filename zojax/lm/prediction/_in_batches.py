@@ -54,7 +54,8 @@ class InBatches:
             place=spread.shared_rows,
             out_shardings=spread.everywhere,
         )
-        self._params, self._tokens, self._view = params, tokens, view
+        self._params, self._tokens = params, tokens
+        self._view: View = view
         self._longest = tokens.max_length
         if view == "prompt":
             self._longest -= tokens.task.max_new_tokens

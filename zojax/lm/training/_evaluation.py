@@ -99,9 +99,9 @@ class CompiledTotals:
         confusion: bool = False,
     ) -> None:
         where: Any = {"place": spread.shared_rows, "out_shardings": spread.everywhere}
-        counts = confusion and isinstance(task, Classification)
-        self._labels = task.tokens.task.class_names if counts else ()
-        sums = task.confusion if counts else _alone(task.totals)
+        classes = task if confusion and isinstance(task, Classification) else None
+        self._labels = classes.tokens.task.class_names if classes else ()
+        sums = classes.confusion if classes else _alone(task.totals)
         self._totals = CompiledByShape(sums, "the forward pass", announce, **where)
         self._tokenizer = task.model.tokenizer
         # A task that chooses has no prompts, so its self._write is never called.
@@ -122,8 +122,9 @@ class CompiledTotals:
         scores = Scores(float(correct / examples), float(loss / examples), int(examples))
         if not self._labels:
             return Evaluation(scores, None)
-        counts = np.sum([np.asarray(part) for _, part in sums], axis=0, dtype=np.float64)
-        return Evaluation(scores, Confusion(self._labels, counts.astype(np.int64)))
+        # The sum of a batch is exact, for it is a number of examples in float32.
+        counts = sum(np.asarray(part).astype(np.int64) for _, part in sums)
+        return Evaluation(scores, Confusion(self._labels, np.asarray(counts)))
 
     def of_answers(self, params: Params, prompts: Sequence[Decoding]) -> tuple[float, float]:
         """Return the mean F1 and exact match of the answers generated to ``prompts``."""
