@@ -91,7 +91,7 @@ def test_a_report_of_something_else_is_refused(base: FinetuneConfig, tmp_path: P
 
 
 def test_a_saved_run_measures_the_same(mezo_run: Result):
-    assert evaluate_run(mezo_run.folder)["tuned"] == mezo_run.tuned
+    assert evaluate_run(mezo_run.folder)["tuned"].scores == mezo_run.tuned
 
 
 @pytest.mark.slow
@@ -120,7 +120,7 @@ def test_adam_learns_and_the_best_step_is_kept(base: FinetuneConfig, tmp_path: P
     best = max(dev, key=lambda step: (dev[step]["dev_accuracy"], -dev[step]["dev_loss"]))
     assert result.best_step == best
     scores = evaluate_run(result.folder)
-    assert scores.get("best", scores["tuned"]) == result.best
+    assert scores.get("best", scores["tuned"]).scores == result.best
 
 
 class Interrupter(Observer):

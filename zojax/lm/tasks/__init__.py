@@ -37,6 +37,7 @@ from zojax.lm.tasks._task import Hub as Hub
 from zojax.lm.tasks._task import ModelKind as ModelKind
 from zojax.lm.tasks._task import Sizes as Sizes
 from zojax.lm.tasks._task import Task as Task
+from zojax.lm.tasks._task import TaskKind as TaskKind
 from zojax.lm.tasks._tokenize import in_context as in_context
 from zojax.lm.tasks._tokenize import tokenize as tokenize
 from zojax.lm.tasks._tokens import PromptTokens as PromptTokens
@@ -61,6 +62,7 @@ __all__ = [
     "RowScores",
     "Sizes",
     "Task",
+    "TaskKind",
     "TokenRow",
     "Totals",
     "at_most",

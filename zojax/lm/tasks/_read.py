@@ -49,9 +49,8 @@ def _example(task: Task, row: Row) -> Example | None:
         return None
     names = [(name, task.columns.get(name, name)) for name in task.fields]
     if task.kind == "classification":
-        words = task.label_names or tuple(word.strip() for word in task.label_words)
         fields = {name: row.text(column) for name, column in names}
-        return Example(fields, row.number(task.label_column, words))
+        return Example(fields, row.number(task.label_column, task.class_names))
     if task.kind == "generation":
         fields = {name: row.text(column) for name, column in names}
         return Example(fields, answers=_answers(task, row))

@@ -83,6 +83,18 @@ def task_of(config: DataConfig, kind: ModelKind) -> Task:
     return dataclasses.replace(task, **changes)
 
 
+def prompt_tokens(config: FinetuneConfig, model: LanguageModel) -> PromptTokens:
+    """Make the tokens of the prompts of ``config`` for ``model``, without reading its data."""
+    return tokenize(
+        task_of(config.data, model.kind),
+        model.tokenizer,
+        min(config.data.max_length, model.max_length),
+        kind=model.kind,
+        template=not config.data.bare,
+        vocab_size=model.config.vocab_size,
+    )
+
+
 def load_prompts(
     config: FinetuneConfig, model: LanguageModel
 ) -> tuple[PromptTokens, dict[str, tuple[Example, ...]]]:
@@ -96,16 +108,7 @@ def load_prompts(
         k_shot=data.k_shot,
         seed=config.seed,
     )
-    max_length = min(data.max_length, model.max_length)
-    tokens = tokenize(
-        task,
-        model.tokenizer,
-        max_length,
-        kind=model.kind,
-        template=not data.bare,
-        vocab_size=model.config.vocab_size,
-    )
-    return tokens, splits
+    return prompt_tokens(config, model), splits
 
 
 def load_data(config: FinetuneConfig, model: LanguageModel) -> Data:

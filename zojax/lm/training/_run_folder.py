@@ -21,7 +21,7 @@ from zojax.lm.training._options import from_json
 from zojax.lm.training._tuned import Tuned
 
 CONFIG, _METRICS, _RESULTS = "config.json", "metrics.jsonl", "results.json"
-TUNED, BEST, CURVE = "model", "best", "curve.png"
+TUNED, BEST, CURVE, EVALUATIONS = "model", "best", "curve.png", "evaluations"
 LOG, LOSSES, CHECKPOINTS = "trajectory.log", "losses.bin", "checkpoints"
 # The version of the folder's format. Version 1, which was not recorded in config.json, had an
 # optimizer state that did not count skipped steps, and no file of the losses since the last line.
@@ -72,7 +72,8 @@ class RunFolder:
         files, folders = (_RESULTS, CURVE), (TUNED, BEST)
         if not resume:
             # The configuration goes first: a folder without it is not taken for a run.
-            files, folders = (CONFIG, _METRICS, LOG, LOSSES, *files), (CHECKPOINTS, *folders)
+            files = (CONFIG, _METRICS, LOG, LOSSES, *files)
+            folders = (CHECKPOINTS, EVALUATIONS, *folders)
         for name in files:
             (folder / name).unlink(missing_ok=True)
         for name in folders:
