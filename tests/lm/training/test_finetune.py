@@ -160,6 +160,6 @@ def test_nothing_is_written_for_wrong_data(base: FinetuneConfig, tmp_path: Path)
     bad = tmp_path / "bad.csv"
     bad.write_text("text,label\nx,splendid\n")
     data = dataclasses.replace(base.data, test=bad)
-    with pytest.raises(ValueError, match=r"bad\.csv line 2: label must be one of"):
+    with pytest.raises(ValueError, match=r"bad\.csv:2: label must be one of"):
         finetune(dataclasses.replace(base, data=data, output=tmp_path / "run"))
     assert not (tmp_path / "run").exists()

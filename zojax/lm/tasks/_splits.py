@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from zojax.lm.tasks._datasets import hub_rows
 from zojax.lm.tasks._example import Example
-from zojax.lm.tasks._files import hub_rows
 from zojax.lm.tasks._read import examples_of, read_examples
 from zojax.lm.tasks._task import Task
 
