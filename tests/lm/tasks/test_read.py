@@ -90,7 +90,11 @@ def test_nested_columns_in_a_cell(tmp_path: Path):
     ("name", "content", "message"),
     [
         ("a.txt", "", r"must end in \.csv, \.jsonl or \.parquet, or be a folder .*, got .*a\.txt"),
-        ("a.csv", "text,labels\nx,1\n", r"a\.csv has no column label \(did you mean 'labels'\?\); its columns are text, labels"),
+        (
+            "a.csv",
+            "text,labels\nx,1\n",
+            r"a\.csv has no column label \(did you mean 'labels'\?\); its columns are text, labels",
+        ),
         ("a.csv", "text,label\n", "has no rows"),
         (
             "a.csv",
@@ -102,7 +106,11 @@ def test_nested_columns_in_a_cell(tmp_path: Path):
         ("a.csv", "text,label\n  ,1\n", ":2: text must be a non-empty string"),
         ("a.csv", "text,label\nx,1,y\nx,3,y\n", ":3: label must .* got '3'"),
         ("a.jsonl", '{"text": "x", "label": 1}\n{"text": \n', ":2: not JSON"),
-        ("a.jsonl", '{"text": "x"}\n', r"a\.jsonl has no column label; its columns are text\. Name the columns"),
+        (
+            "a.jsonl",
+            '{"text": "x"}\n',
+            r"a\.jsonl has no column label; its columns are text\. Name the columns",
+        ),
         ("a.jsonl", '["x", 1]\n', ":1: a line must be a JSON object"),
         ("a.jsonl", '{"text": "x", "label": true}\n', ":1: label must .* got True"),
         ("a.jsonl", '{"text": "x", "label": -1}\n', ":1: label must .* got -1"),
@@ -301,7 +309,7 @@ def test_a_folder_that_datasets_itself_wrote(tmp_path: Path):
     rows = {"text": ["x", "y", "z"], "label": [0, 1, -1]}
     split = datasets.Dataset.from_dict(rows, features=features)
     datasets.DatasetDict(train=split).save_to_disk(str(tmp_path / "saved"))
-    with pytest.raises(ValueError, match="1 of 3 rows is wrong:\n.*row 2: label must be .*None"):
+    with pytest.raises(ValueError, match=r"1 of 3 rows is wrong:\n.*row 2: label .*None"):
         read_examples(tmp_path / "saved" / "train", TEXT)
     split.select([0, 1]).save_to_disk(str(tmp_path / "split"))
     assert read_examples(tmp_path / "split", TEXT) == (Example("x", 1), Example("y", 0))

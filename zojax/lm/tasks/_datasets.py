@@ -35,7 +35,7 @@ def folder_rows(path: Path, names: Collection[str] | None) -> Iterator[Row]:
     Args:
       path: The folder of one split.
       names: The classes' names, if they are known. ``datasets`` writes the numbers of classes with
-        their names beside them; rows get the names, unless others are known.
+        their names beside them; rows get the names, unless all the known ones are others.
 
     Raises:
       ImportError: ``datasets`` is not installed.
@@ -59,7 +59,7 @@ def folder_rows(path: Path, names: Collection[str] | None) -> Iterator[Row]:
     named: dict[str, list[str]] = {
         column: feature.names
         for column, feature in table.features.items()
-        if hasattr(feature, "int2str") and (names is None or set(feature.names) <= set(names))
+        if hasattr(feature, "int2str") and (names is None or set(feature.names) & set(names))
     }
     for number, values in enumerate(table.to_list()):
         for column, classes in named.items():

@@ -18,7 +18,7 @@ def file_rows(path: Path, names: Collection[str] | None = None) -> Iterator[Row 
     Args:
       path: The file, or a folder that ``datasets`` wrote with ``save_to_disk``: of one split.
       names: The classes' names, if they are known. A folder has numbers and names of its classes;
-        the rows get names, unless others are known.
+        the rows get names, unless all the known ones are others.
 
     Returns:
       The rows; in the place of a line that is none, what is wrong with it.

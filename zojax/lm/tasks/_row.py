@@ -123,8 +123,9 @@ class Row:
         name = class_name(value)
         if name in names:
             return list(names).index(name)
-        if any(each.isdecimal() for each in names):
-            self._refuse(column, f"must be one of {listed(names)}, got {_shown(value)}", name, names)
+        if any(map(is_number, names)):
+            message = f"must be one of {listed(names)}, got {_shown(value)}"
+            self._refuse(column, message, name, names)
         return self.place(column, value, names)
 
     def place(self, column: str, value: Any, names: Sequence[str]) -> int:
@@ -174,6 +175,11 @@ def class_name(value: Any) -> str | None:
     if isinstance(value, int):
         return str(value)
     return value.strip() if _is_text(value) else None
+
+
+def is_number(name: str) -> bool:
+    """Whether the name of a class is an integer."""
+    return name.removeprefix("-").isdecimal()
 
 
 def _shown(value: object) -> str:

@@ -54,9 +54,7 @@ def refuse_rows(wrong: Sequence[RowError], total: int, fixes: Fixes) -> None:
     raise ValueError(f"{fixes.caller}: {count}:\n{listed}\n{fixes.rows}.")
 
 
-def refuse_columns(
-    task: Task, rows: Sequence[Row | RowError], source: str, fixes: Fixes
-) -> None:
+def refuse_columns(task: Task, rows: Sequence[Row | RowError], source: str, fixes: Fixes) -> None:
     """Refuse a file that has a column of the task in none of its rows.
 
     Raises:
@@ -74,9 +72,7 @@ def refuse_columns(
     refuse_missing(needed, good, source, fixes)
 
 
-def refuse_missing(
-    needed: Sequence[str], rows: Sequence[Row], source: str, fixes: Fixes
-) -> None:
+def refuse_missing(needed: Sequence[str], rows: Sequence[Row], source: str, fixes: Fixes) -> None:
     """Refuse columns that are in none of the rows, of which there is at least one."""
     missing = [name for name in needed if not any(row.has(name) for row in rows)]
     if not missing:
