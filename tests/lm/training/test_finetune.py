@@ -44,6 +44,7 @@ def test_a_run_folder_has_everything(mezo_run: Result, base: FinetuneConfig):
     folder = mezo_run.folder
     assert {path.name for path in folder.iterdir()} - {"best"} == {
         "config.json",
+        "data.json",
         "metrics.jsonl",
         "results.json",
         "curve.png",
@@ -146,6 +147,7 @@ def test_a_broken_run_saves_no_broken_model(base: FinetuneConfig, tmp_path: Path
         finetune(dataclasses.replace(config, output=tmp_path / "run"))
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         "config.json",
+        "data.json",
         "metrics.jsonl",
         "losses.bin",  # of step 1, which has no line yet
         "results.json",

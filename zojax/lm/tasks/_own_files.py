@@ -78,7 +78,8 @@ def divide(
     """Split dev and test off from the training rows, where they have no file of their own.
 
     Each is a tenth of the rows, at most 500 for dev and 1,000 for test; where a tenth is fewer
-    than 50 rows, it is 50, or a fifth of the rows if that is less.
+    than 50 rows, it is 50, or a fifth of the rows if that is less. It is never fewer than the
+    classes.
 
     Args:
       files: ``"train"``, and perhaps ``"dev"`` and ``"test"``.
@@ -96,12 +97,13 @@ def divide(
     """
     splits = {name: tuple(examples) for name, examples in files.items()}
     total = len(splits["train"])
-    share = max(total // _SHARE, min(_LEAST, total // _LEAST_SHARE), 1)
+    share = max(total // _SHARE, min(_LEAST, total // _LEAST_SHARE))
+    classes = len({example.label for example in splits["train"]}) if by_class else 1
     # Test goes first, so that it does not depend on the seed, which dev does.
     for name, given, draw in (("test", test, 0), ("dev", dev, seed)):
         if name in splits or name not in parts:
             continue
-        count = min(share, _MOST[name]) if given is None else given
+        count = max(classes, min(share, _MOST[name])) if given is None else given
         splits["train"], splits[name] = _split_off(splits["train"], count, by_class, draw)
         if not splits[name]:
             raise ValueError(
