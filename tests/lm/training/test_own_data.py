@@ -149,11 +149,14 @@ def test_the_report(config: FinetuneConfig, write: Write):
     assert report.reasons[1].endswith("'saled' (did you mean 'sales'?)")
     text = "\n".join(report.lines())
     for part in (
-        f"train 55, dev 18, test 18 rows; 91 in {path}; dev and test split off from train",
-        "billing 30, sales 31, support 30; the largest is 33.3% of the test rows",
-        "1 of 91 prompts are cut to 40 (--max-length)",
-        "3 rows of tokens for each example",
-        "skipped    2 rows that cannot be read:",
+        "data       train 55, dev 18, test 18 rows\n",
+        f"           of 91 in {path}\n",
+        "           dev and test split off from train\n",
+        "classes    billing 30, sales 31, support 30\n",
+        "           the largest is 33.3% of the test rows\n",
+        "           3 rows an example; 1 if each had one token",
+        "           1 of 91 prompts are cut to 40 (--max-length)\n",
+        "skipped    2 rows that cannot be read:\n",
         f"{path}:93: ticket must be",
     ):
         assert part in text
@@ -168,6 +171,7 @@ def test_the_report_of_what_is_no_own_file(config: FinetuneConfig):
     assert (report.files, report.split_off, report.skipped) == ({}, (), 0)
     assert set(report.classes["dev"]) == {"terrible", "great"}
     assert report.lines()[0] == "data       train 9, dev 6, test 8 rows"
+    assert report.lines()[1].startswith("classes ")
 
 
 @pytest.mark.quick
@@ -178,7 +182,7 @@ def test_classes_that_are_numbers_are_pointed_out(config: FinetuneConfig, write:
     assert set(report.classes["train"]) == {"0", "1"}
     assert report.repeated == report.rows["test"]
     text = "\n".join(report.lines())
-    assert "the names are numbers; words that say what they mean" in text
+    assert "words that say what a number means start better (--label-words)" in text
     assert f"repeated   {report.rows['test']} test texts are in train, too" in text
 
 

@@ -121,7 +121,7 @@ class Row:
         """
         value = self[column]
         name = class_name(value)
-        if name in names:
+        if name is not None and name in names:
             return list(names).index(name)
         if any(map(is_number, names)):
             message = f"must be one of {listed(names)}, got {_shown(value)}"

@@ -55,50 +55,57 @@ class DataReport:
         return dataclasses.asdict(self)
 
     def lines(self) -> list[str]:
-        """The report as text, each line with its subject first."""
-        total, tokens = sum(self.rows.values()), self.tokens
-        parts = ", ".join(f"{name} {count}" for name, count in self.rows.items())
-        lines = [f"data       {parts} rows{self._origin()}"]
-        if self.classes:
-            counts = Counter[str]()
-            for split in self.classes.values():
-                counts.update(split)
-            shown = ", ".join(f"{name} {count}" for name, count in [*counts.items()][:_MOST])
-            more = f" … {len(counts)} classes" if len(counts) > _MOST else ""
-            lines.append(
-                f"classes    {shown}{more}; the largest is {self.majority:.1%} of the test rows"
-            )
-            if all(name.removeprefix("-").isdecimal() for name in counts):
-                lines.append(
-                    "           the names are numbers; words that say what they mean are a better "
-                    "start (--label-words)"
-                )
-        lines.append(
-            f"tokens     median {tokens['median']}, 95 % up to {tokens['p95']}, longest "
-            f"{tokens['longest']}; {self.cut} of {total} prompts are cut to "
-            f"{tokens['max_length']} (--max-length)"
-        )
-        if self.classes and self.rows_of_an_example > 1:
-            lines.append(
-                f"cost       {self.rows_of_an_example} rows of tokens for each example, as a label "
-                "word has several tokens; words of one token each need 1 (--label-words)"
-            )
-        if self.repeated:
-            lines.append(f"repeated   {self.repeated} test texts are in train, too")
-        if self.skipped:
-            lines.append(f"skipped    {self.skipped} rows that cannot be read:")
-            lines += [f"             {reason}" for reason in self.reasons]
-            if self.skipped > len(self.reasons):
-                lines.append(f"             and {self.skipped - len(self.reasons)} more")
-        return lines
+        """The report as text: subjects, and beside each what there is to say of it."""
+        told = {
+            "data": self._data(),
+            "classes": self._classes(),
+            "tokens": self._tokens(),
+            "repeated": [f"{self.repeated} test texts are in train, too"] * bool(self.repeated),
+            "skipped": self._skipped(),
+        }
+        return [
+            f"{'' if number else subject:<11}{line}"
+            for subject, lines in told.items()
+            for number, line in enumerate(lines)
+        ]
 
-    def _origin(self) -> str:
-        """Where the rows are from, and which were taken from the training rows."""
-        if not self.files:
-            return ""
+    def _data(self) -> list[str]:
+        parts = ", ".join(f"{name} {count}" for name, count in self.rows.items())
         counts = ", ".join(f"{count} in {path}" for path, count in self.files.items())
         taken = " and ".join(self.split_off)
-        return f"; {counts}" + (f"; {taken} split off from train" if taken else "")
+        lines = [f"{parts} rows", f"of {counts}", f"{taken} split off from train"]
+        return lines[: 1 + bool(counts) + bool(taken)]
+
+    def _classes(self) -> list[str]:
+        if self.majority is None:
+            return []
+        counts = Counter[str]()
+        for split in self.classes.values():
+            counts.update(split)
+        shown = ", ".join(f"{name} {count}" for name, count in [*counts.items()][:_MOST])
+        more = f" … {len(counts)} in all" if len(counts) > _MOST else ""
+        lines = [shown + more, f"the largest is {self.majority:.1%} of the test rows"]
+        if all(name.removeprefix("-").isdecimal() for name in counts):
+            lines.append("words that say what a number means start better (--label-words)")
+        if self.rows_of_an_example > 1:
+            rows = self.rows_of_an_example
+            lines.append(f"{rows} rows an example; 1 if each had one token (--label-words)")
+        return lines
+
+    def _tokens(self) -> list[str]:
+        median, p95, longest, most = self.tokens.values()
+        total = sum(self.rows.values())
+        return [
+            f"median {median}, 95 % up to {p95}, longest {longest}",
+            f"{self.cut} of {total} prompts are cut to {most} (--max-length)",
+        ]
+
+    def _skipped(self) -> list[str]:
+        if not self.skipped:
+            return []
+        more = self.skipped - len(self.reasons)
+        lines = [f"{self.skipped} rows that cannot be read:", *self.reasons]
+        return [*lines, f"and {more} more"] if more else lines
 
 
 def report_on(splits: Splits, sets: Mapping[str, PromptSet], max_length: int) -> DataReport:
