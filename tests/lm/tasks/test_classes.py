@@ -27,6 +27,7 @@ def rows(folder: Path, *labels: object) -> Path:
         (("10", "-1", "9"), ("-1", "9", "10")),
         ((True, False), ("false", "true")),
         (("yes", None, "", "no", 0.5, ["x"]), ("no", "yes")),
+        ((5000 * "1", "2"), (5000 * "1", "2")),
     ],
 )
 def test_they_are_its_distinct_values_in_order(

@@ -94,7 +94,7 @@ def test_tasks_without_classes_are_divided_at_random():
 
 
 def test_too_few_rows():
-    with pytest.raises(ValueError, match=r"divide: 2 training rows must be enough .* for test"):
+    with pytest.raises(ValueError, match=r"2 training rows must be enough .* for test"):
         split(1, 1)
     with pytest.raises(ValueError, match=r"a file for dev \(--dev\)"):
         split(2, 1)

@@ -74,6 +74,7 @@ def divide(
     dev: int | None = None,
     test: int | None = None,
     seed: int = 0,
+    fixes: Fixes = READ_EXAMPLES,
 ) -> dict[str, Examples]:
     """Split dev and test off from the training rows, where they have no file of their own.
 
@@ -88,6 +89,7 @@ def divide(
         the part has as many rows.
       dev, test: Numbers of rows in place of these.
       seed: Determines which rows are dev; those of test are the same for every seed.
+      fixes: Who divides.
 
     Returns:
       The splits; train is left with a row of each class at least.
@@ -107,8 +109,9 @@ def divide(
         splits["train"], splits[name] = _split_off(splits["train"], count, by_class, draw)
         if not splits[name]:
             raise ValueError(
-                f"divide: {total} training rows must be enough to take a row of them for {name} "
-                f"and leave one of its class. Give more rows, or a file for {name} (--{name})."
+                f"{fixes.caller}: {total} training rows must be enough to take one of them for "
+                f"{name} and leave one of its class. Give more rows, or a file for {name} "
+                f"(--{name})."
             )
     return splits
 

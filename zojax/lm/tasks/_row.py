@@ -134,12 +134,12 @@ class Row:
         if name in names:
             return list(names).index(name)
         # JSON's true and false are not class numbers, although Python's bool is a subclass of int.
-        is_number = (isinstance(name, int) and not isinstance(name, bool)) or (
+        whole = (isinstance(name, int) and not isinstance(name, bool)) or (
             isinstance(name, str) and name.isdecimal()
         )
         # A very long number is no valid index, and Python may refuse to convert it to an int.
         too_long = isinstance(name, str) and len(name) > _MOST_DIGITS
-        if not is_number or too_long or not 0 <= int(name) < len(names):
+        if not whole or too_long or not 0 <= int(name) < len(names):
             self._refuse(
                 column,
                 f"must be one of {listed(names)} or a number within 0 … {len(names) - 1}, got "
@@ -178,8 +178,8 @@ def class_name(value: Any) -> str | None:
 
 
 def is_number(name: str) -> bool:
-    """Whether the name of a class is an integer."""
-    return name.removeprefix("-").isdecimal()
+    """Whether the name of a class is an integer, one that Python converts."""
+    return name.removeprefix("-").isdecimal() and len(name) <= _MOST_DIGITS
 
 
 def _shown(value: object) -> str:

@@ -106,5 +106,6 @@ def _split(
         dev=data.dev_size,
         test=data.test_size,
         seed=seed,
+        fixes=_FIXES,
     )
     return sample_splits(task, files, k_shot=data.k_shot, seed=seed)
