@@ -44,6 +44,7 @@ def test_a_run_folder_has_everything(mezo_run: Result, base: FinetuneConfig):
     folder = mezo_run.folder
     assert {path.name for path in folder.iterdir()} - {"best"} == {
         "config.json",
+        "data.json",
         "metrics.jsonl",
         "results.json",
         "curve.png",
@@ -146,6 +147,7 @@ def test_a_broken_run_saves_no_broken_model(base: FinetuneConfig, tmp_path: Path
         finetune(dataclasses.replace(config, output=tmp_path / "run"))
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         "config.json",
+        "data.json",
         "metrics.jsonl",
         "losses.bin",  # of step 1, which has no line yet
         "results.json",
@@ -160,6 +162,6 @@ def test_nothing_is_written_for_wrong_data(base: FinetuneConfig, tmp_path: Path)
     bad = tmp_path / "bad.csv"
     bad.write_text("text,label\nx,splendid\n")
     data = dataclasses.replace(base.data, test=bad)
-    with pytest.raises(ValueError, match=r"bad\.csv line 2: label must be one of"):
+    with pytest.raises(ValueError, match=r"bad\.csv:2: label must be one of"):
         finetune(dataclasses.replace(base, data=data, output=tmp_path / "run"))
     assert not (tmp_path / "run").exists()

@@ -11,8 +11,10 @@ from zojax.lm.training._config import FinetuneConfig as FinetuneConfig
 from zojax.lm.training._config import HyperParameters as HyperParameters
 from zojax.lm.training._config import Implementation as Implementation
 from zojax.lm.training._config import OptimizerName as OptimizerName
+from zojax.lm.training._data import Prepared as Prepared
 from zojax.lm.training._data import load_data as load_data
 from zojax.lm.training._data import load_prompts as load_prompts
+from zojax.lm.training._data import prepare as prepare
 from zojax.lm.training._data import to_measure as to_measure
 from zojax.lm.training._evaluate_run import evaluate_run as evaluate_run
 from zojax.lm.training._evaluation import CompiledTotals as CompiledTotals
@@ -36,6 +38,7 @@ from zojax.lm.training._passes import passes_of_a_step as passes_of_a_step
 from zojax.lm.training._reader import NonFiniteLossError as NonFiniteLossError
 from zojax.lm.training._replay_run import Replayed as Replayed
 from zojax.lm.training._replay_run import replay_run as replay_run
+from zojax.lm.training._report import DataReport as DataReport
 from zojax.lm.training._run_folder import EVALUATIONS as EVALUATIONS
 from zojax.lm.training._run_folder import load_config as load_config
 from zojax.lm.training._run_folder import versions as versions
@@ -52,6 +55,7 @@ __all__ = [
     "AdapterConfig",
     "Confusion",
     "DataConfig",
+    "DataReport",
     "Evaluation",
     "FinetuneConfig",
     "HyperParameters",

@@ -48,21 +48,30 @@ class DataConfig:
     """The texts and how they become prompts."""
 
     task: str | None = None
-    """A task's name, such as sst2 or boolq, or a TOML file; without it, rotten-tomatoes, whose
-    prompt is also used for your own files."""
+    """A task's name, such as sst2 or boolq, or a TOML file; without it, classification of your own
+    files, or rotten-tomatoes."""
     train: Path | None = None
-    """The training rows, CSV, JSONL or Parquet; without a file, the task's own data."""
+    """The training rows: a CSV, JSONL or Parquet file, or one split's folder of the package
+    datasets; without a file, the task's own data."""
     dev: Path | None = None
     """The rows that choose the best step; without a file, some of the training rows."""
     test: Path | None = None
-    """The rows of the final test; needed with --train."""
+    """The rows of the final test; without a file, a tenth of the training rows."""
+    text_column: str | None = None
+    """The column of the text in your files; without it, text."""
+    label_column: str | None = None
+    """The column of the class in your files; without it, label."""
     label_names: tuple[str, ...] | None = None
-    """The classes' names in the files, class 0 first; without them, the label words."""
+    """The classes' names in the files, class 0 first; without them, the label words, or else the
+    values of the label column."""
+    skip_bad_rows: bool = False
+    """Leave rows out that cannot be read; otherwise they are an error that lists them."""
     template: str | None = None
     """A prompt in place of the task's, of {text}, say, and {label}; a causal model needs {label}
     at the end."""
     label_words: tuple[str, ...] | None = None
-    """The word for each class that replaces {label}, class 0 first."""
+    """The word for each class that replaces {label}, class 0 first; for your own files the
+    classes' names, unless they are given."""
     bare: bool = False
     """Leave the template's words out: the prompt is the text, then the label word."""
     max_length: int = 64
@@ -232,13 +241,20 @@ class FinetuneConfig:
         _check_budget(self)
         if self.keep < 0:
             raise ValueError(f"finetune: keep must be >= 0, got {self.keep}.")
-        if (self.data.train is None) != (self.data.test is None):
+        _check_files(self.data)
+
+
+def _check_files(data: DataConfig) -> None:
+    """Refuse options about the user's own files where there is no training file."""
+    if data.train is not None:
+        return
+    for name in ("dev", "test", "text_column", "label_column", "skip_bad_rows"):
+        value = getattr(data, name)
+        if value not in (None, False):
             raise ValueError(
-                f"finetune: train and test must be given together, got train={self.data.train}, "
-                f"test={self.data.test}. Give both files, or neither for Rotten Tomatoes."
+                f"finetune: {name} needs train, a file of your own, got {name}={value} without "
+                "one. Give --train FILE (train) too, or leave it out."
             )
-        if self.data.dev is not None and self.data.train is None:
-            raise ValueError(f"finetune: dev needs train and test as well, got {self.data.dev}.")
 
 
 def _at_least_one(name: str, value: int) -> None:
