@@ -5,11 +5,12 @@ perturbed early until it is used. :func:`tied` makes a draw wait for the activat
 :func:`opaque` hides that two values are equal. Together they make the program of a step of MeZO
 half as large on the CPU. Its memory is bounded already by the loop over the step's points.
 
-What keeps that bound for weights which a forward pass converts (16 bits, quantised, frozen) is no
-tie but the compiler. On a CPU, XLA moves what is the same at all points before their loop, and
-widens every weight there: ``zojax.compiler_options()`` turns that pass off, for bfloat16 and for
-bases that ``value_fn`` only closes over alike, which ties of perturbed weights would not reach. XLA
-for GPUs and TPUs moves nothing there that would take more memory.
+Weights that a forward pass converts (16 bits, quantised, frozen) need more than ties. What is the
+same at all points of a step XLA moves before their loop, and converts it there, all of it at once.
+Frozen weights, and bases that ``value_fn`` only closes over, are therefore tied to the point
+(``streaming/_unperturbed.py``), and ``zojax.compiler_options()`` turns off what passes ties: on a
+CPU the motion of invariants, which widens weights of 16 bits, and on a TPU the propagation of
+bfloat16, which rounds float32 weights. GPUs convert weights within the product.
 
 **One-turn loops.** XLA computes what is cheap again in every operation that reads it. The keys of
 the rows and the perturbed biases are cheap and are read everywhere: computed again each time, they
