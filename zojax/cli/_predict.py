@@ -73,6 +73,8 @@ class _Progress(Observer):
     def row(self) -> None:
         self._rows += 1
         now = time.perf_counter()
+        if self._rows == 1:  # before it, the program was compiled
+            self._said = now
         if now - self._said >= _SECONDS:
             self._said = now
             sys.stdout.flush()

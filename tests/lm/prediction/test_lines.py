@@ -25,6 +25,8 @@ def test_a_table():
 
 def test_json():
     assert json.loads(line(FOUND, LABELS, "jsonl")) == {"label": "ü", "scores": FOUND.scores}
+    third = line(Prediction("ü", {"a\tb": 1 / 3, "ü": 2 / 3}), LABELS, "jsonl")
+    assert json.loads(third)["scores"] == {"a\tb": 0.333333, "ü": 0.666667}
     assert json.loads(line(None, LABELS, "jsonl")) == {"label": None, "scores": None}
     assert json.loads(line("one\ntwo", (), "jsonl")) == {"answer": "one\ntwo"}
     assert json.loads(line(None, (), "jsonl")) == {"answer": None}
