@@ -348,7 +348,8 @@ def test_a_run_of_another_format_is_refused_before_anything_of_it_is_read(
             file.write_bytes(b"")
     before = {path: path.read_bytes() for path in killed.rglob("*") if path.is_file()}
     refusal = (
-        rf"the format of .*config\.json must be {FORMAT}, got 1, that of zojax 0\.1\.0\.dev3, and this"
+        rf"the format of .*config\.json must be {FORMAT}, got 1, that of zojax 0\.1\.0\.dev3, "
+        "and this"
     )
     for read in (
         lambda: resume(killed),
