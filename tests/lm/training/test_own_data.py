@@ -164,6 +164,14 @@ def test_the_report(config: FinetuneConfig, write: Write):
 
 
 @pytest.mark.quick
+def test_what_just_fits_is_not_cut(config: FinetuneConfig):
+    longest = prepare(config).report.tokens["longest"]
+    for most, cut in ((longest, False), (longest - 1, True)):
+        data = dataclasses.replace(config.data, max_length=most)
+        assert (prepare(dataclasses.replace(config, data=data)).report.cut > 0) is cut
+
+
+@pytest.mark.quick
 def test_the_report_of_what_is_no_own_file(config: FinetuneConfig):
     data = DataConfig(train_size=9, dev_size=6, test_size=8, max_length=40)
     report = prepare(dataclasses.replace(config, data=data)).report
@@ -246,7 +254,8 @@ def test_a_run_remembers_its_classes(config: FinetuneConfig, write: Write):
 
 @pytest.mark.usefixtures("standard_promotion")
 def test_an_adapter_that_takes_positions_leaves_fewer(config: FinetuneConfig, write: Write):
-    path = write(90, f"90,{'a film ' * 60},sales")
+    long = [f"{i},{'a film ' * 60}{i},{QUEUES[i % 3]}" for i in range(60)]
+    path = write(0, *long)
     data = dataclasses.replace(config.data, train=path, max_length=48)
     adapter = AdapterConfig("virtual_tokens", length=4)
     result = finetune(dataclasses.replace(config, data=data, tuned=adapter, steps=1))
