@@ -84,9 +84,9 @@ def test_few_programs_are_compiled(run: Result):
     assert said == [f"loading {run.folder}"]
     for _ in range(2):  # 2 + 2 + 1 texts, the last batch filled up
         tuned.predict(["film", "a " * 60, "story", "other", "film"], batch_size=2)
-    # Each label is a row; short rows are padded to 16 tokens, and the model has 48 positions.
+    # Each label is a row; short rows are padded to 32 tokens, and the model has 48 positions.
     assert [message for message in said if "compiling" in message] == [
-        "compiling the forward pass for 6 x 16 tokens",
+        "compiling the forward pass for 6 x 32 tokens",
         "compiling the forward pass for 6 x 48 tokens",
     ]
     tuned.predict(["film"])  # a batch of its own size, for one text is no reason to compute 64

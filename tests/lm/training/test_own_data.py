@@ -244,7 +244,7 @@ def test_a_run_remembers_its_classes(config: FinetuneConfig, write: Write):
     assert json.loads((result.folder / "data.json").read_text()) == json.loads(
         json.dumps(report.as_json())
     )
-    assert evaluate_run(result.folder)["tuned"] == result.tuned
+    assert evaluate_run(result.folder)["tuned"].scores == result.tuned
     # The training rows may lose a class: the run's are in config.json, in their order.
     lines = write(90).read_text().splitlines()
     write(0, *(line for line in lines[1:] if not line.endswith("billing")))
