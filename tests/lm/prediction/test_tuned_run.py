@@ -90,7 +90,7 @@ def test_few_programs_are_compiled(run: Result):
         "compiling the forward pass for 6 x 48 tokens",
     ]
     tuned.predict(["film"])  # a batch of its own size, for one text is no reason to compute 64
-    assert said[-1] == "compiling the forward pass for 3 x 16 tokens"
+    assert said[-1] == "compiling the forward pass for 3 x 32 tokens"
 
 
 def test_the_best_step_and_the_step_before_the_first(run: Result, tmp_path: Path):
