@@ -71,34 +71,6 @@ def test_a_mesh_of_more_devices_than_there_are(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.quick
-def test_unknown_options_are_refused(capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit) as stop:
-        main(["finetune", "--optimiser=adam"])
-    assert stop.value.code == 2
-    assert "--optimiser" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("command", "expected"),
-    [
-        ([], "eval"),
-        (["finetune", "--help"], "--num-queries"),
-        (["finetune", "--help"], "--implementation {zojax,transformers}"),
-        (["finetune", "--help"], "--layout {None,tensor-parallel,fully-sharded}"),
-        (["plan", "--help"], "--layout {None,tensor-parallel,fully-sharded}"),
-        (["finetune", "--help"], "- prefix: learning_rate"),
-        (["eval", "--help"], "folder"),
-        (["replay", "--help"], "--until"),
-    ],
-)
-def test_help(command: list[str], expected: str, capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit) as stop:
-        main(command)
-    assert stop.value.code == 0
-    assert expected in capsys.readouterr().out
-
-
-@pytest.mark.quick
 def test_replay_needs_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     output = tmp_path / "model"
     assert main(["replay", "opt-mini", str(tmp_path / "none.log"), f"--output={output}"]) == 1
@@ -110,14 +82,6 @@ def test_replay_needs_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
 def test_version(capsys: pytest.CaptureFixture[str]):
     assert main(["--version"]) == 0
     assert re.fullmatch(r"zojax \d+\.\d+\.\d+\n", capsys.readouterr().out)
-
-
-@pytest.mark.quick
-def test_missing_tyro(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.delitem(sys.modules, "zojax.cli._arguments", raising=False)
-    monkeypatch.setitem(sys.modules, "tyro", None)
-    assert main(["eval", "x"]) == 1
-    assert 'pip install "zojax[demo]"' in capsys.readouterr().err
 
 
 @pytest.mark.plan

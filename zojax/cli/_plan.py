@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zojax.cli._arguments import PlanArguments
 from zojax.cli._devices import use_cpu
+from zojax.cli._plan_arguments import PlanArguments
 from zojax.sharding import read_mesh
 
 _COMPARED = ("adam", "mezo", "zo_adamu")
