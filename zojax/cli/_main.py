@@ -99,23 +99,24 @@ def _execute(name: str, command: Any, arguments: list[str]) -> int:
         case "finetune":
             return _finetune(command, arguments)
         case "eval":
-            training.evaluate_run(command.run, make_console())
+            with make_console() as console:
+                training.evaluate_run(command.run, console)
         case "export":
-            console = make_console()
-            folder = training.export_run(
-                command.run,
-                command.output,
-                which=command.which,
-                merge_adapter=command.merge,
-                observer=console,
-            )
-            console.line(f"exported   {folder}")
+            with make_console() as console:
+                folder = training.export_run(
+                    command.run,
+                    command.output,
+                    which=command.which,
+                    merge_adapter=command.merge,
+                    observer=console,
+                )
+                console.line(f"exported   {folder}")
         case "replay":
-            console = make_console()
-            found = training.replay_run(
-                command.base, command.log, command.output, until=command.until, observer=console
-            )
-            console.replayed(found)
+            with make_console() as console:
+                found = training.replay_run(
+                    command.base, command.log, command.output, until=command.until, observer=console
+                )
+                console.replayed(found)
         case "baseline":
             from zojax.cli._baseline import run_baseline
 
@@ -155,9 +156,9 @@ def _finetune(command: Finetune, arguments: list[str]) -> int:
     if jax.process_index() > 0:
         result = finetune(command.config)
     else:
-        console = make_console()
-        result = finetune(command.config, console)
-        console.report(result)
+        with make_console() as console:
+            result = finetune(command.config, console)
+            console.report(result)
     return 128 + result.signal if result.signal else 0
 
 

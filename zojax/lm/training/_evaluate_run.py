@@ -35,7 +35,7 @@ def evaluate_run(folder: str | Path, observer: Observer | None = None) -> dict[s
     spread = spread_of_saved(config)
     models = {name: load_saved(config, part, spread) for name, part in saved.items()}
     data = load_data(config, next(iter(models.values())))
-    totals = CompiledTotals(data.task, observer.status, spread)
+    totals = CompiledTotals(data.task, observer.status, spread, observer.compiled)
     scores: dict[str, Scores] = {}
     for name, model in models.items():
         observer.status(f"measuring {saved[name]}")

@@ -64,6 +64,7 @@ class CompiledTotals:
       task: Scores batches, and writes answers if the task is one of generation.
       announce: Called with a line that says what is being compiled.
       spread: The devices over which a batch's examples are distributed.
+      compiled: Called with what was compiled, and the seconds that it took.
     """
 
     def __init__(
@@ -71,8 +72,13 @@ class CompiledTotals:
         task: Objective,
         announce: Callable[[str], None],
         spread: Spread = Spread(),  # noqa: B008 (frozen)
+        compiled: Callable[[str, float], None] | None = None,
     ) -> None:
-        where: Any = {"place": spread.shared_rows, "out_shardings": spread.everywhere}
+        where: Any = {
+            "place": spread.shared_rows,
+            "out_shardings": spread.everywhere,
+            "compiled": compiled,
+        }
         self._totals = CompiledByShape(task.totals, "the forward pass", announce, **where)
         self._tokenizer = task.model.tokenizer
         # A task that chooses has no prompts, so its self._write is never called.

@@ -91,7 +91,7 @@ def _part(folder: Path, results: dict[str, Any], which: Which) -> str:
     saved = f"Take which=best: {folder / BEST} is there." if (folder / BEST).is_dir() else ""
     raise FileNotFoundError(
         f"export: there is no saved model in {folder}: the run failed, or was killed. "
-        + (saved or f"`zojax finetune --resume {folder}` resumes a killed run.")
+        + (saved or f"Resume a run that was killed:\n    zojax finetune --resume {folder}")
     )
 
 

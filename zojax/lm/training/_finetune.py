@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shlex
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -139,7 +140,7 @@ def finetune(
         run = RunFolder(folder, config, resume=resume, writes=spread.writes)
         loaded = time.perf_counter()
 
-        totals = CompiledTotals(data.task, observer.status, spread)
+        totals = CompiledTotals(data.task, observer.status, spread, observer.compiled)
         observer.status(f"measuring {config.model} before the first step")
         on_test = ScoresByStep(totals, data.test)
         zero_shot = None
@@ -234,8 +235,8 @@ def _note_on_resuming(folder: Path) -> Generator[None]:
         raise
     except OSError as error:
         error.add_note(
-            f"The run's progress is in {folder}; once that can be written again, "
-            f"`zojax finetune --resume {folder}` resumes the run."
+            f"The run's progress is in {folder}. Once that can be written again, resume the run:\n"
+            f"    {shlex.join(['zojax', 'finetune', '--resume', str(folder)])}"
         )
         raise
 

@@ -12,6 +12,9 @@ class Observer:
     def status(self, message: str) -> None:
         """Called with a line that says what begins now."""
 
+    def compiled(self, what: str, seconds: float) -> None:
+        """Called when a program, which ``status`` has announced, was compiled in ``seconds``."""
+
     def measured(self, name: str, scores: Scores) -> None:
         """Called with test scores: in a run, ``"zero-shot"``; the others are in its result."""
 

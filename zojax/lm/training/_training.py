@@ -62,7 +62,9 @@ class Training:
         self._passes = passes_of_a_step(config, tuned.trainable(tuned.model.params)).cost
         # In place, the optimizer perturbs the parameters outside jit; only the loss is compiled.
         if optimizer.in_place:
-            self._compiled = CompiledByShape(data.loss, "the forward pass", observer.status)
+            self._compiled = CompiledByShape(
+                data.loss, "the forward pass", observer.status, compiled=observer.compiled
+            )
             self._step = make_step(optimizer, self._compiled, config.slopes)
         else:
             step = spread.step(make_step(optimizer, data.loss, config.slopes))
@@ -77,6 +79,7 @@ class Training:
                     spread.state_layout(optimizer.tx.init, tuned.model.params),
                     spread.everywhere,
                 ),
+                compiled=observer.compiled,
             )
             self._step = self._compiled
 
