@@ -26,6 +26,7 @@ from zojax.lm.training._evaluation import (
 )
 from zojax.lm.training._identity import header_of
 from zojax.lm.training._lock import FolderLock
+from zojax.lm.training._majority import majority_metrics
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._optimizer import make_optimizer, resolve
 from zojax.lm.training._passes import passes_of_a_step
@@ -150,7 +151,7 @@ def finetune(
         training = Training(config, tuned, data, optimizer, totals, observer, spread)
         dev = training.measure(params)
         if not run.read_metrics():
-            run.log(step=0, **dev_metrics(dev))
+            run.log(step=0, **dev_metrics(dev), **majority_metrics(data.task, data.dev))
         best = Best(0, dev, to_host(tuned.trainable(params)))
         recovery = Recovery(config, tuned, optimizer, header, run, spread)
         reload = partial(load_to_tune, config, spread)
