@@ -32,5 +32,11 @@ SECTIONS: Mapping[str, Mapping[str, Callable[[Option], bool]]] = {
         "several devices": _named(*_DEVICES),
         "several processes": _in_group("job"),
     },
+    "plan": {
+        "model": _named("model", "dtype", "adapter", "rank"),
+        "step": _named("optimizer", "batch_size", "max_length", "rows_per_example", "num_queries"),
+        "devices": _named("device", "devices", "mesh", "layout"),
+        "run": _named("steps", "price"),
+    },
     "baseline": {"options": _in_group(), "data": _in_group("data")},
 }

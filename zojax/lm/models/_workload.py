@@ -40,8 +40,9 @@ def workload(
     """Describe a model by the shapes of its parameters and batch, and its loss over all tokens.
 
     Args:
-      model: One of ``MODELS``, or transformers' ``config.json`` of a family that :func:`load`
-        knows, or a folder with one. No weights are read.
+      model: One of ``MODELS``, by its short name or that on the Hugging Face hub, ``"opt-mini"`` or
+        ``"roberta-mini"``, transformers' ``config.json`` of a family that :func:`load` knows, or a
+        folder with one. No weights are read.
       batch, length: Shape of the batch, in sequences and tokens.
       dtype: Dtype of the computation.
       param_dtype: Dtype of the parameters; None means ``dtype``.
@@ -90,7 +91,7 @@ def workload(
         jax.ShapeDtypeStruct((batch, length), jnp.int32),
         loss,
         name=str(model),
-        layers=config.num_hidden_layers,
+        layers=family(config.model_type, config.source).config(config).num_layers,
         at_depth=lambda layers: workload(
             model,
             batch=batch,
