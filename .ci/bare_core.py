@@ -27,7 +27,7 @@ CORE = sorted(
     - {"cli", "lm"}
 )
 LAZY = ("parallel", "passes", "planning", "sharding", "testing", "trajectory")
-EXTRAS = ("flax", "matplotlib", "msgspec", "orbax", "safetensors", "torch", "transformers", "tyro")
+EXTRAS = ("flax", "matplotlib", "msgspec", "orbax", "safetensors", "torch", "transformers")
 GIVEN = {"learning_rate": 1e-2, "eps": 1e-2, "key": 0}
 # Layers by number, for optimizers that take one at a time.
 PARAMS = {"layers": {"0": {"w": np.ones((4, 3), np.float32)}, "1": {"w": np.ones(5, np.float32)}}}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import zojax
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,8 +38,10 @@ LAZY = """
 import sys
 import zojax
 
-late = [name for name in LATE if f"zojax.{name}" in sys.modules]
+late = [name for name in (*LATE, "optimizers") if f"zojax.{name}" in sys.modules]
 assert not late, f"imported with zojax: {late}"
+# `zojax --help` does not wait for them.
+assert not {"jax", "numpy", "optax"} & {*sys.modules}
 for name in LATE:
     assert name in dir(zojax)
     assert getattr(zojax, name) is sys.modules[f"zojax.{name}"]
@@ -165,3 +170,22 @@ from importlib.util import find_spec
 print(*(name for name in ("flax", "pytest", "numpy") if find_spec(name) is None))
 """
     assert run_alone(script, tmp_path).split() == ["flax", "pytest"]
+
+
+def test_names_for_type_checkers_are_those_at_run_time():
+    tree = ast.parse((ROOT / "zojax" / "__init__.py").read_text())
+    (checked,) = (node for node in tree.body if isinstance(node, ast.If))
+    imported = {
+        alias.name: node.module
+        for node in checked.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    folders = {name for name, module in imported.items() if module == "zojax"}
+    given_on = {name: folder for folder, names in zojax._NAMES.items() for name in names}  # pyright: ignore[reportPrivateUsage]
+    assert {name: f"zojax.{folder}" for name, folder in given_on.items()} == {
+        name: module for name, module in imported.items() if name not in folders
+    }
+    for name in (*folders, *given_on):
+        assert name in dir(zojax)
+        assert getattr(zojax, name) is not None

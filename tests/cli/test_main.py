@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from zojax.cli import main
-from zojax.cli._console import BarConsole, Console, make_console
-from zojax.lm.training import Scores, Tick
 
 
 @pytest.fixture
@@ -41,6 +37,9 @@ def test_finetune_and_eval_print_the_same_accuracy(
         assert re.search(rf"{name} +{accuracy:.1%} of 20 test examples", report)
     assert f"run        {run}\n" in report
     assert f"model      {run / 'model'}\n" in report
+    assert re.search(
+        r"^compiled sgd's step for 8 x \d+ tokens in \d+\.\d s$", printed, re.MULTILINE
+    )
     assert re.search(r"step 2/4  loss \d\.\d{4}  dev accuracy .*% .* forward passes/s", printed)
 
     assert main(["eval", str(run)]) == 0
@@ -71,34 +70,6 @@ def test_a_mesh_of_more_devices_than_there_are(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.quick
-def test_unknown_options_are_refused(capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit) as stop:
-        main(["finetune", "--optimiser=adam"])
-    assert stop.value.code == 2
-    assert "--optimiser" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("command", "expected"),
-    [
-        ([], "eval"),
-        (["finetune", "--help"], "--num-queries"),
-        (["finetune", "--help"], "--implementation {zojax,transformers}"),
-        (["finetune", "--help"], "--layout {None,tensor-parallel,fully-sharded}"),
-        (["plan", "--help"], "--layout {None,tensor-parallel,fully-sharded}"),
-        (["finetune", "--help"], "- prefix: learning_rate"),
-        (["eval", "--help"], "folder"),
-        (["replay", "--help"], "--until"),
-    ],
-)
-def test_help(command: list[str], expected: str, capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit) as stop:
-        main(command)
-    assert stop.value.code == 0
-    assert expected in capsys.readouterr().out
-
-
-@pytest.mark.quick
 def test_replay_needs_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     output = tmp_path / "model"
     assert main(["replay", "opt-mini", str(tmp_path / "none.log"), f"--output={output}"]) == 1
@@ -110,14 +81,6 @@ def test_replay_needs_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
 def test_version(capsys: pytest.CaptureFixture[str]):
     assert main(["--version"]) == 0
     assert re.fullmatch(r"zojax \d+\.\d+\.\d+\n", capsys.readouterr().out)
-
-
-@pytest.mark.quick
-def test_missing_tyro(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.delitem(sys.modules, "zojax.cli._arguments", raising=False)
-    monkeypatch.setitem(sys.modules, "tyro", None)
-    assert main(["eval", "x"]) == 1
-    assert 'pip install "zojax[demo]"' in capsys.readouterr().err
 
 
 @pytest.mark.plan
@@ -170,44 +133,5 @@ def test_plan_finds_the_largest_model(
     for optimizer in ("adam", "mezo", "zo_adamu"):
         assert re.search(rf"{optimizer} +opt-30b", printed)
     assert [row["largest"] for row in json.loads(path.read_text())] == ["opt-30b"] * 3
-    assert main(["plan", "--largest", "--chart=x.png"]) == 1
+    assert main(["plan", "--largest", "--chart=x.png"]) == 2
     assert "chart must not be given with largest" in capsys.readouterr().err
-
-
-def test_plan_refuses_what_it_does_not_know(capsys: pytest.CaptureFixture[str]):
-    assert main(["plan", "--device=a200"]) == 1
-    assert "zojax: plan: device must be one of a100-80gb" in capsys.readouterr().err
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stdout", terminal)
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setenv("TERM", "xterm")
-    console = make_console()
-    assert isinstance(console, BarConsole)
-    console.started(10)
-    console.ticked(Tick(4, 0.5, 0, 8, 2.0, Scores(0.75, 0.4, 8), {}, None, False))
-    console.ticked(Tick(5, 0.25, 0, 10, 2.0, None, {}, None, False))
-    console.stopped()
-    drawn = terminal.getvalue()
-    assert "5/10" in drawn
-    assert "loss 0.2500  accuracy 75.0%  5 passes/s" in drawn
-
-
-@pytest.mark.quick
-def test_no_terminal_gets_lines(capsys: pytest.CaptureFixture[str]):
-    console = make_console()
-    assert type(console) is Console
-    written = Scores(0.25, 0.4, 8, f1=0.75, exact_match=0.5)
-    console.measured("zero-shot", written)
-    console.started(10)
-    console.ticked(Tick(4, 0.5, 0, 8, 2.0, written, {}, None, False))
-    test, dev = capsys.readouterr().out.splitlines()
-    assert test == "zero-shot  F1 75.0%, exact match 50.0% of 8 test examples"
-    assert "dev F1 75.0%" in dev

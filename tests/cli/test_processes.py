@@ -86,15 +86,19 @@ def test_ctrl_c_ends_all_processes_at_the_same_step(arguments: list[str], tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "status", "message"),
     [
-        (["--processes=2", "--coordinator=a:1"], "processes must not be given with coordinator"),
-        (["--processes=0"], "launch: processes must be >= 1, got 0"),
-        (["--process-id=1"], "need a coordinator"),
+        (["--processes=2", "--coordinator=a:1"], 2, "processes must not be given with coordinator"),
+        (["--processes=0"], 1, "launch: processes must be >= 1, got 0"),
+        (["--process-id=1"], 1, "need a coordinator"),
     ],
 )
 def test_refusals(
-    options: list[str], message: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
+    options: list[str],
+    status: int,
+    message: str,
+    arguments: list[str],
+    capsys: pytest.CaptureFixture[str],
 ):
-    assert main([*arguments, *options]) == 1
+    assert main([*arguments, *options]) == status
     assert message in capsys.readouterr().err

@@ -10,6 +10,7 @@ from opt_config import write_config
 from zojax import planning
 from zojax.cli import main
 from zojax.lm import models
+from zojax.lm.adapters import LoRA
 from zojax.planning import _plan, _program
 
 SIZES = {"batch": 16, "length": 128}
@@ -56,7 +57,7 @@ def test_deep_zeroth_order_steps_are_compiled_at_two_depths(
     told: list[str] = []
     sizes: set[int] = set()
 
-    def compile_program(target, made, name, *, model_bytes):
+    def compile_program(target, made, name, num_queries, *, model_bytes):
         sizes.add(model_bytes)
         return compiled(made.layers)
 
@@ -67,7 +68,7 @@ def test_deep_zeroth_order_steps_are_compiled_at_two_depths(
     assert found.step.compiled_layers == tuple(depths[1:])
     assert found.extrapolated == (len(depths) == 3)
     assert found.total_bytes == compiled(6).memory.device
-    assert sizes == {work(path, **SIZES).nbytes}  # of the whole model, at every depth
+    assert sizes == {work(path, **SIZES).tuned_bytes}  # of the whole model, at every depth
 
 
 @pytest.mark.plan
@@ -142,6 +143,28 @@ def test_adam_keeps_two_moments_and_inference_nothing(config):
 
 
 @pytest.mark.plan
+def test_queries_are_counted_and_an_adapter_has_noise_and_state_alone(config):
+    lora = models.workload(config, **SIZES, dtype="bfloat16", adapter=LoRA(rank=2))
+    adapted = planning.plan(lora, "zo_adam", num_queries=3)
+    assert adapted.parameters == lora.size > work(config).size
+    scalars = 64
+    assert 0 <= adapted.state_bytes - 2 * lora.tuned_bytes < scalars
+    # The adapter's noise is next to nothing, unlike that of a whole model.
+    assert adapted.step.flops == pytest.approx(6 * adapted.forward.flops, rel=0.05)
+
+
+@pytest.mark.plan
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", planning.OPTIMIZERS)
+def test_every_optimizer_is_planned(config, optimizer):
+    scan = optimizer != "zo_sgd_blockwise"
+    small = models.workload(config, batch=2, length=16, scan_layers=scan)
+    found = planning.plan(small, optimizer)
+    passes = {"inference": 1, "zo_sgd_blockwise": 2 * small.layers, "zo_sgd_conservative": 5}
+    assert found.step.flops >= passes.get(optimizer, 2) * found.forward.flops
+
+
+@pytest.mark.plan
 def test_several_devices_share_the_model(config):
     one = planning.plan(work(config), "inference")
     four = planning.plan(work(config), "inference", devices=4)
@@ -169,21 +192,20 @@ def test_the_command_line_names_a_mesh(monkeypatch, capsys):
         raise ValueError(f"asked for {mesh}")
 
     monkeypatch.setattr(planning, "plan", plan)
-    for text, error in {
-        "data=2,model=4": "asked for {'data': 2, 'model': 4}",
-        **dict.fromkeys(
-            ("data", "data=two", "data=2,data=4", ""), "plan: mesh must name each axis once"
-        ),
-    }.items():
-        assert main(["plan", "--model=opt-125m", f"--mesh={text}"]) == 1
-        assert error in capsys.readouterr().err
-    for arguments, error in {
+    asked = {
+        "--mesh=data=2,model=4": "asked for {'data': 2, 'model': 4}",
         "--mesh=data=2,model=4 --layout=fully-sharded": "asked for {'fsdp': 2, 'model': 4}",
+    }
+    wrong = {
         "--mesh=data=8 --layout=tensor-parallel": "plan: layout tensor-parallel must be for",
-        "--layout=fully-sharded": "plan: layout needs mesh, got fully-sharded without one",
-        "--largest --mesh=data=2": "plan: mesh and layout must not be given with largest",
-    }.items():
-        assert main(["plan", "--model=opt-125m", *arguments.split()]) == 1
+        **dict.fromkeys(
+            ("--mesh=data", "--mesh=data=two", "--mesh=data=2,data=4", "--mesh="),
+            "plan: mesh must name each axis once",
+        ),
+    }
+    for arguments, error in {**asked, **wrong}.items():
+        status = 1 if arguments in asked else 2
+        assert main(["plan", "--model=opt-125m", *arguments.split()]) == status
         assert error in capsys.readouterr().err
 
 
@@ -207,6 +229,12 @@ def test_a_program_that_the_compiler_refuses_is_told(configs):
     [
         ({"device": "a200"}, r"plan: device must be one of a100-80gb, .*, got 'a200'"),
         ({"optimizer": "lion"}, r"plan: optimizer must be one of zo_adamu, .*, got 'lion'"),
+        ({"num_queries": 0}, r"plan: num_queries must be >= 1, got 0"),
+        ({"optimizer": "adam", "num_queries": 2}, r"num_queries must be 1 for adam, .* got 2"),
+        (
+            {"optimizer": "zo_sgd_blockwise", "num_queries": 2},
+            r"num_queries must be 1 for zo_sgd_blockwise, which has no queries, got 2",
+        ),
         ({"device": "v100-32gb"}, r"dtype must be one of float16, float32 on v100-32gb, got 'bf"),
     ],
 )

@@ -1,23 +1,16 @@
-"""The command line's arguments, generated from dataclasses; their docstrings are the help."""
+"""The commands' arguments as dataclasses; the strings below the attributes are the help.
 
-from collections.abc import Mapping, Sequence
+Those of ``zojax plan`` are in ``_plan_arguments``, which needs no import of jax.
+"""
+
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
-
-import tyro
+from typing import Literal
 
 from zojax import gallery
+from zojax.cli._options import Positional
 from zojax.lm.prediction import OutputFormat, TextFormat
-from zojax.lm.training import (
-    DEFAULTS,
-    WITH_ADAPTER,
-    WITH_ADAPTER_OPTIMIZERS,
-    DataConfig,
-    FinetuneConfig,
-    Implementation,
-)
-from zojax.sharding import LayoutName
+from zojax.lm.training import DataConfig, FinetuneConfig, Implementation
 
 
 @dataclass(frozen=True)
@@ -37,7 +30,11 @@ class ProcessArguments:
 
 @dataclass(frozen=True)
 class Finetune:
-    """Arguments of ``zojax finetune``; the command's help is :func:`_finetune_description`."""
+    """Fine-tune a language model on labelled texts.
+
+    Without options: opt-mini on the Rotten Tomatoes sentences by ZO-AdaMU, in less than five
+    minutes on two CPU cores. ``zojax finetune --defaults`` shows each optimizer's settings.
+    """
 
     config: FinetuneConfig = field(default_factory=FinetuneConfig)
     """The run."""
@@ -54,7 +51,7 @@ class EvaluateArguments:
     - zojax eval runs/mine --data new.csv --output figures
     """  # noqa: D205 - the help shows the first lines as one paragraph
 
-    run: tyro.conf.Positional[str]
+    run: Positional[str]
     """The folder of a run, as finetune printed it."""
     data: Path | None = None
     """A file with the columns of the run's training rows; without it, the run's test examples."""
@@ -72,7 +69,7 @@ class PredictArguments:
     - zojax predict runs/mine --texts - < lines.txt | cut -f1
     """  # noqa: D205 - the help shows the first lines as one paragraph
 
-    run: tyro.conf.Positional[str]
+    run: Positional[str]
     """The folder of a run, as finetune printed it."""
     texts: str
     """A .csv, .jsonl or .parquet file with the run's text columns, a .txt file with a text on each
@@ -94,7 +91,7 @@ class PredictArguments:
 class Export:
     """Export the tuned model of a run as a folder that transformers, or peft for LoRA, reads."""
 
-    run: tyro.conf.Positional[str]
+    run: Positional[str]
     """The folder of a run, as finetune printed it."""
     output: Path
     """A new or empty folder for the model or the adapter."""
@@ -108,7 +105,7 @@ class Export:
 class BaselineArguments:
     """Measure a baseline for tuned models, on the data that finetune uses."""
 
-    method: tyro.conf.Positional[Literal["zero-shot", "in-context", "linear-probe"]]
+    method: Positional[Literal["zero-shot", "in-context", "linear-probe"]]
     """The untuned model; the same with solved examples before each prompt; logistic regression on
     its hidden states."""
     model: str = "opt-mini"
@@ -135,9 +132,9 @@ class BaselineArguments:
 class Replay:
     """Rebuild the model that a run had after a step from its base model and its log alone."""
 
-    base: tyro.conf.Positional[str]
+    base: Positional[str]
     """The base model of the run: opt-mini, a folder in transformers' layout, or a hub name."""
-    log: tyro.conf.Positional[Path]
+    log: Positional[Path]
     """The run's trajectory.log, or its folder."""
     output: Path
     """A new or empty folder for the model or the adapter."""
@@ -146,49 +143,21 @@ class Replay:
 
 
 @dataclass(frozen=True)
-class PlanArguments:
-    """Estimate what a step needs on a device, without the device: memory, FLOPs, minimum time."""
-
-    model: str = "opt-13b"
-    """A name such as opt-13b, roberta-large, llama-2-7b or mistral-7b, or a config.json."""
-    optimizer: str = "zo_adamu"
-    """zo_adamu, mezo or forward_gradient; adam or sgd, by backpropagation; or inference."""
-    device: str = "a100-80gb"
-    """a100-40gb, a100-80gb, h100-80gb, h200-141gb, v100-32gb, tpu-v5e, tpu-v5p or tpu-v6e."""
-    devices: int = 1
-    """The number of devices, over which the parameters are sharded (tensor parallelism)."""
-    mesh: str | None = None
-    """Axes and sizes of a mesh, instead of --devices: data=2,model=4. Matrices are sharded over
-    model, the batch over data, the batch and all parameters over fsdp."""
-    layout: LayoutName | None = None
-    """For --mesh with axes data and model: tensor-parallel, as they are named, or fully-sharded,
-    which shards all parameters over data, too, as fsdp does."""
-    batch: int | None = None
-    """Sequences of a step, on all devices together; without it, 16, or 1 with --largest."""
-    length: int | None = None
-    """Tokens of a sequence; without it, 256, or 400 with --largest."""
-    dtype: str = "bfloat16"
-    """Dtype of parameters, state and computation: bfloat16, float16 or float32."""
-    largest: bool = False
-    """Find the largest OPT that adam, mezo and zo_adamu can tune on the devices, instead."""
-    full: bool = False
-    """Compile a zeroth-order step at the model's full depth instead of at two small depths; takes
-    minutes and gigabytes."""
-    json: Path | None = None
-    """A file to write the figures to."""
-    chart: Path | None = None
-    """An image file to draw the figures in; its suffix selects the format."""
-    overwrite: bool = False
-    """Replace these files if they exist."""
-
-
-@dataclass(frozen=True)
 class GalleryArguments:
-    """Arguments of ``zojax gallery``; the command's help is :func:`_gallery_description`."""
+    """Draw optimizers on test functions of two parameters.
 
-    functions: tuple[str, ...] = tuple(gallery.FUNCTIONS)
+    Trajectories over contours, curves, and an animation. Each optimizer has the same budget and
+    the best learning rate of the same grid. Without options: the functions and optimizers of the
+    ZO-AdaMU paper's Figure 2, in about a minute.
+    """
+
+    functions: tuple[str, ...] = field(
+        default=tuple(gallery.FUNCTIONS), metadata={"choices": tuple(gallery.FUNCTIONS)}
+    )
     """The test functions."""
-    optimizers: tuple[str, ...] = gallery.PAPERS
+    optimizers: tuple[str, ...] = field(
+        default=gallery.PAPERS, metadata={"choices": tuple(gallery.OPTIMIZERS)}
+    )
     """The optimizers, in the order in which they are drawn."""
     steps: int = 1000
     """The budget, in steps of two forward passes; a gradient costs three forward passes."""
@@ -206,7 +175,7 @@ class GalleryArguments:
 class CompareArguments:
     """Compare methods: models x tasks x methods x adapters, over several seeds."""
 
-    study: tyro.conf.Positional[Path]
+    study: Positional[Path]
     """A TOML file; docs/compare.md describes its content."""
     output: Path | None = None
     """The study's folder, whose finished runs are kept; without it, runs/<the file's name>."""
@@ -216,77 +185,13 @@ class CompareArguments:
     """Only check that every run can be made, and count the runs."""
 
 
-Command: TypeAlias = (
-    Finetune
-    | EvaluateArguments
-    | PredictArguments
-    | Export
-    | Replay
-    | BaselineArguments
-    | CompareArguments
-    | PlanArguments
-    | GalleryArguments
-)
-
-
-def parse(arguments: Sequence[str]) -> Command:
-    """Read the arguments; exits the process for ``--help`` and for unknown arguments."""
-    commands: Any = (
-        Annotated[
-            Finetune,
-            tyro.conf.subcommand("finetune", description=_finetune_description()),
-        ]
-        | Annotated[EvaluateArguments, tyro.conf.subcommand("eval")]
-        | Annotated[PredictArguments, tyro.conf.subcommand("predict")]
-        | Annotated[Export, tyro.conf.subcommand("export")]
-        | Annotated[BaselineArguments, tyro.conf.subcommand("baseline")]
-        | Annotated[CompareArguments, tyro.conf.subcommand("compare")]
-        | Annotated[Replay, tyro.conf.subcommand("replay")]
-        | Annotated[PlanArguments, tyro.conf.subcommand("plan")]
-        | Annotated[
-            GalleryArguments,
-            tyro.conf.subcommand("gallery", description=_gallery_description()),
-        ]
-    )
-    return tyro.cli(
-        commands,
-        prog="zojax",
-        description="Fine-tune language models by forward passes alone.",
-        args=arguments,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
-    )
-
-
-def _finetune_description() -> str:
-    lines = [
-        "Fine-tune a language model on labelled texts. Without options: opt-mini on the Rotten "
-        "Tomatoes sentences by ZO-AdaMU, in less than five minutes on two CPU cores.",
-        "",
-        "Each optimizer takes these settings, with these defaults:",
-    ]
-    lines += _listed(DEFAULTS)
-    lines += ["", f"With an adapter, {' and '.join(WITH_ADAPTER_OPTIMIZERS)} use instead:"]
-    lines += _listed(WITH_ADAPTER)
-    return "\n".join(lines)
-
-
-def _listed(table: Mapping[Any, Mapping[str, Any]]) -> list[str]:
-    shown = {
-        name: ", ".join(f"{name} {value}" for name, value in settings.items() if value is not None)
-        for name, settings in table.items()
-    }
-    return [f"- {name}: {settings}" for name, settings in shown.items()]
-
-
-def _gallery_description() -> str:
-    return "\n".join(
-        [
-            "Draw optimizers on test functions of two parameters: trajectories over contours, "
-            "curves, and an animation. Each optimizer has the same budget and the best learning "
-            "rate of the same grid. Without options: the functions and optimizers of the ZO-AdaMU "
-            "paper's Figure 2, in about a minute.",
-            "",
-            f"- functions: {', '.join(gallery.FUNCTIONS)}",
-            f"- optimizers: {', '.join(gallery.OPTIMIZERS)}",
-        ]
-    )
+KINDS: dict[str, type] = {
+    "finetune": Finetune,
+    "eval": EvaluateArguments,
+    "predict": PredictArguments,
+    "export": Export,
+    "baseline": BaselineArguments,
+    "compare": CompareArguments,
+    "replay": Replay,
+    "gallery": GalleryArguments,
+}

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from typing import TYPE_CHECKING, Self
 
+from zojax.cli._text import columns, wrapped
 from zojax.lm.training import DataReport, Observer, Replayed, Result, Scores, Tick
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 
 class Console(Observer):
-    """Prints plain lines, one for each evaluation on dev."""
+    """Prints plain lines, one for each evaluation on dev. Used as a context manager.
+
+    A line is never wrapped: it may be read by a program.
+    """
 
     def __init__(self) -> None:
         self._steps = 0
+
+    def __enter__(self) -> Self:
+        """Return the console."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the terminal as it was."""
 
     def line(self, text: str) -> None:
         """Print a line."""
@@ -25,6 +41,10 @@ class Console(Observer):
         """Print what has been read."""
         for line in report.lines():
             self.line(line)
+
+    def compiled(self, what: str, seconds: float) -> None:
+        """Print how long a program took to compile."""
+        self.line(f"compiled {what} in {seconds:.1f} s")
 
     def measured(self, name: str, scores: Scores) -> None:
         """Print test scores."""
@@ -58,9 +78,10 @@ class Console(Observer):
         if result.tuned is None or result.best is None:
             self.line(
                 f"interrupted after step {result.steps}: the model and the metrics so far are "
-                f"saved; `zojax eval {result.folder}` measures the model, and "
-                f"`zojax finetune --resume {result.folder}` resumes the run."
+                "saved. To measure the model, or to resume the run:"
             )
+            self.line(f"    {shlex.join(['zojax', 'eval', str(result.folder)])}")
+            self.line(f"    {shlex.join(['zojax', 'finetune', '--resume', str(result.folder)])}")
         else:
             self.line(f"{_scores('tuned', result.tuned)}, step {result.steps}")
             self.line(f"{_scores('best', result.best)}, step {result.best_step} (chosen on dev)")
@@ -76,7 +97,7 @@ class Console(Observer):
 
 
 class BarConsole(Console):
-    """Draws a progress bar while training."""
+    """Draws a progress bar while training; before and after, counts the seconds of what goes on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,6 +107,7 @@ class BarConsole(Console):
             MofNCompleteColumn,
             Progress,
             TextColumn,
+            TimeElapsedColumn,
             TimeRemainingColumn,
         )
 
@@ -102,12 +124,42 @@ class BarConsole(Console):
         self._task = self._progress.add_task("", total=None, start=False)
         self._metric = ""
 
+        self._counter = Progress(
+            TextColumn("{task.description} ...", markup=False),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._counted: TaskID | None = None
+
+    def __exit__(self, *error: object) -> None:
+        """Remove what moves, and leave the lines."""
+        self._settle()
+        self._progress.stop()
+
     def line(self, text: str) -> None:
-        """Print a line above the bar."""
-        self._console.print(text, markup=False, soft_wrap=True)
+        """Print a line, above the bar, wrapped between words."""
+        self._settle()
+        self._print(text)
+
+    def status(self, message: str) -> None:
+        """Count the seconds until the next report."""
+        self._settle()
+        if self._progress.live.is_started:
+            super().status(message)
+            return
+        self._counted = self._counter.add_task(message)
+        self._counter.start()
+
+    def compiled(self, what: str, seconds: float) -> None:
+        """Leave the line that has counted the seconds, or print one."""
+        if self._counted is None:
+            super().compiled(what, seconds)
+        self._settle()
 
     def started(self, steps: int) -> None:
         """Draw the bar."""
+        self._settle()
         super().started(steps)
         self._progress.update(self._task, total=steps)
         self._progress.start_task(self._task)
@@ -126,6 +178,19 @@ class BarConsole(Console):
     def stopped(self) -> None:
         """Remove the bar."""
         self._progress.stop()
+
+    def _settle(self) -> None:
+        """Replace the line that counts by one that says how long it took."""
+        if self._counted is None:
+            return
+        task = self._counter.tasks[-1]
+        self._counter.stop()
+        self._counter.remove_task(self._counted)
+        self._counted = None
+        self._print(f"{task.description} ... {task.elapsed or 0.0:.1f} s")
+
+    def _print(self, text: str) -> None:
+        self._console.print(wrapped(text, columns(sys.stdout)), markup=False, soft_wrap=True)
 
 
 def make_console() -> Console:

@@ -7,8 +7,6 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
-import jax
-
 # Device files of NVIDIA's drivers (dxg on WSL, nvhost and nvgpu on Jetson) and of TPUs.
 _DRIVERS = ("nvidia*", "dxg", "nvhost*", "nvgpu*", "accel*", "vfio/[0-9]*")
 # PCI vendors, NVIDIA and Google. If such a device has no driver, JAX's warning is useful.
@@ -35,7 +33,9 @@ def use_cpu() -> None:
 
     JAX then does not start plugins for other devices; planning can still use their compilers.
     """
-    named = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
-    if not named:  # the user may have set JAX_PLATFORMS
+    jax = sys.modules.get("jax")  # if it is not imported yet, it will read the environment
+    if os.environ.get("JAX_PLATFORMS") or (jax and jax.config.jax_platforms):
+        return
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    if jax:
         jax.config.update("jax_platforms", "cpu")
-        os.environ["JAX_PLATFORMS"] = "cpu"

@@ -22,11 +22,11 @@ def run_evaluate(arguments: EvaluateArguments) -> None:
     """
     beside = Path(arguments.run, EVALUATIONS, time.strftime("%Y-%m-%d-%H%M%S"))
     folder = new_folder(arguments.output or beside)
-    console = make_console()
-    found = evaluate_run(arguments.run, console, data=arguments.data)
-    for name, evaluation in found.items():
-        if evaluation.confusion is not None:
-            console.line(f"\n{name}\n{as_text(evaluation.confusion)}")
-    console.line("")
-    for file in write_evaluations(found, folder):
-        console.line(f"written: {file}")
+    with make_console() as console:
+        found = evaluate_run(arguments.run, console, data=arguments.data)
+        for name, evaluation in found.items():
+            if evaluation.confusion is not None:
+                console.line(f"\n{name}\n{as_text(evaluation.confusion)}")
+        console.line("")
+        for file in write_evaluations(found, folder):
+            console.line(f"written: {file}")

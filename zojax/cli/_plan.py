@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from zojax.cli._arguments import PlanArguments
 from zojax.cli._devices import use_cpu
-from zojax.sharding import read_mesh
+from zojax.cli._parser import UsageError
+from zojax.cli._plan_arguments import PlanArguments
+from zojax.cli._text import columns, wrapped
+
+if TYPE_CHECKING:
+    from zojax.planning import Plan
 
 _COMPARED = ("adam", "mezo", "zo_adamu")
 _BATCH, _LENGTH = 16, 256
 _PAPER_BATCH, _PAPER_LENGTH = 1, 400  # as in the MeZO paper's table
+_RANK = 8
 
 
 def run_plan(arguments: PlanArguments) -> None:
@@ -31,49 +37,112 @@ def run_plan(arguments: PlanArguments) -> None:
     if arguments.largest:
         _largest(arguments)
         return
+    from zojax.lm.adapters import LoRA
     from zojax.lm.models import workload
     from zojax.planning import chart, plan, report
 
-    tokens = {
-        "batch": _BATCH if arguments.batch is None else arguments.batch,
-        "length": _LENGTH if arguments.length is None else arguments.length,
-    }
+    axes = _axes(arguments)
+    tokens = _tokens(arguments, _BATCH, _LENGTH)
+    work = partial(
+        workload,
+        arguments.model,
+        **tokens,
+        dtype=arguments.dtype,
+        # Its blocks are layers, so each layer needs leaves of its own.
+        scan_layers=arguments.optimizer != "zo_sgd_blockwise",
+        adapter=None if arguments.adapter == "none" else LoRA(rank=arguments.rank or _RANK),
+    )
     found = plan(
-        partial(workload, arguments.model, **tokens, dtype=arguments.dtype),
+        work,
         arguments.optimizer,
         arguments.device,
         devices=arguments.devices,
-        mesh=_axes(arguments),
+        mesh=axes,
+        num_queries=arguments.num_queries or 1,
         full=arguments.full,
         tell=_tell,
     )
-    print(report(found))
-    _write_json(arguments.json, {**found.to_dict(), **tokens})
+    run = _run_figures(arguments, found)
+    lines = [report(found)]
+    if run:
+        lines += ["", *_run_lines(arguments, found, run)]
+    if arguments.optimizer != "inference":
+        lines += ["", "To run it:", f"    {shlex.join(finetune_command(arguments))}"]
+    print(wrapped("\n".join(lines), columns(sys.stdout)))
+    _write_json(arguments.json, {**found.to_dict(), **tokens, **run})
     if arguments.chart is not None:
         chart(found, arguments.chart)
         print(f"chart: {arguments.chart}")
 
 
 def _axes(arguments: PlanArguments) -> dict[str, int] | None:
-    if arguments.mesh is not None:
+    from zojax.sharding import read_mesh
+
+    if arguments.mesh is None:
+        return None
+    try:
         return read_mesh("plan", arguments.mesh, arguments.layout)
-    if arguments.layout is not None:
-        raise ValueError(f"plan: layout needs mesh, got {arguments.layout} without one. Give both.")
-    return None
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def finetune_command(arguments: PlanArguments) -> list[str]:
+    """The command that runs what was planned."""
+    model = Path(arguments.model)
+    mesh = arguments.mesh or (f"model={arguments.devices}" if arguments.devices > 1 else None)
+    rank = (arguments.rank or _RANK) if arguments.adapter == "lora" else None
+    options = {
+        # finetune reads a model's folder, of which a plan reads config.json alone.
+        "model": model.parent if model.is_file() else arguments.model,
+        "optimizer": arguments.optimizer,
+        "dtype": arguments.dtype,
+        "batch-size": arguments.batch_size or _BATCH,
+        "max-length": arguments.max_length or _LENGTH,
+        "adapter": None if arguments.adapter == "none" else arguments.adapter,
+        "rank": rank,
+        "num-queries": arguments.num_queries,
+        "mesh": mesh,
+        "layout": arguments.layout,
+        "steps": arguments.steps,
+    }
+    given = {name: str(value) for name, value in options.items() if value is not None}
+    return ["zojax", "finetune", *(part for name in given for part in (f"--{name}", given[name]))]
+
+
+def _tokens(arguments: PlanArguments, batch: int, length: int) -> dict[str, int]:
+    """The shape of a batch: rows, and tokens of a row."""
+    rows = (arguments.batch_size or batch) * arguments.rows_per_example
+    return {"batch": rows, "length": arguments.max_length or length}
+
+
+def _run_figures(arguments: PlanArguments, found: Plan) -> dict[str, float]:
+    """The least time of all steps, and their least cost; nothing without a number of steps."""
+    if arguments.steps is None:
+        return {}
+    seconds = arguments.steps * found.step.seconds
+    figures = {"steps": arguments.steps, "run_seconds_at_least": seconds}
+    if arguments.price is None:
+        return figures
+    cost = arguments.price * found.devices * seconds / 3600
+    return {**figures, "price": arguments.price, "run_cost_at_least": cost}
+
+
+def _run_lines(arguments: PlanArguments, found: Plan, run: dict[str, float]) -> list[str]:
+    seconds = run["run_seconds_at_least"]
+    clock = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
+    lines = [f"run of {arguments.steps} steps, lower bounds", f"  {'time':<18}{clock:>16}"]
+    if arguments.price is not None:
+        each = "" if found.devices == 1 else f" for each of {found.devices} devices"
+        cost = f"{run['run_cost_at_least']:,.2f}"
+        lines.append(f"  {'cost':<18}{cost:>16}  at {arguments.price:g} an hour{each}")
+    return [*lines, "  No device is that fast; compiling and measuring come on top."]
 
 
 def _largest(arguments: PlanArguments) -> None:
     from zojax.lm.models import OPT_MODELS, workload
     from zojax.planning import largest
 
-    if arguments.chart is not None:
-        raise ValueError("plan: chart must not be given with largest, which has no chart.")
-    if arguments.mesh is not None or arguments.layout is not None:
-        raise ValueError("plan: mesh and layout must not be given with largest. Give devices.")
-    tokens = {
-        "batch": _PAPER_BATCH if arguments.batch is None else arguments.batch,
-        "length": _PAPER_LENGTH if arguments.length is None else arguments.length,
-    }
+    tokens = _tokens(arguments, _PAPER_BATCH, _PAPER_LENGTH)
     models = [partial(workload, name, **tokens, dtype=arguments.dtype) for name in OPT_MODELS]
     cards = f"{arguments.devices} × {arguments.device}"
     lines: list[str] = []

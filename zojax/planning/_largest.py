@@ -75,7 +75,7 @@ def largest(
 
     for candidate in reversed(models):
         work = made("largest", candidate)
-        params, state = abstract_state(target, work, transformation(optimizer))
+        params, state = abstract_state(target, work, transformation(work, optimizer))
         found = None
         if bytes_on_each(params) + bytes_on_each(state) <= memory:
             try:

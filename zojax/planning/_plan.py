@@ -10,11 +10,13 @@ import jax
 from zojax.planning._devices import Device, device_named
 from zojax.planning._figures import Plan
 from zojax.planning._program import (
+    BLOCKWISE,
     INFERENCE,
     ZEROTH_ORDER,
     Compiled,
     ProgramPlan,
     check_optimizer,
+    check_queries,
     compile_program,
     continued,
     program_plan,
@@ -40,6 +42,7 @@ def plan(
     *,
     devices: int = 1,
     mesh: Mapping[str, int] | None = None,
+    num_queries: int = 1,
     full: bool = False,
     shallow: bool = False,
     tell: Callable[[str], None] | None = None,
@@ -54,13 +57,15 @@ def plan(
     Args:
       work: Shapes and a loss, such as :func:`zojax.lm.models.workload` makes for a model's name; or
         a function that returns them, which is called after the other arguments have been checked.
-      optimizer: ``"zo_adamu"``, ``"mezo"`` or ``"forward_gradient"``; ``"adam"`` or ``"sgd"``, by
-        backpropagation; ``"inference"``, a forward pass alone.
+      optimizer: One of :data:`OPTIMIZERS`: a named optimizer of zojax; ``"adam"`` or ``"sgd"``, by
+        backpropagation; ``"inference"``, a forward pass alone. A step of ``zo_sgd_blockwise`` needs
+        layers with leaves of their own, and is compiled at full depth.
       device: One of :data:`DEVICES`.
       devices: The number of devices, ≥ 1, over which the parameters are sharded (tensor
         parallelism).
       mesh: Axes and sizes of a mesh, instead of ``devices``, as for :func:`mesh`: ``{"data": 2,
         "model": 4}``.
+      num_queries: Directions of a zeroth-order step.
       full: Compile every step at full depth, which may take minutes and gigabytes.
       shallow: Compile the forward pass at 2 and 4 layers too, which is equally exact.
       tell: Called with a line when a compilation begins.
@@ -77,6 +82,7 @@ def plan(
     """
     found = device_named("plan", device)
     check_optimizer("plan", optimizer)
+    check_queries("plan", optimizer, num_queries)
     entire = made("plan", work)
     _check_dtype(entire.dtype, found)
     tell = tell or (lambda _: None)
@@ -86,7 +92,7 @@ def plan(
     def program(work: Workload, name: str) -> Compiled:
         what = "forward pass" if name == INFERENCE else f"step of {name}"
         tell(f"compiling the {what}" + (f", {work.layers} layers" if work.layers else ""))
-        return compile_program(target, work, name, model_bytes=entire.nbytes)
+        return compile_program(target, work, name, num_queries, model_bytes=entire.tuned_bytes)
 
     def planned(name: str, full_depth: bool) -> ProgramPlan:
         if full_depth or entire.at_depth is None or entire.layers <= _WHOLE:
@@ -95,12 +101,12 @@ def plan(
         line = continued(few, more, _DEPTHS, entire.layers)
         return program_plan(line, found, entire.dtype, _DEPTHS)
 
-    params, state = abstract_state(target, entire, transformation(optimizer))
+    params, state = abstract_state(target, entire, transformation(entire, optimizer, num_queries))
     forward = planned(INFERENCE, not shallow)
     if optimizer == INFERENCE:
         step = forward
     else:
-        step = planned(optimizer, full or optimizer not in ZEROTH_ORDER)
+        step = planned(optimizer, full or optimizer not in ZEROTH_ORDER or optimizer == BLOCKWISE)
     return Plan(
         model=entire.name,
         optimizer=optimizer,

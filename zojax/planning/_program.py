@@ -6,6 +6,7 @@ import dataclasses
 import re
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -22,14 +23,23 @@ from zojax.planning._step import compile_first_order, compile_forward, compile_s
 from zojax.planning._workload import Workload
 
 # The settings are arbitrary: a program's size does not depend on their values.
-ZEROTH_ORDER: Mapping[str, Callable[[], optax.GradientTransformationExtraArgs]] = {
-    "zo_adamu": lambda: zojax.zo_adamu(learning_rate=1e-4, eps=1e-3, key=0),
-    "mezo": lambda: zojax.mezo(learning_rate=1e-6, eps=1e-3, key=0),
-    "forward_gradient": lambda: zojax.forward_gradient_sgd(learning_rate=1e-6, key=0),
+_ZO: dict[str, Any] = dict(learning_rate=1e-6, eps=1e-3, key=0)
+ZEROTH_ORDER: Mapping[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
+    "zo_adamu": partial(zojax.zo_adamu, **_ZO),
+    "mezo": partial(zojax.mezo, **_ZO),
+    "zo_sgd_sign": partial(zojax.zo_sgd_sign, **_ZO),
+    "zo_sgd_momentum": partial(zojax.zo_sgd_momentum, **_ZO),
+    "zo_sgd_conservative": partial(zojax.zo_sgd_conservative, **_ZO),
+    "zo_sgd_blockwise": partial(zojax.zo_sgd_blockwise, **_ZO),
+    "zo_adam": partial(zojax.zo_adam, **_ZO),
+    "zo_adamm": partial(zojax.zo_adamm, **_ZO),
+    "forward_gradient_sgd": partial(zojax.forward_gradient_sgd, learning_rate=1e-6, key=0),
 }
-_FIRST_ORDER: Mapping[str, Callable[[], optax.GradientTransformation]] = {
-    "adam": lambda: optax.adam(1e-4),
-    "sgd": lambda: optax.sgd(1e-2),
+# Each layer's losses pass through all layers, so the cost of a step is no line in their number.
+BLOCKWISE = "zo_sgd_blockwise"
+_FIRST_ORDER: Mapping[str, Callable[..., optax.GradientTransformation]] = {
+    "adam": partial(optax.adam, 1e-4),
+    "sgd": partial(optax.sgd, 1e-2),
 }
 INFERENCE = "inference"
 OPTIMIZERS = (*ZEROTH_ORDER, *_FIRST_ORDER, INFERENCE)
@@ -90,17 +100,37 @@ def check_optimizer(where: str, optimizer: str) -> None:
         )
 
 
-def transformation(optimizer: str) -> Any:
-    """Make the optax transformation of an optimizer; the identity for inference."""
+def check_queries(where: str, optimizer: str, num_queries: int) -> None:
+    """Refuse several queries of an optimizer that has none."""
+    if num_queries < 1:
+        raise ValueError(f"{where}: num_queries must be >= 1, got {num_queries}.")
+    if num_queries > 1 and (optimizer not in ZEROTH_ORDER or optimizer == BLOCKWISE):
+        raise ValueError(
+            f"{where}: num_queries must be 1 for {optimizer}, which has no queries, got "
+            f"{num_queries}."
+        )
+
+
+def transformation(work: Workload, optimizer: str, num_queries: int = 1) -> Any:
+    """Make the optax transformation of an optimizer; the identity for inference.
+
+    Args:
+      work: Says which branch of its parameters is tuned.
+      optimizer: One of :data:`OPTIMIZERS`.
+      num_queries: Directions of a zeroth-order step.
+    """
     if optimizer == INFERENCE:
         return optax.identity()
-    return {**ZEROTH_ORDER, **_FIRST_ORDER}[optimizer]()
+    settings = {} if num_queries == 1 else {"num_queries": num_queries}
+    tx = {**ZEROTH_ORDER, **_FIRST_ORDER}[optimizer](**settings)
+    return tx if work.branch is None else zojax.select(tx, f"{work.branch}/*")
 
 
 def compile_program(
     target: Mesh | topologies.TopologyDescription,
     work: Workload,
     optimizer: str,
+    num_queries: int,
     *,
     model_bytes: int,
 ) -> Compiled:
@@ -109,8 +139,9 @@ def compile_program(
     Args:
       target: The device or devices.
       work: The workload to compile.
-      optimizer: One of :data:`OPTIMIZERS`.
-      model_bytes: Bytes of the entire model's parameters, if ``work`` has only a few of its layers.
+      optimizer, num_queries: As for :func:`transformation`.
+      model_bytes: Bytes of the parameters that are tuned in the entire model, if ``work`` has only
+        a few of its layers.
 
     Raises:
       DoesNotFitError: A TPU's compiler refused the program because it exceeds the memory.
@@ -120,10 +151,10 @@ def compile_program(
         if optimizer == INFERENCE:
             compiled = compile_forward(target, work)
         elif optimizer in ZEROTH_ORDER:
-            tx = ZEROTH_ORDER[optimizer]()
+            tx = transformation(work, optimizer, num_queries)
             compiled = compile_step(target, work, tx, model_bytes=model_bytes)
         else:
-            compiled = compile_first_order(target, work, _FIRST_ORDER[optimizer]())
+            compiled = compile_first_order(target, work, transformation(work, optimizer))
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise

@@ -26,6 +26,8 @@ class Workload(NamedTuple):
     # Makes the same model with another number of layers; without it, steps are compiled at full
     # depth.
     at_depth: Callable[[int], Workload] | None = None
+    # The branch of the parameters that is tuned, such as "adapter"; None if all of them are.
+    branch: str | None = None
 
     @property
     def size(self) -> int:
@@ -36,6 +38,16 @@ class Workload(NamedTuple):
     def nbytes(self) -> int:
         """Bytes of the parameters."""
         return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self.params))
+
+    @property
+    def tuned(self) -> Any:
+        """The parameters that are tuned: all, or those of the branch."""
+        return self.params if self.branch is None else self.params[self.branch]
+
+    @property
+    def tuned_bytes(self) -> int:
+        """Bytes of the parameters that are tuned."""
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self.tuned))
 
     @property
     def dtype(self) -> str:

@@ -5,8 +5,12 @@ import json
 import jax
 import jax.numpy as jnp
 import pytest
+from opt_config import write_config
 
 from zojax.lm import models
+from zojax.lm.adapters import LoRA
+from zojax.lm.models._files import resolve
+from zojax.lm.models._hub_names import HUB_NAMES
 
 
 def count(params):
@@ -66,8 +70,52 @@ def test_a_folder_with_a_config(tmp_path):
     assert max(leaf.size for leaf in jax.tree.leaves(work.params)) == (2048 + 2) * 32
 
 
+@pytest.mark.parametrize("name", ["facebook/opt-125m", "Facebook/OPT-125M"])
+def test_a_models_name_on_the_hub_is_its_name(name):
+    work = models.workload(name, batch=1, length=8)
+    short = models.workload("opt-125m", batch=1, length=8)
+    assert (work.name, short.name) == (name, "opt-125m")
+    assert work.params == short.params
+
+
+def test_models_of_this_package_are_planned():
+    work = models.workload("opt-mini", batch=1, length=8)
+    assert work.params == jax.eval_shape(lambda: models.load("opt-mini").params)
+
+
+def test_every_known_model_has_its_place_on_the_hub():
+    assert {*HUB_NAMES} == {*models.MODELS}
+    for name, hub in HUB_NAMES.items():
+        if hub is not None:
+            assert resolve(name) == resolve(hub) == hub
+    with pytest.raises(FileNotFoundError, match="of opt-175b the shapes alone are known"):
+        models.load("opt-175b")
+
+
+def test_a_folder_of_a_known_name_is_that_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "opt-13b"
+    folder.mkdir()
+    write_config(folder)
+    assert models.workload("opt-13b", batch=1, length=8).size < 1e6
+    assert resolve("opt-13b") == "opt-13b"
+
+
+def test_an_adapter_is_a_branch_beside_the_model():
+    work = models.workload("opt-125m", batch=1, length=8, layers=2, adapter=LoRA(rank=4))
+    whole = models.workload("opt-125m", batch=1, length=8, layers=2)
+    assert work.branch == "adapter"
+    assert work.params["model"] == whole.params
+    assert work.tuned_bytes == 4 * 2 * 2 * 2 * 4 * 768  # A and B of queries and values, 2 layers
+    assert work.nbytes == whole.nbytes + work.tuned_bytes
+    assert whole.tuned_bytes == whole.nbytes
+    deeper = work.at_depth(3)
+    assert (deeper.branch, deeper.tuned_bytes) == ("adapter", work.tuned_bytes * 3 // 2)
+    assert jax.eval_shape(work.loss, work.params, work.batch).shape == ()
+
+
 def test_unknown_models_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="model must be one of opt-125m"):
+    with pytest.raises(ValueError, match="model must be one of opt-mini, roberta-mini, opt-125m"):
         models.workload("opt-12b", batch=1, length=8)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
     with pytest.raises(ValueError, match=r"family must be one of opt, .* got model_type 'gpt2'"):

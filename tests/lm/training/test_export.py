@@ -135,7 +135,7 @@ def test_what_is_refused(whole: Result, tmp_path: Path):
     run = tmp_path / "killed"
     run.mkdir()
     (run / "config.json").write_text((whole.folder / "config.json").read_text())
-    with pytest.raises(FileNotFoundError, match=r"export: there is no saved model .* --resume"):
+    with pytest.raises(FileNotFoundError, match=r"(?s)export: there is no saved model .* --resume"):
         export_run(run, tmp_path / "out")
     (run / "results.json").write_text("[]")
     with pytest.raises(ValueError, match=r"export: .*results\.json must be a run's results"):

@@ -56,6 +56,7 @@ def test_a_run_folder_has_everything(mezo_run: Result, base: FinetuneConfig):
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert [line["step"] for line in metrics(mezo_run)] == [0, 2, 3, 4, 6]
     assert [line["step"] for line in metrics(mezo_run) if "dev_accuracy" in line] == [0, 3, 6]
+    assert metrics(mezo_run)[0]["dev_majority"] == 0.5
     assert metrics(mezo_run)[-1]["forward_passes"] == 12
     results = json.loads((folder / "results.json").read_text())
     assert results["test"]["tuned"]["accuracy"] == mezo_run.tuned.accuracy

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zojax.lm.models._hub_names import HUB_NAMES
+
 # Name -> folder in transformers' layout, inside this package.
 EMBEDDED = {m: Path(__file__).parent / m.replace("-", "_") for m in ("opt-mini", "roberta-mini")}
 
 
 def resolve(name_or_folder: str | Path) -> str:
-    """Return the folder's path, or the hub name unchanged.
+    """Return the folder's path, or the name on the hub.
 
     Raises:
       FileNotFoundError: It cannot be a name on the hub, and there is no folder of the name, or one
-        without config.json.
+        without config.json; or the hub does not have the weights.
     """
     name = str(name_or_folder)
     folder = Path(name)
@@ -29,7 +31,13 @@ def resolve(name_or_folder: str | Path) -> str:
     # A hub name is "owner/name" or "name"; anything else must be a path, and that does not exist.
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or name in EMBEDDED:
         raise FileNotFoundError(f"load: there is no folder {folder}.")
-    return name
+    found = HUB_NAMES.get(name, name)
+    if found is None:
+        raise FileNotFoundError(
+            f"load: of {name} the shapes alone are known, and the Hugging Face hub has no weights. "
+            "Give a folder with them in transformers' layout."
+        )
+    return found
 
 
 def find(source: str, name: str) -> str | None:

