@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from quick_compile import quick_jit
 
 import zojax
 
@@ -88,7 +89,7 @@ def estimated(loss, evaluation, direction):
     """The gradient's estimate: the slope along z, times z."""
     tx = zojax.forward_gradient(key=0, direction=direction, evaluation=evaluation)
 
-    @jax.jit
+    @quick_jit
     def estimate(params):
         return tx.update(None, tx.init(params), params, value_fn=loss)[0]
 
