@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 import zojax
 from zojax import planning
@@ -83,13 +84,32 @@ class Side:
         return program, time.process_time() - begun
 
 
-def workload(**work: Any) -> Any:
-    """Return a model's shapes and loss, which the older tree has in another module."""
-    if hasattr(planning, "workload"):
-        return vars(planning)["workload"](**work)
-    from zojax.lm import models
+SIZES = {
+    "opt-125m": {},  # the defaults of OPTConfig
+    "opt-1.3b": {"hidden_size": 2048, "ffn_dim": 8192, "num_attention_heads": 32},
+}
 
-    return models.workload(**work)
+
+def workload(
+    model: str, batch: int, length: int, layers: int, dtype: str = "float32"
+) -> planning.Workload:
+    """Return shapes and loss of transformers' Flax class, so that both trees step one model.
+
+    The trees' own models differ, and a comparison of the two would be one of the models.
+    """
+    from transformers import OPTConfig
+    from transformers.models.opt.modeling_flax_opt import FlaxOPTForCausalLM
+
+    config = OPTConfig(**SIZES[model], num_hidden_layers=layers)
+    network: Any = FlaxOPTForCausalLM(config, dtype=jnp.dtype(dtype), _do_init=False)
+    shapes = jax.eval_shape(lambda: network.init_weights(jax.random.key(0), (1, 8)))
+    params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), shapes)
+
+    def loss(params: Any, tokens: jax.Array) -> jax.Array:
+        logits = network(tokens, params=params).logits[:, :-1].astype(jnp.float32)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, tokens[:, 1:]).mean()
+
+    return planning.Workload(params, jax.ShapeDtypeStruct((batch, length), jnp.int32), loss)
 
 
 def main() -> None:

@@ -1,19 +1,17 @@
-"""Memory and compile time of a step of today's decoders, over those of their forward pass.
+"""Memory of a step of today's decoders, all layers of them, over that of their forward pass.
 
-Decoders of plain JAX, their layers scanned, at the shapes of published models; compiled for this
-machine's CPU, for an A100 and for a TPU v5e that are not there.
+Shapes of published models, compiled for this machine's CPU, for an A100 and for a TPU v5e that are
+not there; nothing is allocated or run.
 
-    pip install ".[plan]"
-    python benchmarks/decoder_memory.py --devices cpu a100-80gb
+    pip install ".[demo,plan]"
+    python benchmarks/decoder_memory.py
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -30,72 +28,57 @@ import zojax
 from zojax import planning
 
 NAME = "decoder_memory"
-DEVICES = ("cpu", "a100-80gb", "tpu-v5e")
-MODELS = {"qwen3-0.6b": 28, "gemma3-1b": 26, "llama3.2-1b": 16}
+# Batch and length on each.
+DEVICES = {"cpu": (4, 64), "a100-80gb": (8, 256), "tpu-v5e": (8, 256)}
+LAYERS = {"qwen3-0.6b": 28, "gemma-3-1b": 26, "llama-3.2-1b": 16}
+FLOAT, HALF = jnp.float32, jnp.bfloat16
 MEZO = zojax.mezo(1e-6, eps=1e-3, key=0)
-KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "mezo, bfloat16": (MEZO, dict(dtype=jnp.bfloat16)),
-    "mezo, bfloat16, last token": (MEZO, dict(dtype=jnp.bfloat16, last=True)),
-    "mezo, float32 kept, bfloat16 computed": (MEZO, dict(dtype=jnp.float32, compute=jnp.bfloat16)),
-    "zo_adamu, bfloat16": (zojax.zo_adamu(1e-4, eps=1e-3, key=0), dict(dtype=jnp.bfloat16)),
-    "LoRA, bfloat16 base": (zojax.select(MEZO, "lora/*"), dict(dtype=jnp.bfloat16, lora=True)),
-    "LoRA, float32 base": (zojax.select(MEZO, "lora/*"), dict(dtype=jnp.float32, lora=True)),
+LORA = zojax.select(MEZO, "adapter/*")
+STEPS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "MeZO, bfloat16": (MEZO, dict(dtype=HALF)),
+    "MeZO, float32 kept, bfloat16 computed": (MEZO, dict(dtype=HALF, param_dtype=FLOAT)),
+    "LoRA, bfloat16 base": (LORA, dict(dtype=HALF, lora=True)),
+    "LoRA, float32 base": (LORA, dict(dtype=FLOAT, lora=True)),
+    "LoRA, float32 base, bfloat16 computed": (
+        LORA,
+        dict(dtype=HALF, param_dtype=FLOAT, lora=True),
+    ),
 }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--devices", nargs="+", choices=DEVICES, default=DEVICES)
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=[*MODELS])
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=[*KINDS])
-    args = parser.parse_args()
-    recorded = _record.RESULTS / f"{NAME}.json"
-    kept = json.loads(recorded.read_text(encoding="utf-8"))["rows"] if recorded.is_file() else []
-    rows = {(row["device"], row["model"], row["step"]): row for row in kept}
-    for device in args.devices:
-        for model in args.models:
-            for kind in args.kinds:
-                row = measured(device, model, kind)
-                print(row, flush=True)
-                rows[device, row["model"], kind] = row
-    path = _record.write(
-        NAME,
-        "Decoders of today: a step and a forward pass",
-        list(rows.values()),
-        "Scanned layers in plain JAX, tied heads, cross entropy over all tokens but where it says "
-        "last token; compiled and not run. Device memory is of arguments, results and temporaries, "
-        "of zo_adamu without its momentum. Compile times are of processor time, tracing included.",
-    )
-    print(f"written: {path}")
+    argparse.ArgumentParser(description=__doc__.split("\n", 1)[0]).parse_args()
+    rows: list[dict[str, Any]] = []
+    for device, (batch, length) in DEVICES.items():
+        for model, layers in LAYERS.items():
+            for step, (optimizer, options) in STEPS.items():
+                jax.clear_caches()
+                work = workload(model, batch=batch, length=length, layers=layers, **options)
+                row = {"device": device, "model": model, "layers": layers, "step": step}
+                rows.append({**row, **measured(device, work, optimizer)})
+                print(rows[-1], flush=True)
+                _record.write(
+                    NAME,
+                    "Today's decoders, whole: the memory of a step and of a forward pass",
+                    rows,
+                    "Scanned layers, cross entropy over all tokens: 4×64 on the CPU, 8×256 on the "
+                    "others. LoRA tunes MeZO's way what it adds to the queries and values. Device "
+                    "memory is of arguments, results and temporaries, read from the compiled "
+                    "programs, which no device has run.",
+                )
 
 
-def measured(device: str, model: str, kind: str) -> dict[str, Any]:
-    """One row of the table."""
-    optimizer, options = KINDS[kind]
-    batch, length = (4, 64) if device == "cpu" else (8, 256)
-    layers = MODELS[model]
-    work = workload(model, batch=batch, length=length, layers=layers, **options)
-    _compiled(planning.compile_forward, device, work)  # the first has more to load
-    forward, forward_seconds = _compiled(planning.compile_forward, device, work)
-    step, seconds = _compiled(planning.compile_step, device, work, optimizer)
-    momentum = work.nbytes if kind.startswith("zo_adamu") else 0
+def measured(device: str, work: planning.Workload, optimizer: Any) -> dict[str, Any]:
+    """The memory of both programs."""
+    forward = planning.memory(planning.compile_forward(device, work))
+    step = planning.memory(planning.compile_step(device, work, optimizer))
     return {
-        "device": device,
-        "model": f"{model}, {layers} layers, {batch}×{length}",
-        "step": kind,
         "forward pass, MB": round(forward.device / 1e6),
-        "step ÷ forward pass": round((step.device - momentum) / forward.device, 3),
-        "temporaries, forward pass, MB": round(forward.temp / 1e6, 1),
-        "temporaries, step, MB": round(step.temp / 1e6, 1),
-        "compile time ÷ forward pass's": round(seconds / forward_seconds, 1),
+        "step / forward pass": round(step.device / forward.device, 4),
+        "temporaries of the forward pass, MB": round(forward.temp / 1e6, 1),
+        "temporaries of the step, MB": round(step.temp / 1e6, 1),
+        "temporaries of the step / of the forward pass": round(step.temp / forward.temp, 4),
     }
-
-
-def _compiled(compile_: Any, *args: Any) -> tuple[planning.Memory, float]:
-    jax.clear_caches()
-    start = time.process_time()
-    program = compile_(*args)
-    return planning.memory(program), time.process_time() - start
 
 
 if __name__ == "__main__":

@@ -24,11 +24,20 @@ from zojax import testing
 OF_VARIANTS = ("lower the loss",)
 SHARDED = ("mezo", "hybrid", "zo_adamu")
 QUICK = ("mezo", "zo_adamu")
+# What the estimator's state and the chain keep for all alike is checked of the others by default.
+OF_THE_CHAIN = ("compile once", "leave integers", "count its steps")
+OF_THE_CHAIN += ("ignore updates and unknown arguments",)
+ALIKE = ("spsa, sparse", "zo_sgd_conservative", "forward_gradient_sgd", "one_point")
 
 
 def marks(name, promise):
     sharded = promise == "run on sharded parameters"
-    if (name in VARIANTS and promise not in OF_VARIANTS) or (sharded and name not in SHARDED):
+    repeated = name in ALIKE and promise in OF_THE_CHAIN
+    if (
+        (name in VARIANTS and promise not in OF_VARIANTS)
+        or (sharded and name not in SHARDED)
+        or repeated
+    ):
         return pytest.mark.slow
     return pytest.mark.quick if name in QUICK and not sharded else ()
 

@@ -29,14 +29,14 @@ LAYERS = (
     ("zojax.passes",),
     ("zojax.parallel", "zojax.sharding", "zojax.trajectory"),
     ("zojax.gallery", "zojax.planning", "zojax.testing"),
-    ("zojax.lm",),
     ("zojax.lm.models", "zojax.lm.processes"),
     ("zojax.lm.adapters",),
     ("zojax.lm.decoding",),
     ("zojax.lm.tasks",),
     ("zojax.lm.training",),
-    ("zojax.lm.baselines",),
+    ("zojax.lm.baselines", "zojax.lm.prediction"),
     ("zojax.lm.comparison",),
+    ("zojax.lm",),  # it gives some of their names on
     ("zojax.cli",),
     ("zojax.__main__",),
 )

@@ -5,11 +5,12 @@ perturbed early until it is used. :func:`tied` makes a draw wait for the activat
 :func:`opaque` hides that two values are equal. Together they make the program of a step of MeZO
 half as large on the CPU. Its memory is bounded already by the loop over the step's points.
 
-What keeps that bound for weights which a forward pass converts (16 bits, quantised, frozen) is no
-tie but the compiler. On a CPU, XLA moves what is the same at all points before their loop, and
-widens every weight there: ``zojax.compiler_options()`` turns that pass off, for bfloat16 and for
-bases that ``value_fn`` only closes over alike, which ties of perturbed weights would not reach. XLA
-for GPUs and TPUs moves nothing there that would take more memory.
+Weights that a forward pass converts (16 bits, quantised, frozen) need more than ties. What is the
+same at all points of a step XLA moves before their loop, and converts it there, all of it at once.
+Frozen weights, and bases that ``value_fn`` only closes over, are therefore tied to the point
+(``streaming/_unperturbed.py``), and ``zojax.compiler_options()`` turns off what passes ties: on a
+CPU the motion of invariants, which widens weights of 16 bits, and on a TPU the propagation of
+bfloat16, which rounds float32 weights. GPUs convert weights within the product.
 
 **One-turn loops.** XLA computes what is cheap again in every operation that reads it. The keys of
 the rows and the perturbed biases are cheap and are read everywhere: computed again each time, they
@@ -32,6 +33,7 @@ under every instruction set of the processor.
 from collections.abc import Callable
 from typing import TypeVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -67,6 +69,25 @@ def computed_once(function: Callable[[Array, Tree], Tree], x: Tree) -> Tree:
 
     # XLA dissolves a loop of which it knows that it has one turn.
     return lax.fori_loop(0, opaque(1), body, x)
+
+
+# Compiled, so that a step outside of jit compiles the loop once and not every time.
+@jax.jit
+def in_memory(values: Tree) -> Tree:
+    """The same small arrays of float32 or bool, which the CPU computes once.
+
+    There XLA computes a slope or a schedule again in the update of every leaf. XLA for GPUs and
+    TPUs does not, and a loop would cost more.
+    """
+
+    def kept(counter: Array, values: Tree) -> Tree:
+        # XLA takes what does not depend on the counter out of the loop.
+        return jax.tree.map(
+            lambda x: x & (counter < 1) if x.dtype == bool else x * (counter + 1).astype(x.dtype),
+            values,
+        )
+
+    return lax.platform_dependent(values, cpu=lambda x: computed_once(kept, x), default=lambda x: x)
 
 
 def rounded(product: Array) -> Array:

@@ -143,8 +143,12 @@ PLANNED = {
         ("sharded_step",),
     ),
     "decoder_memory": Smoke(
-        "--devices cpu a100-80gb",
-        {"MODELS": "{'tiny': 2}", "KINDS": "{'mezo, bfloat16': KINDS['mezo, bfloat16']}"},
+        "",
+        {
+            "DEVICES": "{'cpu': (1, 8), 'a100-80gb': (1, 8)}",
+            "LAYERS": "{config: 1}",
+            "STEPS": "{name: STEPS[name] for name in [*STEPS][1:3]}",
+        },
         ("decoder_memory",),
     ),
     "step_memory": Smoke(

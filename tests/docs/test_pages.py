@@ -216,6 +216,32 @@ def test_the_finetune_page_runs_as_printed():
     assert run_page("docs/finetune.md")["config"].optimizer == "mezo"
 
 
+def test_the_page_on_predicting_runs_as_printed(
+    tiny_opt: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    from zojax.lm.training import FinetuneConfig
+    from zojax.lm.training._run_folder import RunFolder
+
+    RunFolder(tmp_path, FinetuneConfig(model=str(tiny_opt))).write_results({"best_step": 0})
+    run = run_page("docs/predict.md", folder=tmp_path)["run"]
+    printed = [line.split(" ") for line in capsys.readouterr().out.splitlines()]
+    assert len(printed) == 2
+    assert all(label in run.labels and 0.5 <= float(score) <= 1 for label, score in printed)
+
+
+@pytest.mark.quick
+def test_the_page_on_predicting_shows_the_figures_of_its_matrix():
+    from zojax.lm.prediction import as_text
+    from zojax.lm.training import Confusion
+
+    text = (ROOT / "docs" / "predict.md").read_text(encoding="utf-8")
+    shown = text.split("```\nclass")[1].split("\n```")[0]
+    _, *rows = shown.split("true \\ predicted")[1].splitlines()
+    labels = tuple(row.split()[0] for row in rows)
+    counts = np.array([[int(cell) for cell in row.split()[1:]] for row in rows])
+    assert as_text(Confusion(labels, counts)) == "class" + shown
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("standard_promotion")
 def test_the_models_page_runs_as_printed(tmp_path, monkeypatch):

@@ -122,7 +122,7 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize("name", MOMENTS)
+@pytest.mark.parametrize("name", slow_except(MOMENTS, "zo_adam, schedules", "zo_adamu"))
 def test_a_step_without_a_usable_slope_leaves_the_rule_as_it_was(name: str):
     tx = OPTIMIZERS[name]()
     params = parameters()
@@ -199,7 +199,14 @@ WITH_EPS = {
 
 
 @pytest.mark.parametrize(
-    ("name", "schedule"), [*((name, "linear") for name in sorted(WITH_EPS)), ("spsa", "cosine")]
+    ("name", "schedule"),
+    slow_except(
+        {
+            **{f"{name}-linear": (name, "linear") for name in sorted(WITH_EPS)},
+            "spsa-cosine": ("spsa", "cosine"),
+        },
+        *("shaped-linear", "zo_adam-linear", "zo_sgd_conservative-linear", "spsa-cosine"),
+    ),
 )
 @pytest.mark.usefixtures("standard_promotion")  # optax's cosine mixes int32 and float
 def test_an_eps_that_ends_at_0_ends_the_run_in_peace(name: str, schedule: str):

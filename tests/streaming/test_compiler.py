@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 import zojax
+from zojax import planning, streaming
 from zojax.streaming import _compiler
 
 
@@ -18,7 +19,7 @@ from zojax.streaming import _compiler
 )
 def test_options_that_are_not_there_are_left_out(monkeypatch, foreign):
     known = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
-    monkeypatch.setattr(_compiler, "CPU_OPTIONS", {**foreign, **known})
+    monkeypatch.setitem(_compiler.OPTIONS, "cpu", {**foreign, **known})
     options = zojax.compiler_options()
     assert options == known
     assert jax.jit(lambda x: x + 1, compiler_options=options)(jnp.zeros(())) == 1
@@ -36,9 +37,16 @@ def test_each_option_is_tried_once(monkeypatch):
 
 def test_the_options_of_today_are_known():
     # Where this fails, XLA has renamed one: find its new name, for steps take more memory without.
-    assert zojax.compiler_options() == _compiler.CPU_OPTIONS
+    assert zojax.compiler_options() == _compiler.OPTIONS["cpu"]
 
 
-def test_no_option_is_named_for_other_backends(monkeypatch):
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert zojax.compiler_options() == {}
+@pytest.mark.plan
+def test_the_options_of_today_are_known_to_the_compiler_for_tpus():
+    device = planning.topology("tpu-v5e").devices[0]
+    assert streaming.options_for(device) == _compiler.OPTIONS["tpu"]
+
+
+@pytest.mark.plan
+def test_no_option_is_named_for_gpus():
+    device = planning.topology("a100-80gb").devices[0]
+    assert streaming.options_for(device) == {}

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 import pytest
 from optimizers import NEVER_REPLAYED, OPTIMIZERS
+from sets import slow_except
 
 import zojax
 from zojax.trajectory import (
@@ -44,7 +45,17 @@ NAMES = (
     "mezo, decay",
 )
 NARROW = ("zo_adam", "zo_adamu")
-CASES = [*((name, "float32") for name in NAMES), *((name, "bfloat16") for name in NARROW)]
+# Of these the updates are a rule's or a link's that others have as well.
+REPETITIONS = ("select, zo_adamu", "zo_sgd_momentum", "zo_adamm, box", "mezo, decay")
+CASES = slow_except(
+    {
+        f"{name}-{dtype}": (name, dtype)
+        for names, dtype in ((NAMES, "float32"), (NARROW, "bfloat16"))
+        for name in names
+    },
+    *(f"{name}-float32" for name in NAMES if name not in REPETITIONS),
+    *(f"{name}-bfloat16" for name in NARROW),
+)
 
 
 def parameters(dtype: str) -> dict[str, Any]:

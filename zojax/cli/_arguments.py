@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import tyro
 
 from zojax import gallery
+from zojax.lm.prediction import OutputFormat, TextFormat
 from zojax.lm.training import (
     DEFAULTS,
     WITH_ADAPTER,
@@ -45,11 +46,48 @@ class Finetune:
 
 
 @dataclass(frozen=True)
-class Evaluate:
-    """Measure the models that a run has saved on its test examples again."""
+class EvaluateArguments:
+    """Measure the models that a run has saved, on its test examples or on other labelled rows: for
+    a task with classes with precision, recall and F1 of each, and which is taken for which.
+
+    - zojax eval runs/mine
+    - zojax eval runs/mine --data new.csv --output figures
+    """  # noqa: D205 - the help shows the first lines as one paragraph
 
     run: tyro.conf.Positional[str]
     """The folder of a run, as finetune printed it."""
+    data: Path | None = None
+    """A file with the columns of the run's training rows; without it, the run's test examples."""
+    output: Path | None = None
+    """A new or empty folder for evaluation.json and confusion.png; without it,
+    evaluations/<date-time> in the run's folder."""
+
+
+@dataclass(frozen=True)
+class PredictArguments:
+    """Predict with a run: a line of standard output for each text, the label first, then each
+    class's probability; or the answer, for a task that generates.
+
+    - zojax predict runs/mine --texts tickets.csv > labels.tsv
+    - zojax predict runs/mine --texts - < lines.txt | cut -f1
+    """  # noqa: D205 - the help shows the first lines as one paragraph
+
+    run: tyro.conf.Positional[str]
+    """The folder of a run, as finetune printed it."""
+    texts: str
+    """A .csv, .jsonl or .parquet file with the run's text columns, a .txt file with a text on each
+    line, or - for standard input, a text on each line."""
+    texts_format: TextFormat | None = None
+    """The format of the texts, where the file's suffix does not say it or standard input is CSV
+    or JSONL."""
+    format: OutputFormat = "tsv"
+    """The format of the output: a table with a header, or JSON lines."""
+    which: Literal["best", "last"] = "best"
+    """The parameters of the step that scored best on dev, or those after the last step."""
+    batch_size: int | None = None
+    """Most texts of a forward pass; without it, the run's --eval-batch-size."""
+    skip_bad_rows: bool = False
+    """Write - for a row without a text, in place of stopping at the first one."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +218,8 @@ class CompareArguments:
 
 Command: TypeAlias = (
     Finetune
-    | Evaluate
+    | EvaluateArguments
+    | PredictArguments
     | Export
     | Replay
     | BaselineArguments
@@ -197,7 +236,8 @@ def parse(arguments: Sequence[str]) -> Command:
             Finetune,
             tyro.conf.subcommand("finetune", description=_finetune_description()),
         ]
-        | Annotated[Evaluate, tyro.conf.subcommand("eval")]
+        | Annotated[EvaluateArguments, tyro.conf.subcommand("eval")]
+        | Annotated[PredictArguments, tyro.conf.subcommand("predict")]
         | Annotated[Export, tyro.conf.subcommand("export")]
         | Annotated[BaselineArguments, tyro.conf.subcommand("baseline")]
         | Annotated[CompareArguments, tyro.conf.subcommand("compare")]

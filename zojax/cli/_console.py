@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from zojax.lm.training import Observer, Replayed, Result, Scores, Tick
+from zojax.lm.training import DataReport, Observer, Replayed, Result, Scores, Tick
 
 
 class Console(Observer):
@@ -20,6 +20,11 @@ class Console(Observer):
     def status(self, message: str) -> None:
         """Print a line about what begins now."""
         self.line(f"{message} ...")
+
+    def data(self, report: DataReport) -> None:
+        """Print what has been read."""
+        for line in report.lines():
+            self.line(line)
 
     def measured(self, name: str, scores: Scores) -> None:
         """Print test scores."""

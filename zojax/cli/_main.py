@@ -14,7 +14,7 @@ import jax
 
 from zojax.cli._devices import may_have_accelerator, use_cpu
 from zojax.lm.processes import abandon, join, launch
-from zojax.lm.training import NonFiniteLossError, evaluate_run, export_run, finetune, replay_run
+from zojax.lm.training import NonFiniteLossError, export_run, finetune, replay_run
 
 if TYPE_CHECKING:
     from zojax.cli._arguments import Finetune
@@ -67,14 +67,18 @@ def _run(arguments: list[str]) -> int:
     from zojax.cli._baseline import run_baseline
     from zojax.cli._compare import run_compare
     from zojax.cli._console import make_console
+    from zojax.cli._evaluate import run_evaluate
     from zojax.cli._gallery import run_gallery
     from zojax.cli._plan import run_plan
+    from zojax.cli._predict import run_predict
 
     match args.parse(arguments):
         case args.BaselineArguments() as command:
             run_baseline(command)
         case args.CompareArguments() as command:
             run_compare(command)
+        case args.PredictArguments() as command:
+            run_predict(command)
         case args.PlanArguments() as command:
             run_plan(command)
         case args.GalleryArguments() as command:
@@ -82,8 +86,8 @@ def _run(arguments: list[str]) -> int:
         case args.Replay(base, log, output, until):
             console = make_console()
             console.replayed(replay_run(base, log, output, until=until, observer=console))
-        case args.Evaluate(run):
-            evaluate_run(run, make_console())
+        case args.EvaluateArguments() as command:
+            run_evaluate(command)
         case args.Export(run, output, merge, which):
             console = make_console()
             folder = export_run(run, output, which=which, merge_adapter=merge, observer=console)

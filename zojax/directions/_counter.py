@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from zojax._types import Array
 
@@ -97,15 +98,18 @@ def leaf_words(key: Array, count: Array, num_queries: int, tree: Any) -> Array:
 
 @partial(jax.jit, static_argnums=3)
 def _words(key: Array, count: Array, hashes: Array, num_queries: int) -> Array:
-    step_key = jax.random.fold_in(key, count)
+    def folded(key: Array, data: Array) -> tuple[Array, None]:
+        return jax.random.fold_in(key, data), None
 
     def words(query: Array, path_hash: Array) -> Array:
-        leaf_key = jax.random.fold_in(step_key, query)
-        leaf_key = jax.random.fold_in(jax.random.fold_in(leaf_key, path_hash[0]), path_hash[1])
+        # A loop, for each fold_in is a few hundred operations of the program.
+        data = jnp.stack([count.astype(jnp.uint32), query, *path_hash])
+        leaf_key, _ = lax.scan(folded, key, data)
         return key_words(leaf_key)
 
     over_leaves = jax.vmap(words, in_axes=(None, 0))
-    return jax.vmap(over_leaves, in_axes=(0, None))(jnp.arange(num_queries), hashes)
+    queries = jnp.arange(num_queries, dtype=jnp.uint32)
+    return jax.vmap(over_leaves, in_axes=(0, None))(queries, hashes)
 
 
 def _mix(x: Array) -> Array:

@@ -180,8 +180,9 @@ class SampledDirection(Direction):
           shapes: The shape of each floating leaf; None for an integer one.
           factor: What :meth:`factor` gave.
         """
+        flat = words.reshape(-1)
         return [
-            None if shape is None else UndividedNoise(Row.at(words, leaf), self, factor)
+            None if shape is None else UndividedNoise(Row.at(flat, 2 * leaf, 2), self, factor)
             for leaf, shape in enumerate(shapes)
         ]
 
@@ -288,13 +289,16 @@ def sum_over_queries(
         # One pass over the leaf: the draws fuse into the sum.
         return jnp.sum(rounded(jax.vmap(function, (axes, 0))(noise, weights)), axis=0)
 
-    def pick(axis: int | None, x: Any, query: Array) -> Any:
-        return x if axis is None else jax.tree.map(lambda array: array[query], x)
-
     def add(query: Array, total: Array) -> Array:
-        one = jax.tree.map(
-            lambda axis, x: pick(axis, x, query), axes, noise, is_leaf=lambda x: x is None
-        )
-        return total + rounded(function(one, weights[query]))
+        return total + rounded(function(of_queries(noise, query), weights[query]))
 
     return lax.fori_loop(0, len(weights), add, jnp.zeros_like(parameter, jnp.float32))
+
+
+def of_queries(noise: LeafNoise, which: int | slice | Array) -> Any:
+    """The noise of one query, or of some, from that of all as :meth:`Draws.queries` gives it."""
+
+    def pick(axis: int | None, x: Any) -> Any:
+        return x if axis is None else jax.tree.map(lambda array: array[which], x)
+
+    return jax.tree.map(pick, noise.query_axes, noise, is_leaf=lambda x: x is None)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Self
 
@@ -38,18 +39,19 @@ class ElementwiseDirection(SampledDirection):
         return from_keys(self, keys, shape[len(leading) :], shape[len(leading) :])
 
     def noises(self, words: Array, shapes: Shapes, factor: Array | None = None) -> Noises:
-        # Small arrays are computed at once, in one operation for all leaves of a kind: the keys of
-        # the rows, and z of the vectors, of which a transformer has a dozen in each layer.
-        floating = [leaf for leaf, shape in enumerate(shapes) if shape is not None]
+        # Small arrays are computed at once, in one operation for all leaves: the keys of the rows,
+        # and z of biases and norms, of which a transformer has a dozen in each layer.
+        floating = {leaf: shape for leaf, shape in enumerate(shapes) if shape is not None}
+        stored = stored_leaves(floating)
+        requests = [
+            elementwise_request(leaf, shape, stored=leaf in stored)
+            for leaf, shape in floating.items()
+        ]
+        rows = table_rows(self, words, requests, factor)
         noises: list[LeafNoise | None] = [None] * len(shapes)
-        rows = table_rows(
-            self,
-            words,
-            [elementwise_request(leaf, shapes[leaf] or ()) for leaf in floating],
-            factor,
-        )
-        for leaf, row in zip(floating, rows, strict=True):
-            noises[leaf] = elementwise_noise(self, row, shapes[leaf] or (), factor)
+        for (leaf, shape), row in zip(floating.items(), rows, strict=True):
+            is_z = leaf in stored
+            noises[leaf] = StoredNoise(row) if is_z else keyed_noise(self, row, shape, factor)
         return noises
 
 
@@ -161,19 +163,40 @@ def is_vector(shape: tuple[int, ...]) -> bool:
     return len(shape) <= 1 and math.prod(shape) <= 2**16
 
 
-def elementwise_request(leaf: int, shape: tuple[int, ...]) -> Request:
-    """The row of the tables that a leaf's noise needs: z of a small vector, else its keys."""
-    if is_vector(shape):
-        return Request(leaf, math.prod(shape), row=0)
-    return Request(leaf, math.prod(shape[: leading_axes(shape)]))
+STORED_SHARE = 1 / 1024
 
 
-def elementwise_noise(
+def stored_leaves(shapes: Mapping[int, tuple[int, ...]]) -> frozenset[int]:
+    """The leaves whose z is kept during a forward pass, since it needs almost no memory.
+
+    These are the vectors, and of the others the smallest that have a thousandth of all elements
+    together: the biases and norms of stacked layers.
+
+    Args:
+      shapes: Of the leaves that move, by their place.
+    """
+    sizes = {leaf: math.prod(shape) for leaf, shape in shapes.items()}
+    left = int(STORED_SHARE * sum(sizes.values()))
+    stored = {leaf for leaf, shape in shapes.items() if is_vector(shape)}
+    for leaf in sorted(sizes.keys() - stored, key=sizes.__getitem__):
+        left -= sizes[leaf]
+        if left < 0:
+            break
+        stored.add(leaf)
+    return frozenset(stored)
+
+
+def elementwise_request(leaf: int, shape: tuple[int, ...], *, stored: bool) -> Request:
+    """What a leaf's noise needs from the tables: all of its z, or the keys of its rows."""
+    lead = leading_axes(shape)
+    columns = math.prod(shape[lead:])
+    return Request(leaf, math.prod(shape[:lead]), columns if stored else None)
+
+
+def keyed_noise(
     direction: ElementwiseDirection, row: Row, shape: tuple[int, ...], factor: Array | None
-) -> LeafNoise:
-    """The noise of a leaf from the row that :func:`elementwise_request` asked for."""
-    if is_vector(shape):
-        return StoredNoise(row)
+) -> ElementwiseNoise:
+    """The noise of a leaf whose keys are in a table."""
     return ElementwiseNoise(row, shape[: leading_axes(shape)], direction, factor)
 
 
@@ -188,11 +211,12 @@ def from_keys(
 
 
 class Request(NamedTuple):
-    """A row of a table that a leaf needs: z of one of its rows, or the keys of all."""
+    """What a leaf needs from a table: the keys of some rows, or their z."""
 
     leaf: int
-    size: int  # of the row: the columns of z, or the number of keys
-    row: int | None = None  # the one whose z is drawn; None for keys
+    rows: int
+    columns: int | None  # of z; None for keys
+    first: int = 0  # the first row
 
 
 def table_rows(
@@ -201,60 +225,80 @@ def table_rows(
     requests: Sequence[Request],
     factor: Array | None,
 ) -> list[Row]:
-    """The requested rows; requests of one kind and size share a table.
+    """What is requested: uint32 [rows] keys, or float32 [rows·columns] z.
 
     Args:
       direction: The distribution of z.
       words: uint32 [n, 2]: two random words for each leaf.
-      requests: One for each leaf.
+      requests: In any order.
       factor: float32 []: scale of z, or None for 1.
     """
-    groups: dict[tuple[bool, int], list[int]] = {}
-    for position, request in enumerate(requests):
-        groups.setdefault((request.row is None, request.size), []).append(position)
-    tables = _tables(
-        direction,
-        tuple(tuple(requests[position] for position in group) for group in groups.values()),
-        words,
-        factor,
-    )
+    # Those of equal sizes lie side by side, and are computed as one array.
+    order = sorted(range(len(requests)), key=lambda i: (requests[i].rows, requests[i].columns or 0))
+    tables = _tables(direction, tuple(requests[i] for i in order), words, factor)
+    starts = {"keys": 0, "z": 0}
     found: dict[int, Row] = {}
-    for (are_keys, _), group, table in zip(groups, groups.values(), tables, strict=True):
-        rows = [Row.at(table, position) for position in range(len(group))]
-        # The positions are hidden from the compiler, which would otherwise treat them as constants.
-        found.update(zip(group, rows if are_keys else opaque(rows), strict=True))
-    return [found[position] for position in range(len(requests))]
+    for i in order:
+        _, rows, columns, _ = requests[i]
+        kind, size = ("keys", rows) if columns is None else ("z", rows * columns)
+        found[i] = Row.at(tables[kind], starts[kind], size)
+        starts[kind] += size
+    stored = [i for i in order if requests[i].columns is not None]
+    # The starts are hidden from the compiler, which would otherwise treat them as constants.
+    found.update(zip(stored, opaque([found[i] for i in stored]), strict=True))
+    return [found[i] for i in range(len(requests))]
 
 
 # Compiled, so that a step outside of jit compiles the loop once and not every time.
 @partial(jax.jit, static_argnums=(0, 1))
 def _tables(
     direction: ElementwiseDirection,
-    groups: tuple[tuple[Request, ...], ...],
+    requests: tuple[Request, ...],
     words: Array,
     factor: Array | None,
-) -> list[Array]:
-    """A table for each group, [requests, size]: z, float32, or keys, uint32."""
+) -> dict[str, Array]:
+    """The requested keys, uint32 [n], and the requested z, float32 [m], one after the other."""
+    groups = [
+        list(group) for _, group in itertools.groupby(requests, lambda r: (r.rows, r.columns))
+    ]
+    kinds = {
+        "keys": [group for group in groups if group[0].columns is None],
+        "z": [group for group in groups if group[0].columns is not None],
+    }
 
-    def table(group: tuple[Request, ...], counter: Array) -> Array:
-        size = group[0].size
-        leaves = words[jnp.array([request.leaf for request in group]) + counter]
-        if group[0].row is None:
-            return jax.vmap(partial(row_keys, rows=size))(leaves)
-        rows = np.array([request.row for request in group], np.uint32)
-        z = from_keys(direction, row_key(leaves, jnp.asarray(rows)), (size,), (size,))
+    def keys(groups: list[list[Request]], counter: Array) -> Array:
+        """Those of the rows, one after the other; of all groups in one operation."""
+        parts = [_words_and_rows(group, words, counter) for group in groups]
+        pairs, rows = (jnp.concatenate(part) for part in zip(*parts, strict=True))
+        return row_key(pairs, rows)
+
+    def z(groups: list[list[Request]], counter: Array) -> Array:
+        flat, parts = keys(groups, counter), []
+        for group in groups:
+            size = len(group) * group[0].rows
+            columns = jnp.arange(group[0].columns, dtype=jnp.uint32)
+            parts.append((flat[:size, None] + columns[None]).reshape(-1))
+            flat = flat[size:]
+        z = from_keys(direction, jnp.concatenate(parts), (), ())
         return z if factor is None else rounded(z * factor)
 
-    def fill(counter: Array, tables: list[Array]) -> list[Array]:
-        del tables
-        return [table(group, counter) for group in groups]
+    def fill(counter: Array, tables: dict[str, Array]) -> dict[str, Array]:
+        of_kind = {"keys": keys, "z": z}
+        return {kind: of_kind[kind](kinds[kind], counter) for kind in tables}
 
+    sizes = {
+        kind: sum(len(group) * group[0].rows * (group[0].columns or 1) for group in groups)
+        for kind, groups in kinds.items()
+    }
+    dtypes = {"keys": jnp.uint32, "z": jnp.float32}
     return computed_once(
-        fill,
-        [
-            jnp.zeros(
-                (len(group), group[0].size), jnp.uint32 if group[0].row is None else jnp.float32
-            )
-            for group in groups
-        ],
+        fill, {kind: jnp.zeros(size, dtypes[kind]) for kind, size in sizes.items() if size}
     )
+
+
+def _words_and_rows(group: list[Request], words: Array, counter: Array) -> tuple[Array, Array]:
+    """The words, uint32 [n, 2], and the numbers, uint32 [n], of the rows of equal requests."""
+    rows, first = group[0].rows, np.array([[request.first] for request in group], np.uint32)
+    pairs = words[jnp.array([request.leaf for request in group]) + counter]
+    numbers = jnp.arange(rows, dtype=jnp.uint32)[None] + first
+    return jnp.repeat(pairs, rows, axis=0), numbers.reshape(-1)

@@ -20,9 +20,11 @@ from zojax.directions._direction import Noises, SampledDirection, Shapes
 from zojax.directions._elementwise import (
     ElementwiseDirection,
     Request,
-    elementwise_noise,
+    StoredNoise,
     elementwise_request,
     from_keys,
+    is_vector,
+    keyed_noise,
     table_rows,
 )
 from zojax.directions._gaussian import Gaussian
@@ -86,7 +88,7 @@ class LowRank(SampledDirection):
         words = key_words(key)
         sizes = _sizes(shape, self.rank)
         rows = [
-            Row.at(from_keys(self._elements, row_key(words, jnp.uint32(i)), (n,), (n,))[None], 0)
+            Row.at(from_keys(self._elements, row_key(words, jnp.uint32(i)), (n,), (n,)), 0, n)
             for i, n in enumerate(sizes)
         ]
         return self._noise(shape, rows).draw(shape)
@@ -100,8 +102,10 @@ class LowRank(SampledDirection):
         rows = iter(table_rows(self._elements, words, requests, None))
         noises: list[LeafNoise | None] = [None] * len(shapes)
         for leaf, shape in floating:
-            if len(shape) <= 1:
-                noises[leaf] = elementwise_noise(self._elements, next(rows), shape, None)
+            if is_vector(shape):
+                noises[leaf] = StoredNoise(next(rows))
+            elif len(shape) <= 1:
+                noises[leaf] = keyed_noise(self._elements, next(rows), shape, None)
             else:
                 noises[leaf] = self._noise(shape, [next(rows), next(rows)])
         return noises
@@ -218,8 +222,8 @@ def _split(shape: tuple[int, ...]) -> int:
 def _requests(leaf: int, shape: tuple[int, ...], rank: int) -> list[Request]:
     """The rows of the tables that a leaf needs: those of both factors, or of a vector."""
     if len(shape) <= 1:
-        return [elementwise_request(leaf, shape)]
-    return [Request(leaf, size, row) for row, size in enumerate(_sizes(shape, rank))]
+        return [elementwise_request(leaf, shape, stored=is_vector(shape))]
+    return [Request(leaf, 1, size, row) for row, size in enumerate(_sizes(shape, rank))]
 
 
 def _sizes(shape: tuple[int, ...], rank: int) -> tuple[int, int]:

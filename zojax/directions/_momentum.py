@@ -12,9 +12,14 @@ import jax.numpy as jnp
 from zojax import _check
 from zojax._mesh import mesh_of, replicated
 from zojax._types import Array, Params, ScalarOrSchedule
-from zojax._xla import computed_once, rounded
+from zojax._xla import computed_once, in_memory, rounded
 from zojax.directions._anneal import AdamuSchedules, Anneal, annealed
-from zojax.directions._direction import Direction, check_memoryless, sum_over_queries
+from zojax.directions._direction import (
+    Direction,
+    check_memoryless,
+    of_queries,
+    sum_over_queries,
+)
 from zojax.directions._elementwise import is_vector
 from zojax.directions._momentum_noise import MomentumDraws, MomentumNoise
 from zojax.directions._named import DirectionLike, direction_of
@@ -120,7 +125,8 @@ class MomentumCentred(Direction):
     def at_step(
         self, state: MomentumState, key: Array, count: Array, num_queries: int, params: Params
     ) -> tuple[MomentumDraws, MomentumState]:
-        alpha, beta1, beta2 = (_check.at(schedule, count) for schedule in self.schedules())
+        schedules = tuple(_check.at(schedule, count) for schedule in self.schedules())
+        alpha, beta1, beta2 = in_memory(schedules)
         centre = _next_centre(state, alpha, key, count, self._base)
         draws, base = self._base.at_step(state.base, key, count, num_queries, params)
         leaves = jax.tree.leaves(centre)
@@ -159,31 +165,30 @@ def _next_centre(
     """
     leaves, tree = jax.tree.flatten(state.centre)
     signs, num_queries = state.signs, len(state.signs)
-    last, _ = base.at_step(state.base, key, count - 1, num_queries, state.centre)
-    # ξ̈ is drawn as one more query than the step has, so that it is independent of ξ̇.
-    fresh, _ = base.at_step(state.base, key, count, num_queries + 1, state.centre)
     used = jnp.sum(jnp.abs(signs))
+    # ξ̈ is drawn as one more query than the last step had, so that it is independent of ξ̇.
+    draws, _ = base.at_step(state.base, key, count - 1, num_queries + 1, state.centre)
+    last = 0 if num_queries == 1 else slice(num_queries)
 
-    def leaf(
-        counter: Array, zero: LeafNoise | None, fresh: LeafNoise | None, centre: Array
-    ) -> Array:
-        if zero is None or fresh is None:
+    def leaf(counter: Array, zero: LeafNoise | None, centre: Array) -> Array:
+        if zero is None:
             return centre
 
         def signed(zero: LeafNoise, sign: Array) -> Array:
             past = MomentumNoise(zero.in_loop(counter), centre, state.alpha, state.beta1, alpha)
             return sign * drawn_at(past, centre)
 
-        history = sum_over_queries(signed, zero, signs, centre)
+        history = sum_over_queries(signed, of_queries(zero, last), signs, centre)
         if num_queries > 1:
             history = rounded(history / jnp.maximum(used, 1.0))
-        noise = rounded(jnp.sqrt(1.0 - alpha) * drawn_at(fresh.in_loop(counter), centre))
+        fresh = of_queries(zero, num_queries).in_loop(counter)
+        noise = rounded(jnp.sqrt(1.0 - alpha) * drawn_at(fresh, centre))
         new = (history + noise).astype(centre.dtype)
         # The direction of a step without a usable slope does not enter the history.
         return jnp.where(used == 0, centre, new)
 
     def fill(counter: Array, leaves: list[Array]) -> list[Array]:
-        return list(map(partial(leaf, counter), last.queries(), fresh.query(num_queries), leaves))
+        return list(map(partial(leaf, counter), draws.queries(), leaves))
 
     # It replaces the old one in its buffer, and is not computed again wherever it is read.
     return jax.tree.unflatten(tree, computed_once(fill, leaves))

@@ -82,42 +82,44 @@ class LeafNoise(abc.ABC):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One leaf's row of a table that many leaves share.
+    """One leaf's part of a table that many leaves share.
 
-    The position is data, not a constant of the program: draws of one shape are then one program,
-    from which compilers make one kernel. It is a vector, because a scalar constant would be
-    written into the kernel again.
+    Its start is data, not a constant of the program: draws of one shape are then one program, from
+    which compilers make one kernel. It is a vector, because a scalar constant would be written
+    into the kernel again.
 
     Attributes:
-      table: [n, size].
-      position: uint32 [2]; the second element only makes it a vector.
+      table: [n].
+      start: uint32 [2]; the second element only makes it a vector.
+      size: How many elements are this leaf's.
       counter: int32 []: 0, and not known to be 0; None outside of loops.
       mesh: The devices that the parameters are on, over which the row is replicated.
     """
 
     table: Array
-    position: Any
+    start: Any
+    size: int = dataclasses.field(metadata={"static": True})
     counter: Array | None = None
     mesh: AbstractMesh | None = dataclasses.field(default=None, metadata={"static": True})
 
     @classmethod
-    def at(cls, table: Array, position: int) -> "Row":
-        # The second element hides the pattern of the positions from the compiler.
-        return cls(table, np.array([position, 0x9E3779B9], np.uint32))
+    def at(cls, table: Array, start: int, size: int) -> "Row":
+        # The second element hides the pattern of the starts from the compiler.
+        return cls(table, np.array([start, 0x9E3779B9], np.uint32), size)
 
     def value(self) -> Array:
         """The row, [size]."""
-        row = lax.dynamic_index_in_dim(self.table, self.position[0], keepdims=False)
+        row = lax.dynamic_slice_in_dim(self.table, self.start[0], self.size)
         row = row if self.counter is None else row + self.counter.astype(row.dtype)
         return replicated(row, self.mesh)
 
     def replaced(self, values: Array) -> "Row":
         """A row of these values, outside of loops."""
-        return dataclasses.replace(Row.at(values.reshape(1, -1), 0), mesh=self.mesh)
+        return dataclasses.replace(Row.at(values.reshape(-1), 0, values.size), mesh=self.mesh)
 
     def tied(self, values: Sequence[Array]) -> tuple["Row", list[Array]]:
-        position, held = tied(self.position, list(values))
-        return dataclasses.replace(self, position=position), held
+        start, held = tied(self.start, list(values))
+        return dataclasses.replace(self, start=start), held
 
     def in_loop(self, counter: Array) -> "Row":
         return dataclasses.replace(self, counter=counter)

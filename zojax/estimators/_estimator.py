@@ -21,6 +21,7 @@ from zojax._types import (
     ScalarOrSchedule,
     ValueFn,
 )
+from zojax._xla import in_memory
 from zojax.directions import Direction, Draws
 from zojax.streaming import Loss, Objective, rounded_loss
 
@@ -112,7 +113,8 @@ def estimator(
 
         kind = "slopes" if residual_eps is None else "loss"
         found = measured() if meter is None else meter(kind, queries, measured)
-        slopes, usable, feedback = found.scalars, found.usable, None
+        slopes, usable = in_memory((found.scalars, found.usable))
+        feedback = None
         bad = ~usable
         if residual_eps is not None:
             eps = _check.at(residual_eps, state.count)

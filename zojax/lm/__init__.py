@@ -1,12 +1,28 @@
-"""The language-model application: models, tasks, adapters, training, comparison.
+"""The language-model application: models, tasks, adapters, training, prediction, comparison.
 
 It is built on the optimizers and uses nothing private of them. Each is
 imported when it is first used: ``import zojax`` is enough for ``zojax.lm.models``.
 """
 
+from typing import TYPE_CHECKING
+
 from zojax._lazy import submodules
+
+if TYPE_CHECKING:
+    from zojax.lm.prediction import load_run as load_run
 
 __getattr__, __dir__ = submodules(
     __name__,
-    ("adapters", "baselines", "comparison", "decoding", "models", "processes", "tasks", "training"),
+    (
+        "adapters",
+        "baselines",
+        "comparison",
+        "decoding",
+        "models",
+        "prediction",
+        "processes",
+        "tasks",
+        "training",
+    ),
+    {"load_run": "prediction"},
 )

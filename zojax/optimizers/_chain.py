@@ -82,10 +82,11 @@ def chain(
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         links = inner if _all_float(params) else of_floats
         updates, new = links.update(updates, state, params, **extra_args)
-        updates = jax.tree.map(_settled, updates, params, is_leaf=lambda update: update is None)
         rested = estimator_states(new[0])[0].rested
+        updates = jax.tree.map(
+            partial(_settled, rested), updates, params, is_leaf=lambda update: update is None
+        )
         kept = map(partial(_kept, rested), state[1:], new[1:])
-        updates = jax.tree.map(lambda update: jnp.where(rested, _nothing(update), update), updates)
         return updates, (new[0], *kept)
 
     return laid_out(optax.GradientTransformationExtraArgs(init, update))
@@ -101,7 +102,7 @@ def _all_float(params: Any) -> bool:
 
 
 @jax.jit
-def _settled(update: Array | None, parameter: Array) -> Array | None:
+def _settled(rested: Array, update: Array | None, parameter: Array) -> Array | None:
     """The update as it is added: rounded, and −0.0 or an integer 0 where nothing may change.
 
     Adding −0.0 leaves every number as it is, where adding 0.0 would turn −0.0 into 0.0.
@@ -111,14 +112,9 @@ def _settled(update: Array | None, parameter: Array) -> Array | None:
     if jnp.issubdtype(jnp.result_type(parameter), jnp.integer):
         return jnp.zeros((), jnp.result_type(parameter))
     if not jnp.issubdtype(update.dtype, jnp.floating):
-        return update
-    return rounded(jnp.where(update == 0, jnp.asarray(-0.0, update.dtype), update))
-
-
-def _nothing(update: Array) -> Array:
-    # x + -0 is x to the bit, also for x = -0.
-    zero = complex(-0.0, -0.0) if jnp.iscomplexobj(update) else -0.0
-    return jnp.full((), zero, update.dtype)
+        zero = complex(-0.0, -0.0) if jnp.iscomplexobj(update) else 0
+        return jnp.where(rested, jnp.asarray(zero, update.dtype), update)
+    return jnp.where(rested | (update == 0), jnp.asarray(-0.0, update.dtype), rounded(update))
 
 
 def _kept(rested: Array, before: Any, after: Any) -> Any:

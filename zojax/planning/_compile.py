@@ -18,9 +18,10 @@ from jax.sharding import (
 )
 
 from zojax.planning._topology import topology
+from zojax.streaming import options_for
 
 # Autotuning is off, because it runs candidate kernels on the device, which is not attached.
-_COMPILER_OPTIONS: dict[str, dict[str, str | bool]] = {"cuda": {"xla_gpu_autotune_level": "0"}}
+_NOT_ATTACHED = {"gpu": {"xla_gpu_autotune_level": "0"}}
 
 
 def compile_for(
@@ -28,7 +29,8 @@ def compile_for(
 ) -> jax.stages.Compiled:
     """Compile ``step`` for a device that is not attached.
 
-    Nothing is allocated or run. The arguments may be results of ``jax.eval_shape``, so programs of
+    It has the options that ``zojax.compiler_options()`` gives on that device. Nothing is allocated
+    or run. The arguments may be results of ``jax.eval_shape``, so programs of
     models that exceed the local memory can be compiled.
 
     Args:
@@ -55,7 +57,10 @@ def compile_for(
     devices = [*target.devices.flat] if isinstance(target, Mesh) else target.devices
     replicated = _replicated(devices)
     placed = jax.tree.map(lambda leaf: _placed(leaf, replicated), args)
-    options = _COMPILER_OPTIONS.get(devices[0].platform, {})
+    options: dict[str, str | bool] = {
+        **options_for(devices[0]),
+        **_NOT_ATTACHED.get(devices[0].platform, {}),
+    }
     # A trace finds the mesh of arrays, but not that of abstract arguments, so it is set here.
     with jax.sharding.use_abstract_mesh(_mesh(placed)):
         lowered = step.lower(*placed)

@@ -1,6 +1,7 @@
 """Evaluates a loss at θ + εz without a second copy of θ."""
 
 from zojax.streaming._compiler import compiler_options as compiler_options
+from zojax.streaming._compiler import options_for as options_for
 from zojax.streaming._losses import EVALUATIONS as EVALUATIONS
 from zojax.streaming._losses import Loss as Loss
 from zojax.streaming._losses import Objective as Objective

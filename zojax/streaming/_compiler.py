@@ -1,14 +1,19 @@
 """Options for the ``jit`` around a training step."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import SingleDeviceSharding
 
-CPU_OPTIONS = {
-    "xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED",
-    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
-    "xla_disable_hlo_passes": "while-loop-invariant-code-motion",
+OPTIONS = {
+    "cpu": {
+        "xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED",
+        "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
+        "xla_disable_hlo_passes": "while-loop-invariant-code-motion",
+    },
+    "tpu": {"xla_jf_bf16_propagation": "false"},
 }
 
 
@@ -19,8 +24,13 @@ def compiler_options() -> dict[str, str]:
     perturbed weights together; it joins chains of matrix products into one operation, which holds
     all the weights of the chain; and it moves what is the same at all points of a step before the
     loop over them, where weights that are converted from bfloat16, or dequantised, stay in float32,
-    all of them at once. The options turn all three off. GPUs and TPUs compute with such weights as
-    they are, or convert them within the product, and need none. XLA renames its options from
+    all of them at once. The options turn all three off.
+
+    On TPU, XLA keeps a value in bfloat16 from its beginning if all that use it round it to
+    bfloat16, as products do: a frozen float32 weight is then copied to bfloat16 before the loop
+    over a step's points. The option turns that off, and each weight is rounded where it is used.
+
+    GPUs convert such weights within the product and need no option. XLA renames its options from
     version to version: those that the installed one does not know are left out, so that a step
     takes more memory there and still runs.
 
@@ -33,15 +43,20 @@ def compiler_options() -> dict[str, str]:
       >>> import jax, zojax
       >>> step = jax.jit(lambda x: x + 1, compiler_options=zojax.compiler_options())
     """
-    if jax.default_backend() != "cpu":
-        return {}
-    return {name: value for name, value in CPU_OPTIONS.items() if _is_known(name, value)}
+    return options_for(jax.local_devices()[0])
+
+
+def options_for(device: Any) -> dict[str, str]:
+    """The same for a device, which may be one of a topology that is not attached."""
+    options = OPTIONS.get(device.platform, {})
+    return {name: value for name, value in options.items() if _is_known(device, name, value)}
 
 
 @functools.cache
-def _is_known(name: str, value: str) -> bool:
-    """Whether XLA's compiler for CPUs has an option, and the option that value."""
-    program = jax.jit(lambda: jnp.zeros((), jnp.int32)).lower()
+def _is_known(device: Any, name: str, value: str) -> bool:
+    """Whether XLA's compiler for a device has an option, and the option that value."""
+    number = jax.ShapeDtypeStruct((), jnp.int32, sharding=SingleDeviceSharding(device))
+    program = jax.jit(lambda x: x).lower(number)
     try:
         program.compile(compiler_options={name: value})
     except jax.errors.JaxRuntimeError as error:

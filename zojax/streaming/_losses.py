@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.core import Tracer
+from jax.extend import core
 
 from zojax import _check
 from zojax._mesh import mesh_of
@@ -18,6 +19,7 @@ from zojax._xla import computed_once, rounded
 from zojax.directions import Noises, drawn_at, is_vector
 from zojax.streaming._interpret import interpret
 from zojax.streaming._perturbed import Perturbed, Ties, large_bytes, perturb
+from zojax.streaming._unperturbed import tied_to_point
 
 Loss: TypeAlias = Callable[[Noises, Array | float], tuple[Array, Any]]
 """``loss(noises, scale)``: the value at θ + scale·z, float32 or float64 [], and its aux or None."""
@@ -159,15 +161,21 @@ def _streamed(
 
     def loss(noises: Noises, scale: Array | float) -> tuple[Array, Any]:
         scale = jnp.asarray(scale, jnp.float32)
+        frozen = [leaf for leaf, noise in zip(leaves, noises, strict=True) if noise is None]
+        unperturbed, noises, scale = tied_to_point(
+            [*jaxpr.consts, *frozen], noises, scale, differentiated=differentiated
+        )
+        consts, unmoved = unperturbed[: len(jaxpr.consts)], iter(unperturbed[len(jaxpr.consts) :])
         inputs = [
-            leaf
+            next(unmoved)
             if noise is None
             else Perturbed(leaf, noise, scale, large, differentiated=differentiated)
             for leaf, noise in zip(leaves, noises, strict=True)
         ]
         for i, vector in _perturbed_vectors(leaves, noises, scale).items():
             inputs[i] = vector
-        found = interpret(jaxpr, inputs, Ties(shared=mesh is not None))
+        program = core.ClosedJaxpr(jaxpr.jaxpr, consts)
+        found = interpret(program, inputs, Ties(shared=mesh is not None))
         return jax.tree.unflatten(outputs, found)
 
     return loss

@@ -118,7 +118,7 @@ def test_the_first_logits_are_the_models_to_the_bit(family: str, dtype: str, loa
 
 
 @pytest.mark.parametrize("adapter", [Prefix(3), VirtualTokens(3)], ids=["prefix", "virtual tokens"])
-@pytest.mark.parametrize("family", CAUSAL)
+@pytest.mark.parametrize("family", slow_except(CAUSAL, "opt"))
 def test_a_fresh_one_stands_for_random_tokens_in_front(adapter: Adapter, family: str, load, quick):
     base = load(family)
     key = jax.random.key(3)
@@ -133,11 +133,15 @@ def test_a_fresh_one_stands_for_random_tokens_in_front(adapter: Adapter, family:
 
 @pytest.mark.parametrize(
     ("adapter", "family"),
-    [
-        *((adapter, family) for adapter in (Prefix(3), VirtualTokens(3)) for family in CAUSAL),
-        (LoRA(), "opt"),
-        (HeadTuning(), "llama"),
-    ],
+    slow_except(
+        {
+            **{f"prefix-{family}": (Prefix(3), family) for family in CAUSAL},
+            **{f"virtual-{family}": (VirtualTokens(3), family) for family in CAUSAL},
+            "lora-opt": (LoRA(), "opt"),
+            "head-llama": (HeadTuning(), "llama"),
+        },
+        *("prefix-opt", "prefix-llama", "virtual-opt", "lora-opt"),
+    ),
 )
 def test_token_by_token_with_the_callers_cache(adapter: Adapter, family: str, load, quick):
     model = adapter.adapt(load(family, num_hidden_layers=1), 0)

@@ -61,5 +61,5 @@ def first_words(write_files: Any) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def base(tiny_opt: Path, first_words: dict[str, Path]) -> FinetuneConfig:
-    data = DataConfig(**first_words, num_buckets=1)
+    data = DataConfig(task="rotten-tomatoes", **first_words, num_buckets=1)
     return FinetuneConfig(model=str(tiny_opt), eval_batch_size=16, data=data)

@@ -196,7 +196,7 @@ def test_words_stand_for_the_classes_of_the_data():
 @pytest.mark.parametrize(
     ("name", "line", "message"),
     [
-        ("copa", '{"premise": "a", "question": "why"}', "line 1: question must be one of 'effect'"),
+        ("copa", '{"premise": "a", "question": "why"}', "question must be one of 'effect'"),
         ("winogrande", '{"sentence": "a _ b _", "answer": "1"}', "sentence must have one _"),
         ("winogrande", '{"sentence": "a _ b", "answer": ""}', "answer must be one of '1', '2'"),
         ("winogrande", '{"sentence": "so it is _", "answer": "1"}', "must have text after the _"),
@@ -207,12 +207,12 @@ def test_words_stand_for_the_classes_of_the_data():
             r"answers must be among the entities, got \['y'\]",
         ),
         ("rte", '{"premise": "a", "hypothesis": "b", "label": -1}', "label must be .* got -1"),
-        ("squad", '{"title": "a", "context": "b", "question": "c"}', "answers.text is missing"),
+        ("squad", '{"title": "a", "context": "b", "question": "c"}', "has no column answers.text"),
     ],
 )
 def test_a_wrong_row_is_named(tmp_path: Path, name: str, line: str, message: str):
     (tmp_path / "a.jsonl").write_text(line)
-    with pytest.raises(ValueError, match=rf"a\.jsonl line 1: .*{message.removeprefix('line 1: ')}"):
+    with pytest.raises(ValueError, match=rf"a\.jsonl.*{message}"):
         read_examples(tmp_path / "a.jsonl", load_task(name))
 
 

@@ -34,6 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
         ]
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return DataConfig(
+        task="rotten-tomatoes",
         train=folder / "train.jsonl",
         dev=folder / "dev.jsonl",
         test=folder / "test.jsonl",

@@ -109,7 +109,7 @@ def test_a_run(
     assert result.steps == 2
     assert np.isfinite(result.tuned.loss)
     assert (result.tuned.f1 is not None) == (load_task(task).kind == "generation")
-    assert evaluate_run(result.folder)["tuned"] == result.tuned
+    assert evaluate_run(result.folder)["tuned"].scores == result.tuned
     fresh = load_to_tune(config)
     if adapter == "none":
         saved = zojax.lm.models.load(result.model_folder).params

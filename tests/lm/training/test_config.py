@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,8 @@ from zojax.lm.training import (
     load_config,
     resolve,
 )
-from zojax.lm.training._run_folder import RunFolder, output_folder
+from zojax.lm.training._output import output_folder
+from zojax.lm.training._run_folder import RunFolder
 
 pytestmark = pytest.mark.quick
 
@@ -36,12 +38,20 @@ def test_data_counts_are_positive(name: str):
         FinetuneConfig(data=DataConfig(**{name: -1}))
 
 
-def test_train_and_test_go_together():
-    for name in ("train", "test"):
-        with pytest.raises(ValueError, match="train and test must be given together"):
-            FinetuneConfig(data=DataConfig(**{name: Path("a.csv")}))
-    with pytest.raises(ValueError, match="dev needs train and test"):
-        FinetuneConfig(data=DataConfig(dev=Path("a.csv")))
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("dev", Path("a.csv")),
+        ("test", Path("a.csv")),
+        ("text_column", "ticket"),
+        ("label_column", "queue"),
+        ("skip_bad_rows", True),
+    ],
+)
+def test_what_is_about_own_files_needs_one(name: str, value: Any):
+    with pytest.raises(ValueError, match=f"finetune: {name} needs train, a file of your own"):
+        FinetuneConfig(data=DataConfig(**{name: value}))
+    FinetuneConfig(data=DataConfig(train=Path("b.csv"), **{name: value}))
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "forward_gradient_sgd"])

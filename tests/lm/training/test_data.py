@@ -10,9 +10,10 @@ import pytest
 from tiny_models import tokenizer_of, write_tiny_model
 
 import zojax.lm.models
-from zojax.lm.tasks import Example, load_splits, rotten_tomatoes
+from zojax.lm.tasks import Example, rotten_tomatoes
 from zojax.lm.training import DataConfig, FinetuneConfig, load_data
-from zojax.lm.training._data import task_of
+from zojax.lm.training._splits import read_splits
+from zojax.lm.training._task import task_of
 
 pytestmark = pytest.mark.quick
 
@@ -26,10 +27,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 
 def splits(seed: int = 0, **settings: Any) -> list[tuple[Example, ...]]:
-    config = DataConfig(**settings)
-    files = {name: settings[name] for name in ("train", "dev", "test") if name in settings}
-    task = task_of(config, "causal")
-    drawn = load_splits(task, files=files, k_shot=config.k_shot, seed=seed)
+    drawn = read_splits(DataConfig(**settings), "causal", seed).examples
     return [drawn[name] for name in ("train", "dev", "test")]
 
 

@@ -187,7 +187,7 @@ def test_the_card_of_a_whole_model(whole: Result, short: FinetuneConfig):
     assert "| method | `mezo`: learning_rate 0.001," in text
     assert "| steps | 2 of 2, each of 4 examples |" in text
     assert "| seed | 0 |" in text
-    assert "| data | train.jsonl: train train.jsonl, dev dev.jsonl, test test.jsonl," in text
+    assert "| data | rotten-tomatoes: train train.jsonl, dev dev.jsonl, test test.jsonl," in text
     assert re.search(r"\| versions \| zojax [\d.]+, jax [\d.]+", text)
     assert "| adapter" not in text
     # The scores, on dev and on test.

@@ -44,6 +44,7 @@ def test_a_run_folder_has_everything(mezo_run: Result, base: FinetuneConfig):
     folder = mezo_run.folder
     assert {path.name for path in folder.iterdir()} - {"best"} == {
         "config.json",
+        "data.json",
         "metrics.jsonl",
         "results.json",
         "curve.png",
@@ -91,7 +92,7 @@ def test_a_report_of_something_else_is_refused(base: FinetuneConfig, tmp_path: P
 
 
 def test_a_saved_run_measures_the_same(mezo_run: Result):
-    assert evaluate_run(mezo_run.folder)["tuned"] == mezo_run.tuned
+    assert evaluate_run(mezo_run.folder)["tuned"].scores == mezo_run.tuned
 
 
 @pytest.mark.slow
@@ -120,7 +121,7 @@ def test_adam_learns_and_the_best_step_is_kept(base: FinetuneConfig, tmp_path: P
     best = max(dev, key=lambda step: (dev[step]["dev_accuracy"], -dev[step]["dev_loss"]))
     assert result.best_step == best
     scores = evaluate_run(result.folder)
-    assert scores.get("best", scores["tuned"]) == result.best
+    assert scores.get("best", scores["tuned"]).scores == result.best
 
 
 class Interrupter(Observer):
@@ -146,6 +147,7 @@ def test_a_broken_run_saves_no_broken_model(base: FinetuneConfig, tmp_path: Path
         finetune(dataclasses.replace(config, output=tmp_path / "run"))
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         "config.json",
+        "data.json",
         "metrics.jsonl",
         "losses.bin",  # of step 1, which has no line yet
         "results.json",
@@ -160,6 +162,6 @@ def test_nothing_is_written_for_wrong_data(base: FinetuneConfig, tmp_path: Path)
     bad = tmp_path / "bad.csv"
     bad.write_text("text,label\nx,splendid\n")
     data = dataclasses.replace(base.data, test=bad)
-    with pytest.raises(ValueError, match=r"bad\.csv line 2: label must be one of"):
+    with pytest.raises(ValueError, match=r"bad\.csv:2: label must be one of"):
         finetune(dataclasses.replace(base, data=data, output=tmp_path / "run"))
     assert not (tmp_path / "run").exists()

@@ -39,7 +39,7 @@ def test_transformers_classes_are_tuned_and_what_is_saved_is_read_by_both(
     assert "model" in load_to_tune(config).model.params  # the names of the Flax class
     run = finetune(dataclasses.replace(config, output=tmp_path / "run"))
     assert load_config(run.folder).implementation == "transformers"
-    assert evaluate_run(run.folder)["tuned"] == run.tuned
+    assert evaluate_run(run.folder)["tuned"].scores == run.tuned
     theirs, ours = (logits(run.model_folder, name) for name in ("transformers", "zojax"))
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
     assert np.abs(theirs - logits(Path(base.model), "transformers")).max() > 1e-4
@@ -75,7 +75,7 @@ def test_blocks_have_a_leaf_for_each_layer(adapter: Any, base: FinetuneConfig, t
     run = finetune(config)
     ends = 0 if adapter == "lora" else 2
     assert read_log(run.folder / "trajectory.log").scalars.shape == (2, layers + ends)
-    assert evaluate_run(run.folder)["tuned"] == run.tuned
+    assert evaluate_run(run.folder)["tuned"].scores == run.tuned
     if adapter == "none":  # a folder has no layers that are scanned, or not
         scanned = load(run.model_folder).params
         assert "layers" in scanned

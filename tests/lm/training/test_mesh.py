@@ -130,7 +130,7 @@ def test_a_run_on_a_mesh_is_that_of_one_device(
     np.testing.assert_allclose(run.tuned.loss, alone.tuned.loss, rtol=1e-4)
 
     # Measured and replayed on the mesh, to the bits of the run itself.
-    assert evaluate_run(run.folder)["tuned"] == run.tuned
+    assert evaluate_run(run.folder)["tuned"].scores == run.tuned
     if variant != "sgd":
         replayed = replay_run(config.model, run.folder, tmp_path / "replayed")
         for x, y in zip(got, tuned_values(config, replayed.folder), strict=True):
@@ -179,7 +179,7 @@ def test_a_saved_run_needs_no_mesh(
     )
     run = finetune(config)
     monkeypatch.setattr(jax, "device_count", lambda: 1)
-    scores = evaluate_run(run.folder)["tuned"]
+    scores = evaluate_run(run.folder)["tuned"].scores
     assert run.tuned is not None
     np.testing.assert_allclose(scores.loss, run.tuned.loss, rtol=1e-5)
     model = zojax.lm.models.load(run.model_folder)

@@ -55,7 +55,7 @@ def test_a_run_of_a_few_steps(name: str, adapter: Any, data: DataConfig, tmp_pat
     assert np.isfinite(losses).all()
     # A model that knows English; the label words of one that does not cost log 2 and more.
     assert max(losses) < 5.0
-    assert evaluate_run(result.folder)["tuned"].accuracy == result.tuned.accuracy
+    assert evaluate_run(result.folder)["tuned"].scores.accuracy == result.tuned.accuracy
     if adapter == "none":
         again = zojax.lm.models.load(result.model_folder)
         assert again.config.model_type == zojax.lm.models.load(name).config.model_type

@@ -28,6 +28,7 @@ from zojax.lm.training import (
     replay_run,
 )
 from zojax.lm.training._lock import FolderLock
+from zojax.lm.training._run_folder import FORMAT
 from zojax.trajectory import LogWriter, read_log
 
 # optax's own rules promote integer counts with floats.
@@ -183,8 +184,7 @@ def unbroken_lines(
 
 
 # After step 5, within the mean of steps 5 and 6; after 6 and 8, whose own lines are not written.
-@pytest.mark.parametrize("step", [5, 6, 8])
-@pytest.mark.parametrize("keep", [0, 1])
+@pytest.mark.parametrize(("step", "keep"), [(5, 1), (6, 0), (8, 1)])
 @pytest.mark.parametrize("unbroken_lines", ["mezo"], indirect=True)
 def test_a_killed_run_goes_on_to_the_same_lines(
     step: int,
@@ -338,7 +338,7 @@ def test_a_run_of_another_format_is_refused_before_anything_of_it_is_read(
     # As zojax 0.1.0 was before the format had a number; what lies beside the settings may be
     # anything.
     config = json.loads((killed / "config.json").read_text())
-    assert config.pop("format") == 2
+    assert config.pop("format") == FORMAT
     config["versions"]["zojax"] = "0.1.0.dev3"
     (killed / "config.json").write_text(json.dumps(config))
     (killed / "trajectory.log").write_bytes(b"")
@@ -347,7 +347,8 @@ def test_a_run_of_another_format_is_refused_before_anything_of_it_is_read(
             file.write_bytes(b"")
     before = {path: path.read_bytes() for path in killed.rglob("*") if path.is_file()}
     refusal = (
-        r"the format of .*config\.json must be 2, got 1, that of zojax 0\.1\.0\.dev3, and this"
+        rf"the format of .*config\.json must be {FORMAT}, got 1, that of zojax 0\.1\.0\.dev3, "
+        "and this"
     )
     for read in (
         lambda: resume(killed),

@@ -6,6 +6,8 @@ One scanned :class:`Transformer` computes all families: OPT, LLaMA, Mistral, Qwe
 :mod:`zojax.planning`.
 """
 
+from zojax.lm.models._input import ModelInput as ModelInput
+from zojax.lm.models._input import load_input as load_input
 from zojax.lm.models._known import MODELS as MODELS
 from zojax.lm.models._known import OPT_MODELS as OPT_MODELS
 from zojax.lm.models._language_model import Cache as Cache
@@ -17,4 +19,14 @@ from zojax.lm.models._tokenizer import AnyTokenizer as AnyTokenizer
 from zojax.lm.models._tokenizer import Tokenizer as Tokenizer
 from zojax.lm.models._workload import workload as workload
 
-__all__ = ["MODELS", "OPT_MODELS", "AnyTokenizer", "LanguageModel", "Tokenizer", "load", "workload"]
+__all__ = [
+    "MODELS",
+    "OPT_MODELS",
+    "AnyTokenizer",
+    "LanguageModel",
+    "ModelInput",
+    "Tokenizer",
+    "load",
+    "load_input",
+    "workload",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from jax.typing import DTypeLike
 
@@ -51,9 +51,7 @@ def load(source: str, dtype: DTypeLike, from_pt: bool) -> LanguageModel:
             overruled=second,
             source=source,
         )
-        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)
-        # Otherwise decoding changes the text: " ." becomes "." by default.
-        tokenizer.clean_up_tokenization_spaces = False
+        tokenizer = _tokenizer(transformers, source)
     generation = find(source, "generation_config.json")
     values = {**config.to_dict(), "architectures": [family.flax_class().__name__[4:]]}
     network = FlaxNetwork(family, config, dtype)
@@ -74,6 +72,25 @@ def load(source: str, dtype: DTypeLike, from_pt: bool) -> LanguageModel:
         module_names=lambda path, _: [(".".join(path), None)],
         source=source,
     )
+
+
+def load_input(source: str) -> tuple[Any, Any, Literal["causal", "masked"], int]:
+    """Load the configuration and the tokenizer; see :func:`zojax.lm.models.load_input`."""
+    transformers = _import_transformers()
+    config_file(source)
+    with quiet(transformers):
+        config: Any = transformers.AutoConfig.from_pretrained(source)
+        family = _family(config.model_type, source)
+        family.check(config, source)
+        tokenizer = _tokenizer(transformers, source)
+    return config, tokenizer, family.kind, family.max_length(config)
+
+
+def _tokenizer(transformers: Any, source: str) -> Any:
+    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)
+    # Otherwise decoding changes the text: " ." becomes "." by default.
+    tokenizer.clean_up_tokenization_spaces = False
+    return tokenizer
 
 
 def _import_transformers() -> ModuleType:

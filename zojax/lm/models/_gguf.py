@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from zojax.lm.models import _packages
 from zojax.lm.models._config import ModelConfig
 from zojax.lm.models._gguf_file import GgufTensor, read_file
 from zojax.lm.models._gguf_tokenizer import SPECIAL_TOKENS, read_tokenizer
@@ -140,6 +141,16 @@ class GgufModel(NamedTuple):
     config: ModelConfig
     tokenizer: Tokenizer
     tensors: Iterator[tuple[str, np.ndarray]]
+
+
+def find_files(name_or_folder: str | Path) -> list[Path]:
+    """The parts of a GGUF file that is meant, or nothing. A folder of a model's name goes first."""
+    path = Path(name_or_folder)
+    if path.suffix == SUFFIX and path.is_file():
+        return [path]
+    if str(name_or_folder) in _packages.PACKAGES and not path.is_dir():
+        return _packages.files(str(name_or_folder))
+    return []
 
 
 def read(files: Sequence[Path]) -> GgufModel:

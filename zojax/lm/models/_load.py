@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zojax.lm.models import _gguf, _packages, _weights
+from zojax.lm.models import _gguf, _weights
 from zojax.lm.models._config import ModelConfig, read_config
 from zojax.lm.models._families import family
 from zojax.lm.models._files import config_file, find, resolve
@@ -103,7 +103,7 @@ def load(
     options: dict[str, Any] = dict(
         dtype=dtype, param_dtype=param_dtype, layout=layout, scan_layers=scan_layers, remat=remat
     )
-    if files := _gguf_files(name_or_folder):
+    if files := _gguf.find_files(name_or_folder):
         return assemble(*_gguf.read(files), source=str(files[0].parent), **options)
     source = resolve(name_or_folder)
     config = read_config(config_file(source), source)
@@ -111,16 +111,6 @@ def load(
     return assemble(
         config, read_tokenizer(source), _weights.read(source, from_pt), source=source, **options
     )
-
-
-def _gguf_files(name_or_folder: str | Path) -> list[Path]:
-    """The parts of a GGUF file that is meant, or nothing. A folder of a model's name goes first."""
-    path = Path(name_or_folder)
-    if path.suffix == _gguf.SUFFIX and path.is_file():
-        return [path]
-    if str(name_or_folder) in _packages.PACKAGES and not path.is_dir():
-        return _packages.files(str(name_or_folder))
-    return []
 
 
 def assemble(

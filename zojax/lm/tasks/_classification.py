@@ -48,13 +48,31 @@ class Classification:
 
     def totals(self, params: Params, batch: Batch) -> Totals:
         """Sum loss and hits over the batch's examples. Cost: one forward pass."""
+        return _totals(self.scores(params, batch), batch)
+
+    def confusion(self, params: Params, batch: Batch) -> tuple[Totals, Array]:
+        """Sum as :meth:`totals` does, and count which class is taken for which.
+
+        Returns:
+          The totals, and the number of examples of each class (row) for which each class (column)
+          is predicted, float32 [C, C].
+
+        Cost: one forward pass.
+        """
         scores = self.scores(params, batch)
-        labels, weights = jnp.asarray(batch.labels), jnp.asarray(batch.weights)
-        losses = -jnp.take_along_axis(jax.nn.log_softmax(scores), labels[:, None], axis=1)[:, 0]
-        hits = jnp.argmax(scores, axis=1).astype(jnp.int32) == labels
-        return weighted_totals(losses, hits, weights)
+        right = jax.nn.one_hot(jnp.asarray(batch.labels), scores.shape[1])
+        chosen = jax.nn.one_hot(jnp.argmax(scores, axis=1), scores.shape[1])
+        weighted = right * jnp.asarray(batch.weights)[:, None]
+        return _totals(scores, batch), jnp.einsum("bi,bj->ij", weighted, chosen)
 
     def loss(self, params: Params, batch: Batch) -> Array:
         """Mean cross entropy over the batch's examples, float32 [], nats."""
         totals = self.totals(params, batch)
         return totals.loss / totals.examples
+
+
+def _totals(scores: Array, batch: Batch) -> Totals:
+    labels, weights = jnp.asarray(batch.labels), jnp.asarray(batch.weights)
+    losses = -jnp.take_along_axis(jax.nn.log_softmax(scores), labels[:, None], axis=1)[:, 0]
+    hits = jnp.argmax(scores, axis=1).astype(jnp.int32) == labels
+    return weighted_totals(losses, hits, weights)

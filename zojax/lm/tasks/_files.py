@@ -1,52 +1,44 @@
-"""Reads rows from files and from the ``datasets`` package."""
+"""Reads rows from files: CSV, JSONL, Parquet, and folders that ``datasets`` has written."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from zojax.lm.tasks._row import Row
-from zojax.lm.tasks._task import Hub
+from zojax.lm.tasks._datasets import folder_rows
+from zojax.lm.tasks._row import Row, RowError
 
 
-def file_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a CSV file (with a header), a JSONL or a Parquet file.
+def file_rows(path: Path, names: Collection[str] | None = None) -> Iterator[Row | RowError]:
+    """Yield the rows of a CSV file (with a header), a JSONL or Parquet file, or a folder.
+
+    Args:
+      path: The file, or a folder that ``datasets`` wrote with ``save_to_disk``: of one split.
+      names: The classes' names, if they are known. A folder has numbers and names of its classes;
+        the rows get names, unless all the known ones are others.
+
+    Returns:
+      The rows; in the place of a line that is none, what is wrong with it.
 
     Raises:
-      FileNotFoundError: The file does not exist.
-      ImportError: The file is a Parquet file and pyarrow is not installed.
-      ValueError: The file has another suffix, or a line cannot be read.
+      FileNotFoundError: There is no such file or folder.
+      ImportError: The package that reads this format is not installed.
+      ValueError: The file has another suffix, or it cannot be read on from some line.
     """
+    if path.is_dir():
+        return folder_rows(path, names)
     readers = {".csv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
-    if path.suffix not in readers:
+    if path.suffix.lower() not in readers:
         raise ValueError(
-            f"read_examples: the file must end in .csv, .jsonl or .parquet, got {path}."
+            f"read_examples: the file must end in .csv, .jsonl or .parquet, or be a folder that "
+            f"datasets wrote with save_to_disk, got {path}."
         )
     if not path.is_file():
         raise FileNotFoundError(f"read_examples: there is no file {path}.")
-    return readers[path.suffix](path)
-
-
-def hub_rows(hub: Hub, split: str) -> Iterator[Row]:
-    """Yield the rows of a split of a data set that ``datasets`` loads by name.
-
-    Raises:
-      ImportError: ``datasets`` is not installed.
-    """
-    try:
-        import datasets  # pyright: ignore[reportMissingImports]
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f"load_splits: reading {hub.name} by name needs datasets: pip install datasets. "
-            "Or give files."
-        ) from error
-    name = f"{hub.name} {hub.config or ''}".strip()
-    rows: Any = datasets.load_dataset(hub.name, hub.config, split=split)
-    for number, values in enumerate(rows):
-        yield Row(values, f"{name} {split} row {number}")
+    return readers[path.suffix.lower()](path)
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
@@ -63,29 +55,29 @@ def _csv_rows(path: Path) -> Iterator[Row]:
             for values in reader:
                 # Cells beyond the header's last column have no name and are left out.
                 named = {name: value for name, value in values.items() if name}
-                yield Row(named, f"{path} line {reader.line_num}")
+                yield Row(named, f"{path}:{reader.line_num}")
         except csv.Error as error:
             raise ValueError(
-                f"read_examples: {path} line {reader.line_num + 1}: not CSV ({error})."
+                f"read_examples: {path}:{reader.line_num + 1}: not CSV ({error})."
             ) from error
         except UnicodeDecodeError as error:
             raise _not_text(path, error) from error
 
 
-def _jsonl_rows(path: Path) -> Iterator[Row]:
+def _jsonl_rows(path: Path) -> Iterator[Row | RowError]:
     for number, line in _lines(path):
-        where = f"{path} line {number}"
+        where = f"{path}:{number}"
         if not line.strip():
             continue
         try:
             values = json.loads(line)
         except (ValueError, RecursionError) as error:  # RecursionError: nested too deep
-            raise ValueError(f"read_examples: {where}: not JSON ({error}).") from error
-        if not isinstance(values, dict):
-            raise ValueError(  # noqa: TRY004 - the file's content is wrong, no argument's type
-                f"read_examples: {where}: a line must be a JSON object, got {line.strip()[:80]}."
-            )
-        yield Row(values, where)
+            yield RowError(where, f"not JSON ({error})")
+            continue
+        if isinstance(values, dict):
+            yield Row(values, where)
+        else:
+            yield RowError(where, f"a line must be a JSON object, got {line.strip()[:80]}")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -88,6 +88,13 @@ class PromptSet:
         return np.array([max(len(row.ids) for row in rows) for rows in self.rows])
 
     @property
+    def whole_lengths(self) -> np.ndarray:
+        """The tokens of each example's longest row before it was cut, with its label, int64 [N]."""
+        # A causal model does not read the last token of a label, which it predicts.
+        unread = self.tokens.kind == "causal"
+        return self.lengths + np.array([rows[0].cut + unread for rows in self.rows])
+
+    @property
     def prompt_lengths(self) -> np.ndarray:
         """The number of tokens of each example's prompt without an answer, int64 [N]."""
         return np.array([rows[0].positions[0] + 1 for rows in self.rows])
@@ -134,12 +141,13 @@ class PromptSet:
             weights=(np.arange(size) < len(members)).astype(np.float32),
             members=places.astype(np.int32),
         )
-        for r, (ids, positions, targets) in enumerate(rows):
-            batch.input_ids[r, : len(ids)] = ids
-            batch.attention_mask[r, : len(ids)] = 1
-            batch.positions[r, : len(positions)] = positions
-            batch.targets[r, : len(targets)] = targets
-            batch.target_weights[r, : len(targets)] = 1 / max(1, len(targets))
+        for r, row in enumerate(rows):
+            length, count = len(row.ids), len(row.targets)
+            batch.input_ids[r, :length] = row.ids
+            batch.attention_mask[r, :length] = 1
+            batch.positions[r, : len(row.positions)] = row.positions
+            batch.targets[r, :count] = row.targets
+            batch.target_weights[r, :count] = 1 / max(1, count)
         for b, i in enumerate(places):
             example = self.examples[i]
             alone = batch.right.shape[1] == 1
@@ -150,7 +158,7 @@ class PromptSet:
     def _rows(self, example: int, view: View) -> Sequence[TokenRow]:
         rows = self.rows[example]
         if view == "prompt":
-            ids, (position, *_), _ = rows[0]
+            ids, position = rows[0].ids, rows[0].positions[0]
             return [TokenRow(ids[: position + 1], [position], [])]
         if self.tokens.task.kind != "multiple_choice":
             return rows

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from zojax.lm.tasks._example import Example, Value
 from zojax.lm.tasks._files import file_rows
-from zojax.lm.tasks._row import Row
+from zojax.lm.tasks._row import Row, RowError
 from zojax.lm.tasks._task import Task
+from zojax.lm.tasks._wrong_rows import READ_EXAMPLES, Fixes, refuse_columns, refuse_rows
+
+
+class Read(NamedTuple):
+    """What was read from a file.
+
+    Attributes:
+      examples: The examples of the good rows, in the file's order.
+      wrong: What is wrong with each of the others.
+    """
+
+    examples: tuple[Example, ...]
+    wrong: tuple[RowError, ...]
 
 
 def read_examples(path: str | Path, task: Task) -> tuple[Example, ...]:
-    """Read a task's examples from a CSV file (with a header), a JSONL or a Parquet file.
+    """Read a task's examples from a file.
 
     Args:
-      path: A file that ends in ``.csv``, ``.jsonl`` or ``.parquet``; text is in UTF-8.
+      path: A CSV file (with a header), a JSONL or a Parquet file, or a folder of one split that
+        ``datasets`` wrote with ``save_to_disk``; text is in UTF-8.
       task: The task, which names the columns to read.
 
     Returns:
@@ -24,22 +38,56 @@ def read_examples(path: str | Path, task: Task) -> tuple[Example, ...]:
 
     Raises:
       FileNotFoundError: The file does not exist.
-      ImportError: The file is a Parquet file and pyarrow is not installed.
-      ValueError: The suffix, a column, a text or a label is wrong; the message names the file, the
-        line and the column.
+      ImportError: pyarrow or datasets, which reads the file, is not installed.
+      ValueError: The suffix, a column, a text or a label is wrong; the message has the file, the
+        line and the reason of the first ten such rows.
     """
-    return examples_of(task, file_rows(Path(path)), str(path))
+    read = read_rows(task, file_rows(Path(path), task.class_names), str(path))
+    refuse_rows(read.wrong, len(read.examples) + len(read.wrong), READ_EXAMPLES)
+    return read.examples
 
 
 def examples_of(task: Task, rows: Iterable[Row], source: str) -> tuple[Example, ...]:
     """Turn rows into examples; ``source`` names their origin in error messages."""
-    read = (_example(task, row) for row in rows)
-    examples = tuple(example for example in read if example is not None)
-    if not examples:
+    read = read_rows(task, rows, source)
+    refuse_rows(read.wrong, len(read.examples) + len(read.wrong), READ_EXAMPLES)
+    return read.examples
+
+
+def read_rows(
+    task: Task, rows: Iterable[Row | RowError], source: str, fixes: Fixes = READ_EXAMPLES
+) -> Read:
+    """Turn rows into examples, and gather those that are wrong.
+
+    Args:
+      task: The task, which names the columns to read.
+      rows: The rows of one file.
+      source: The file's name, for errors.
+      fixes: Who reads, and what to do about errors.
+
+    Raises:
+      ValueError: There is no row, or a column is in none of them.
+    """
+    rows = list(rows)
+    refuse_columns(task, rows, source, fixes)
+    examples: list[Example] = []
+    wrong: list[RowError] = []
+    for row in rows:
+        if isinstance(row, RowError):
+            wrong.append(row)
+            continue
+        try:
+            example = _example(task, row)
+        except RowError as error:
+            wrong.append(error)
+        else:
+            if example is not None:
+                examples.append(example)
+    if not examples and not wrong:
         raise ValueError(
-            f"read_examples: {source} has no rows for {task.name}. Give at least one example."
+            f"{fixes.caller}: {source} has no rows for {task.name}. Give at least one example."
         )
-    return examples
+    return Read(tuple(examples), tuple(wrong))
 
 
 def _example(task: Task, row: Row) -> Example | None:
@@ -49,9 +97,8 @@ def _example(task: Task, row: Row) -> Example | None:
         return None
     names = [(name, task.columns.get(name, name)) for name in task.fields]
     if task.kind == "classification":
-        words = task.label_names or tuple(word.strip() for word in task.label_words)
         fields = {name: row.text(column) for name, column in names}
-        return Example(fields, row.number(task.label_column, words))
+        return Example(fields, row.number(task.label_column, task.class_names))
     if task.kind == "generation":
         fields = {name: row.text(column) for name, column in names}
         return Example(fields, answers=_answers(task, row))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from zojax.lm.tasks._datasets import hub_rows
 from zojax.lm.tasks._example import Example
-from zojax.lm.tasks._files import hub_rows
 from zojax.lm.tasks._read import examples_of, read_examples
 from zojax.lm.tasks._task import Task
 
@@ -48,8 +48,23 @@ def load_splits(
       ValueError: The task has no data, a row is wrong, or ``k_shot`` is given for a task without
         classes.
     """
-    rows = _all_examples(task, files)
-    train, dev = rows["train"], rows.get("dev")
+    return sample_splits(task, _all_examples(task, files), k_shot=k_shot, seed=seed)
+
+
+def sample_splits(
+    task: Task, examples: Mapping[str, Examples], *, k_shot: int | None = None, seed: int = 0
+) -> dict[str, Examples]:
+    """Sample the splits of examples that have been read; see :func:`load_splits`.
+
+    Args:
+      task: The task; its sizes limit the number of examples of each split.
+      examples: ``"train"``, ``"test"`` and optionally ``"dev"``.
+      k_shot, seed: As for :func:`load_splits`.
+
+    Raises:
+      ValueError: ``k_shot`` is given for a task without classes, or a class has too few examples.
+    """
+    train, dev = examples["train"], examples.get("dev")
     if k_shot is not None:
         if task.kind != "classification":
             raise ValueError(
@@ -65,7 +80,7 @@ def load_splits(
     return {
         "train": at_most(train, task.sizes.train if k_shot is None else len(train), seed),
         "dev": at_most(dev, task.sizes.dev if k_shot is None else len(dev), seed),
-        "test": at_most(rows["test"], task.sizes.test, 0),
+        "test": at_most(examples["test"], task.sizes.test, 0),
     }
 
 

@@ -133,6 +133,11 @@ class Task:
         names = fields_of(self.template + (self.masked_template or ""))
         return tuple(name for name in dict.fromkeys(names) if name != LABEL)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes' names in the rows, class 0 first; empty for a task without classes."""
+        return self.label_names or tuple(word.strip() for word in self.label_words)
+
     def prompt(
         self, kind: ModelKind = "causal", *, template: bool = True
     ) -> tuple[str, tuple[str, ...]]:

@@ -146,7 +146,7 @@ def _label_words(
     if len({tuple(row) for row in ids}) < len(ids):
         raise ValueError(
             f"tokenize: label_words must have distinct tokens, got {words!r} as {ids}. Choose "
-            "words that this model's tokenizer tells apart."
+            "words that this model's tokenizer tells apart (--label-words)."
         )
     longest = max(map(len, ids), default=0)
     filled = np.array([row + [0] * (longest - len(row)) for row in ids], np.int32)

@@ -24,6 +24,7 @@ class TokenRow(NamedTuple):
     ids: Ids  # the input tokens
     positions: Ids  # the positions whose outputs predict the candidate's tokens
     targets: Ids  # the candidate's tokens
+    cut: int = 0  # most tokens that the example's field lost, so that its prompt fits
 
 
 class _Prompt(NamedTuple):
@@ -33,10 +34,12 @@ class _Prompt(NamedTuple):
       around: The tokens before and after the label: one pair for each candidate if fields differ
         between choices, else one pair for all candidates.
       candidates: The tokens of each candidate.
+      cut: The most tokens by which the field that may be truncated was.
     """
 
     around: list[tuple[Ids, Ids]]
     candidates: list[Ids]
+    cut: int
 
     def with_candidate(self, i: int) -> tuple[Ids, Ids, Ids]:
         before, after = self.around[i if len(self.around) > 1 else 0]
@@ -109,7 +112,7 @@ class PromptTokens:
             for row in plain:
                 ids = itertools.chain(row.ids, row.targets)
                 check_ids(ids, self.vocab_size, f"example {i}")
-            rows.append(tuple(plain))
+            rows.append(tuple(row._replace(cut=prompt.cut) for row in plain))
         return rows
 
     def solved(self, examples: Sequence[Example]) -> list[tuple[int, ...]]:
@@ -161,7 +164,8 @@ class PromptTokens:
             encoded = [[next(ids) for _ in variant] for variant in variants]
             labels = [next(ids) for _ in candidates] or self._label_words()
             kinds = [chunk.kind for chunk in variants[0]]
-            prompts.append(_Prompt(self._truncated(kinds, encoded, labels, i), labels))
+            around, cut = self._truncated(kinds, encoded, labels, i)
+            prompts.append(_Prompt(around, labels, cut))
         return prompts
 
     def _chunks(self, example: Example) -> list[list[Chunk]]:
@@ -191,8 +195,12 @@ class PromptTokens:
 
     def _truncated(
         self, kinds: list[str], encoded: list[list[Ids]], labels: list[Ids], example: int
-    ) -> list[tuple[Ids, Ids]]:
-        """Truncate the field that may be, to equal length for all choices, and join the chunks."""
+    ) -> tuple[list[tuple[Ids, Ids]], int]:
+        """Truncate the field that may be, to equal length for all choices, and join the chunks.
+
+        Returns:
+          The tokens around the label, and the most tokens that were removed.
+        """
         fixed = self._room_for(labels) + sum(map(len, self._ends))
         fixed += max(
             sum(len(ids) for ids, kind in zip(row, kinds, strict=True) if kind != "truncate")
@@ -215,7 +223,13 @@ class PromptTokens:
                 for ids, kind in zip(row, kinds, strict=True)
             ]
             around.append((_joined(fitting[:place]), _joined(fitting[place + 1 :])))
-        return around
+        fields = [
+            len(ids)
+            for row in encoded
+            for ids, kind in zip(row, kinds, strict=True)
+            if kind == "truncate"
+        ]
+        return around, max([0, *(length - room for length in fields)])
 
     def _room_for(self, candidates: Iterable[Ids]) -> int:
         """Return how many tokens are reserved for a candidate, or for the generated answer."""

@@ -11,11 +11,15 @@ from zojax.lm.training._config import FinetuneConfig as FinetuneConfig
 from zojax.lm.training._config import HyperParameters as HyperParameters
 from zojax.lm.training._config import Implementation as Implementation
 from zojax.lm.training._config import OptimizerName as OptimizerName
+from zojax.lm.training._data import Prepared as Prepared
 from zojax.lm.training._data import load_data as load_data
 from zojax.lm.training._data import load_prompts as load_prompts
+from zojax.lm.training._data import prepare as prepare
 from zojax.lm.training._data import to_measure as to_measure
 from zojax.lm.training._evaluate_run import evaluate_run as evaluate_run
 from zojax.lm.training._evaluation import CompiledTotals as CompiledTotals
+from zojax.lm.training._evaluation import Confusion as Confusion
+from zojax.lm.training._evaluation import Evaluation as Evaluation
 from zojax.lm.training._evaluation import Measured as Measured
 from zojax.lm.training._evaluation import Scores as Scores
 from zojax.lm.training._evaluation import evaluate as evaluate
@@ -34,8 +38,13 @@ from zojax.lm.training._passes import passes_of_a_step as passes_of_a_step
 from zojax.lm.training._reader import NonFiniteLossError as NonFiniteLossError
 from zojax.lm.training._replay_run import Replayed as Replayed
 from zojax.lm.training._replay_run import replay_run as replay_run
+from zojax.lm.training._report import DataReport as DataReport
+from zojax.lm.training._run_folder import EVALUATIONS as EVALUATIONS
 from zojax.lm.training._run_folder import load_config as load_config
 from zojax.lm.training._run_folder import versions as versions
+from zojax.lm.training._saved import Saved as Saved
+from zojax.lm.training._saved import Which as Which
+from zojax.lm.training._saved import load_from_run as load_from_run
 from zojax.lm.training._step import CompiledByShape as CompiledByShape
 from zojax.lm.training._step import make_step as make_step
 from zojax.lm.training._tuned import Tuned as Tuned
@@ -44,7 +53,10 @@ from zojax.lm.training._tuned import load_to_tune as load_to_tune
 
 __all__ = [
     "AdapterConfig",
+    "Confusion",
     "DataConfig",
+    "DataReport",
+    "Evaluation",
     "FinetuneConfig",
     "HyperParameters",
     "NonFiniteLossError",

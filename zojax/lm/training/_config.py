@@ -48,21 +48,30 @@ class DataConfig:
     """The texts and how they become prompts."""
 
     task: str | None = None
-    """A task's name, such as sst2 or boolq, or a TOML file; without it, rotten-tomatoes, whose
-    prompt is also used for your own files."""
+    """A task's name, such as sst2 or boolq, or a TOML file; without it, classification of your own
+    files, or rotten-tomatoes."""
     train: Path | None = None
-    """The training rows, CSV, JSONL or Parquet; without a file, the task's own data."""
+    """The training rows: a CSV, JSONL or Parquet file, or one split's folder of the package
+    datasets; without a file, the task's own data."""
     dev: Path | None = None
     """The rows that choose the best step; without a file, some of the training rows."""
     test: Path | None = None
-    """The rows of the final test; needed with --train."""
+    """The rows of the final test; without a file, a tenth of the training rows."""
+    text_column: str | None = None
+    """The column of the text in your files; without it, text."""
+    label_column: str | None = None
+    """The column of the class in your files; without it, label."""
     label_names: tuple[str, ...] | None = None
-    """The classes' names in the files, class 0 first; without them, the label words."""
+    """The classes' names in the files, class 0 first; without them, the label words, or else the
+    values of the label column."""
+    skip_bad_rows: bool = False
+    """Leave rows out that cannot be read; otherwise they are an error that lists them."""
     template: str | None = None
     """A prompt in place of the task's, of {text}, say, and {label}; a causal model needs {label}
     at the end."""
     label_words: tuple[str, ...] | None = None
-    """The word for each class that replaces {label}, class 0 first."""
+    """The word for each class that replaces {label}, class 0 first; for your own files the
+    classes' names, unless they are given."""
     bare: bool = False
     """Leave the template's words out: the prompt is the text, then the label word."""
     max_length: int = 64
@@ -156,6 +165,11 @@ class FinetuneConfig:
     accuracy of a task that chooses, f1 of a task that generates text."""
     steps: int = 1000
     """Number of updates."""
+    passes: int | None = None
+    """Forward passes of all steps together, instead of --steps: as many steps as they allow. A
+    pass is one over a batch; a gradient counts as three."""
+    patience: int | None = None
+    """End the run after so many evaluations on dev without a better one."""
     parallel: Parallel | None = None
     """What is distributed over all devices: a batch's examples (data), or queries and signs
     (query), with the whole model on each. Without it one device is used, or data if there are
@@ -169,6 +183,9 @@ class FinetuneConfig:
     which shards all parameters over data, too, as fsdp does."""
     batch_size: int = 16
     """Training examples of a step; all of them if there are fewer."""
+    micro_batch: int | None = None
+    """Examples of one forward pass: a batch is read in parts of this size, all under the same
+    perturbation, in the memory of one part. It must divide the batch."""
     eval_batch_size: int = 64
     """Examples of a forward pass in evaluations."""
     eval_every: int = 100
@@ -221,20 +238,43 @@ class FinetuneConfig:
                 if any(isinstance(each, float) and not math.isfinite(each) for each in numbers):
                     raise ValueError(f"finetune: {name} must be finite, got {value}.")
         _check_mesh(self)
+        _check_budget(self)
         if self.keep < 0:
             raise ValueError(f"finetune: keep must be >= 0, got {self.keep}.")
-        if (self.data.train is None) != (self.data.test is None):
+        _check_files(self.data)
+
+
+def _check_files(data: DataConfig) -> None:
+    """Refuse options about the user's own files where there is no training file."""
+    if data.train is not None:
+        return
+    for name in ("dev", "test", "text_column", "label_column", "skip_bad_rows"):
+        value = getattr(data, name)
+        if value not in (None, False):
             raise ValueError(
-                f"finetune: train and test must be given together, got train={self.data.train}, "
-                f"test={self.data.test}. Give both files, or neither for Rotten Tomatoes."
+                f"finetune: {name} needs train, a file of your own, got {name}={value} without "
+                "one. Give --train FILE (train) too, or leave it out."
             )
-        if self.data.dev is not None and self.data.train is None:
-            raise ValueError(f"finetune: dev needs train and test as well, got {self.data.dev}.")
 
 
 def _at_least_one(name: str, value: int) -> None:
     if value < 1:
         raise ValueError(f"finetune: {name} must be >= 1, got {value}.")
+
+
+def _check_budget(config: FinetuneConfig) -> None:
+    for name in ("passes", "patience", "micro_batch"):
+        if getattr(config, name) is not None:
+            _at_least_one(name, getattr(config, name))
+    if config.micro_batch is not None and (config.mesh or config.parallel == "data"):
+        raise ValueError(
+            "finetune: micro_batch must not be given with mesh or parallel data, which share a "
+            f"batch's examples out already, got micro_batch={config.micro_batch}."
+        )
+    if config.micro_batch is not None and config.objective == "f1":
+        raise ValueError(
+            "finetune: micro_batch must be for a loss that is compiled, got objective f1."
+        )
 
 
 def _check_mesh(config: FinetuneConfig) -> None:

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from zojax.lm.models import LanguageModel
+from zojax.lm.models import LanguageModel, ModelInput, load_input
 from zojax.lm.tasks import (
     BatchLoss,
     Example,
     Generation,
-    ModelKind,
     Objective,
     PromptSet,
     PromptTokens,
-    Sizes,
     Task,
     View,
     bucket_lengths,
     decoding_batches,
     evaluation_batches,
-    load_splits,
-    load_task,
     negative_accuracy,
     negative_f1,
     objective,
@@ -34,6 +28,9 @@ from zojax.lm.tasks import (
 )
 from zojax.lm.training._config import DataConfig, FinetuneConfig, ObjectiveName
 from zojax.lm.training._evaluation import Measured
+from zojax.lm.training._report import DataReport, report_on
+from zojax.lm.training._splits import read_splits
+from zojax.lm.training._task import task_of
 
 
 @dataclass(frozen=True)
@@ -59,59 +56,71 @@ class Data:
     test: Measured
 
 
-def task_of(config: DataConfig, kind: ModelKind) -> Task:
-    """Return the task of a configuration, with its prompt for a kind of model.
+@dataclass(frozen=True)
+class Prepared:
+    """The data of a run, read and checked before the model's weights are loaded.
+
+    Attributes:
+      config: The run's configuration, with the classes that the rows have.
+      tokens: The prompt's tokens.
+      sets: The tokenised examples of each split.
+      report: What was read.
+    """
+
+    config: FinetuneConfig
+    tokens: PromptTokens
+    sets: dict[str, PromptSet]
+    report: DataReport
+
+
+def prepare(config: FinetuneConfig) -> Prepared:
+    """Read, check and tokenise the data of a run, with the model's tokenizer and no weights.
 
     Raises:
-      FileNotFoundError: The task's TOML file does not exist.
-      ValueError: No task has that name, or the template or the label words do not fit the task.
+      FileNotFoundError, ImportError: A file or a package is missing.
+      ValueError: A setting or rows of the data are wrong.
     """
-    if config.task is None and config.train is not None:
-        # With the user's own files, all rows are used unless a size is given.
-        task = dataclasses.replace(load_task("rotten-tomatoes"), sizes=Sizes(train=sys.maxsize))
-    else:
-        task = load_task(config.task or "rotten-tomatoes")
-    sizes = {"train": config.train_size, "dev": config.dev_size, "test": config.test_size}
-    given = {name: size for name, size in sizes.items() if size is not None}
-    changes: dict[str, Any] = {"sizes": task.sizes._replace(**given)}
-    if config.label_words is not None:
-        changes |= {"label_words": config.label_words, "masked_label_words": (), "label_names": ()}
-    if config.label_names is not None:
-        changes["label_names"] = config.label_names
-    if config.template is not None:
-        changes["template" if kind == "causal" else "masked_template"] = config.template
-    return dataclasses.replace(task, **changes)
+    reads = load_input(config.model, implementation=config.implementation)
+    splits = read_splits(config.data, reads.kind, config.seed)
+    _check_objective(config.objective, splits.task)
+    tokens = _tokens(config.data, splits.task, reads)
+    sets = {name: PromptSet.of(examples, tokens) for name, examples in splits.examples.items()}
+    config = dataclasses.replace(config, data=splits.data)
+    return Prepared(config, tokens, sets, report_on(splits, sets, tokens.max_length))
+
+
+def prompt_tokens(config: FinetuneConfig, model: LanguageModel) -> PromptTokens:
+    """Make the tokens of the prompts of ``config`` for ``model``, without reading its data."""
+    return _tokens(config.data, task_of(config.data, model.kind), model)
 
 
 def load_prompts(
     config: FinetuneConfig, model: LanguageModel
 ) -> tuple[PromptTokens, dict[str, tuple[Example, ...]]]:
     """Read the splits of ``config``, and make the tokens of their prompts for ``model``."""
-    data = config.data
-    task = task_of(data, model.kind)
-    files = {"train": data.train, "dev": data.dev, "test": data.test}
-    splits = load_splits(
-        task,
-        files={name: path for name, path in files.items() if path is not None},
-        k_shot=data.k_shot,
-        seed=config.seed,
-    )
-    max_length = min(data.max_length, model.max_length)
-    tokens = tokenize(
-        task,
-        model.tokenizer,
-        max_length,
-        kind=model.kind,
-        template=not data.bare,
-        vocab_size=model.config.vocab_size,
-    )
-    return tokens, splits
+    splits = read_splits(config.data, model.kind, config.seed)
+    return _tokens(config.data, splits.task, model), splits.examples
 
 
-def load_data(config: FinetuneConfig, model: LanguageModel) -> Data:
-    """Read, tokenise and batch the examples of ``config`` for ``model``."""
-    tokens, splits = load_prompts(config, model)
-    sets = {name: PromptSet.of(split, tokens) for name, split in splits.items()}
+def load_data(
+    config: FinetuneConfig, model: LanguageModel, prepared: Prepared | None = None
+) -> Data:
+    """Read, tokenise and batch the examples of ``config`` for ``model``.
+
+    Args:
+      config: The run's configuration.
+      model: The model, with its adapter if there is one.
+      prepared: The examples, if they have been read.
+    """
+    if prepared is None:
+        tokens, splits = load_prompts(config, model)
+        sets = {name: PromptSet.of(split, tokens) for name, split in splits.items()}
+    else:
+        tokens, sets = prepared.tokens, prepared.sets
+        # An adapter that puts positions before the text leaves fewer for it.
+        if min(config.data.max_length, model.max_length) != tokens.max_length:
+            tokens = _tokens(config.data, tokens.task, model)
+            sets = {name: PromptSet.of(split.examples, tokens) for name, split in sets.items()}
     train, buckets = sets["train"], config.data.num_buckets
     solver = objective(model, tokens)
     loss, view = _loss(config.objective, solver, train)
@@ -122,6 +131,17 @@ def load_data(config: FinetuneConfig, model: LanguageModel) -> Data:
         train,
         _lengths([train], view, model.max_length, buckets),
         *to_measure([sets["dev"], sets["test"]], model.max_length, buckets, config.eval_batch_size),
+    )
+
+
+def _tokens(data: DataConfig, task: Task, model: LanguageModel | ModelInput) -> PromptTokens:
+    return tokenize(
+        task,
+        model.tokenizer,
+        min(data.max_length, model.max_length),
+        kind=model.kind,
+        template=not data.bare,
+        vocab_size=model.config.vocab_size,
     )
 
 
@@ -153,20 +173,21 @@ def _lengths(
 
 
 def _loss(name: ObjectiveName, task: Objective, train: PromptSet) -> tuple[BatchLoss, View]:
-    """Return what a step minimizes, and which rows of an example it reads.
-
-    Raises:
-      ValueError: The metric is not defined for this kind of task.
-    """
+    """Return what a step minimizes, and which rows of an example it reads."""
+    _check_objective(name, train.tokens.task)
     if name == "loss":
         return task.loss, "training"
-    if name == "accuracy" and not isinstance(task, Generation):
-        return negative_accuracy(task), "candidates"
-    if name == "f1" and isinstance(task, Generation):
+    if isinstance(task, Generation):
         return negative_f1(task, train.examples), "prompt"
+    return negative_accuracy(task), "candidates"
+
+
+def _check_objective(name: ObjectiveName, task: Task) -> None:
+    """Refuse a metric that is not defined for this kind of task."""
+    if name == "loss" or (name == "f1") == (task.kind == "generation"):
+        return
     needs, other = ("chooses", "f1") if name == "accuracy" else ("generates text", "accuracy")
-    asked = train.tokens.task
     raise ValueError(
-        f"finetune: objective {name} must be for a task that {needs}, got {asked.name}, a task of "
-        f"{asked.kind.replace('_', ' ')}. Take {other} or loss."
+        f"finetune: objective {name} must be for a task that {needs}, got {task.name}, a task of "
+        f"{task.kind.replace('_', ' ')}. Take {other} or loss."
     )

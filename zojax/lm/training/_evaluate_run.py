@@ -4,24 +4,36 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zojax.lm.training._data import load_data
-from zojax.lm.training._evaluation import CompiledTotals, Scores, evaluate
+from zojax.lm.models import LanguageModel
+from zojax.lm.tasks import Objective, PromptSet, objective, read_examples
+from zojax.lm.training._config import FinetuneConfig
+from zojax.lm.training._data import load_data, prompt_tokens, to_measure
+from zojax.lm.training._evaluation import CompiledTotals, Evaluation, Measured, evaluate_classes
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._run_folder import BEST, TUNED, load_config
 from zojax.lm.training._tuned import load_saved, spread_of_saved
 
 
-def evaluate_run(folder: str | Path, observer: Observer | None = None) -> dict[str, Scores]:
-    """Measure the models that a run has saved on its test examples again.
+def evaluate_run(
+    folder: str | Path, observer: Observer | None = None, *, data: str | Path | None = None
+) -> dict[str, Evaluation]:
+    """Measure the models that a run has saved, on its test examples or on other labelled ones.
 
     A run on a mesh is measured on a mesh like it where there are as many devices, otherwise on one.
 
     Args:
       folder: A run's folder.
       observer: Called as the evaluation progresses.
+      data: A file with the columns of the run's training rows, all of whose rows are measured; None
+        for the run's own test examples.
 
     Returns:
-      Test scores of ``"tuned"``, and of ``"best"`` if the run has saved it separately.
+      What ``"tuned"`` does, the model after the last step, and ``"best"`` if the run has saved it
+      separately: the scores and, for a task with classes, which are taken for which.
+
+    Raises:
+      FileNotFoundError: The folder is not a run, it has no saved model, or there is no such file.
+      ValueError: A row of the data is wrong, or a file of the run is damaged.
     """
     observer = observer or Observer()
     folder = Path(folder)
@@ -34,11 +46,23 @@ def evaluate_run(folder: str | Path, observer: Observer | None = None) -> dict[s
         )
     spread = spread_of_saved(config)
     models = {name: load_saved(config, part, spread) for name, part in saved.items()}
-    data = load_data(config, next(iter(models.values())))
-    totals = CompiledTotals(data.task, observer.status, spread)
-    scores: dict[str, Scores] = {}
+    task, examples = _examples(config, next(iter(models.values())), data)
+    totals = CompiledTotals(task, observer.status, spread, confusion=True)
+    found: dict[str, Evaluation] = {}
     for name, model in models.items():
         observer.status(f"measuring {saved[name]}")
-        scores[name] = evaluate(totals, model.params, data.test)
-        observer.measured(name, scores[name])
-    return scores
+        found[name] = evaluate_classes(totals, model.params, examples)
+        observer.measured(name, found[name].scores)
+    return found
+
+
+def _examples(
+    config: FinetuneConfig, model: LanguageModel, data: str | Path | None
+) -> tuple[Objective, Measured]:
+    if data is None:
+        own = load_data(config, model)
+        return own.task, own.test
+    tokens = prompt_tokens(config, model)
+    rows = PromptSet.of(read_examples(data, tokens.task), tokens)
+    sizes = (model.max_length, config.data.num_buckets, config.eval_batch_size)
+    return objective(model, tokens), to_measure([rows], *sizes)[0]

@@ -11,7 +11,16 @@ import numpy as np
 from zojax.lm.decoding import texts
 from zojax.lm.models import Params
 from zojax.lm.processes import Spread
-from zojax.lm.tasks import Batch, Decoding, Generation, Objective, exact_match, f1
+from zojax.lm.tasks import (
+    Batch,
+    Classification,
+    Decoding,
+    Generation,
+    Objective,
+    Totals,
+    exact_match,
+    f1,
+)
 from zojax.lm.training._step import CompiledByShape
 
 
@@ -39,6 +48,20 @@ class Scores(NamedTuple):
         return {name: value for name, value in self._asdict().items() if value is not None}
 
 
+class Confusion(NamedTuple):
+    """Which classes are taken for which."""
+
+    labels: tuple[str, ...]  # the names of the C classes, class 0 first
+    counts: np.ndarray  # int64 [C, C]: examples of each class (row) by predicted class (column)
+
+
+class Evaluation(NamedTuple):
+    """What one set of parameters does on labelled examples."""
+
+    scores: Scores
+    confusion: Confusion | None  # None for a task without classes
+
+
 @dataclass(frozen=True)
 class Measured:
     """The examples of a split, in batches for evaluation.
@@ -64,6 +87,7 @@ class CompiledTotals:
       task: Scores batches, and writes answers if the task is one of generation.
       announce: Called with a line that says what is being compiled.
       spread: The devices over which a batch's examples are distributed.
+      confusion: Whether to count which classes are taken for which, if the task has classes.
     """
 
     def __init__(
@@ -71,9 +95,14 @@ class CompiledTotals:
         task: Objective,
         announce: Callable[[str], None],
         spread: Spread = Spread(),  # noqa: B008 (frozen)
+        *,
+        confusion: bool = False,
     ) -> None:
         where: Any = {"place": spread.shared_rows, "out_shardings": spread.everywhere}
-        self._totals = CompiledByShape(task.totals, "the forward pass", announce, **where)
+        classes = task if confusion and isinstance(task, Classification) else None
+        self._labels = classes.tokens.task.class_names if classes else ()
+        sums = classes.confusion if classes else _alone(task.totals)
+        self._totals = CompiledByShape(sums, "the forward pass", announce, **where)
         self._tokenizer = task.model.tokenizer
         # A task that chooses has no prompts, so its self._write is never called.
         write = task.write if isinstance(task, Generation) else task.totals
@@ -84,15 +113,18 @@ class CompiledTotals:
         """Time that compiling has taken, in seconds."""
         return self._totals.seconds + self._write.seconds
 
-    def of(self, params: Params, batches: Sequence[Batch]) -> tuple[float, float, int]:
-        """Return the mean loss, the accuracy and the number of the examples of ``batches``."""
+    def of(self, params: Params, batches: Sequence[Batch]) -> Evaluation:
+        """Return the mean loss and the accuracy of ``batches``, and the confusion if asked for."""
         self._totals.prepare(*((params, batch) for batch in batches))
         # All batches are dispatched before the first sum is read, so that the device never idles.
         sums = [self._totals(params, batch) for batch in batches]
-        loss, correct, examples = np.sum(
-            [[float(x) for x in batch_sums] for batch_sums in sums], axis=0
-        )
-        return float(loss / examples), float(correct / examples), int(examples)
+        loss, correct, examples = np.sum([[float(x) for x in totals] for totals, _ in sums], axis=0)
+        scores = Scores(float(correct / examples), float(loss / examples), int(examples))
+        if not self._labels:
+            return Evaluation(scores, None)
+        # The sum of a batch is exact, for it is a number of examples in float32.
+        counts = sum(np.asarray(part).astype(np.int64) for _, part in sums)
+        return Evaluation(scores, Confusion(self._labels, np.asarray(counts)))
 
     def of_answers(self, params: Params, prompts: Sequence[Decoding]) -> tuple[float, float]:
         """Return the mean F1 and exact match of the answers generated to ``prompts``."""
@@ -109,7 +141,12 @@ class CompiledTotals:
 
 
 def evaluate(totals: CompiledTotals, params: Params, examples: Measured) -> Scores:
-    """Measure ``params`` on examples.
+    """Measure ``params`` on examples: the scores alone, see :func:`evaluate_classes`."""
+    return evaluate_classes(totals, params, examples).scores
+
+
+def evaluate_classes(totals: CompiledTotals, params: Params, examples: Measured) -> Evaluation:
+    """Measure ``params`` on examples: scores and, if ``totals`` counts it, the confusion.
 
     Cost: one forward pass for each batch; a task of generation also takes one for each token that
       an answer may have.
@@ -119,12 +156,17 @@ def evaluate(totals: CompiledTotals, params: Params, examples: Measured) -> Scor
       params: The parameters to measure.
       examples: At least one example.
     """
-    loss, accuracy, count = totals.of(params, examples.batches)
-    scores = Scores(accuracy, loss, count)
+    found = totals.of(params, examples.batches)
     if not examples.prompts:
-        return scores
+        return found
     mean_f1, mean_match = totals.of_answers(params, examples.prompts)
-    return scores._replace(f1=mean_f1, exact_match=mean_match)
+    scores = found.scores._replace(f1=mean_f1, exact_match=mean_match)
+    return found._replace(scores=scores)
+
+
+def _alone(totals: Callable[[Params, Batch], Totals]) -> Callable[..., tuple[Totals, None]]:
+    """Totals without a confusion."""
+    return lambda params, batch: (totals(params, batch), None)
 
 
 class ScoresByStep:

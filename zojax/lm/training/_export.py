@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from zojax.lm.adapters import load_adapter, merge
 from zojax.lm.training._card import CARD, model_card
@@ -12,15 +12,13 @@ from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._run_folder import (
     BEST,
-    TUNED,
     dev_scores,
     load_config,
     read_results,
     recorded_versions,
 )
+from zojax.lm.training._saved import Which, check_which, saved_part
 from zojax.lm.training._tuned import load_model, spread_of_saved
-
-Which = Literal["best", "last"]
 
 
 def export_run(
@@ -58,8 +56,7 @@ def export_run(
     observer = observer or Observer()
     folder, output = Path(folder), Path(output).expanduser().absolute()
     config = load_config(folder)
-    if which not in ("best", "last"):
-        raise ValueError(f"export: which must be best or last, got {which!r}.")
+    check_which("export", which)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise FileExistsError(f"export: output must be a new or empty folder, got {output}.")
     if merge_adapter and config.tuned.adapter == "none":
@@ -68,31 +65,13 @@ def export_run(
             "which tuned all parameters of the model."
         )
     results = read_results(folder, "export")
-    part = folder / _part(folder, results, which)
+    part = saved_part(folder, which, "export")
     observer.status(f"exporting {part}")
     if merge_adapter:
         _merge(config, folder, part, results, output)
     else:
         shutil.copytree(part, output, dirs_exist_ok=True)
     return output
-
-
-def _part(folder: Path, results: dict[str, Any], which: Which) -> str:
-    """The subfolder with these parameters."""
-    if which == "best" and (folder / BEST).is_dir():
-        return BEST
-    if which == "best" and results.get("best_step") == 0:
-        raise ValueError(
-            f"export: no step of the run {folder} scored better on dev than the base model. To "
-            "export the parameters after the last step, take which=last (--which last)."
-        )
-    if (folder / TUNED).is_dir():
-        return TUNED
-    saved = f"Take which=best: {folder / BEST} is there." if (folder / BEST).is_dir() else ""
-    raise FileNotFoundError(
-        f"export: there is no saved model in {folder}: the run failed, or was killed. "
-        + (saved or f"`zojax finetune --resume {folder}` resumes a killed run.")
-    )
 
 
 def _merge(

@@ -16,7 +16,7 @@ from zojax.lm.training._best import Best, to_host
 from zojax.lm.training._checkpoints import require_orbax
 from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._curve import require_matplotlib
-from zojax.lm.training._data import load_data
+from zojax.lm.training._data import load_data, prepare
 from zojax.lm.training._evaluation import (
     CompiledTotals,
     Scores,
@@ -27,6 +27,7 @@ from zojax.lm.training._identity import header_of
 from zojax.lm.training._lock import FolderLock
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._optimizer import make_optimizer, resolve
+from zojax.lm.training._output import output_folder
 from zojax.lm.training._passes import passes_of_a_step
 from zojax.lm.training._reader import NonFiniteLossError
 from zojax.lm.training._recovery import Recovery
@@ -34,7 +35,6 @@ from zojax.lm.training._run_folder import (
     BEST,
     TUNED,
     RunFolder,
-    output_folder,
     to_resume,
 )
 from zojax.lm.training._training import Ending, Training
@@ -119,10 +119,15 @@ def finetune(
     reads = spread.writes or resume
     folder = output_folder(config) if reads else _NOWHERE
 
+    # Whatever is wrong with the data is said before the model loads, which may take minutes.
+    observer.status("reading the data")
+    prepared = prepare(config)
+    config = prepared.config
+    observer.data(prepared.report)
     observer.status(f"loading {config.model}")
     tuned = load_to_tune(config, spread)
     params = tuned.model.params
-    data = load_data(config, tuned.model)
+    data = load_data(config, tuned.model, prepared)
     optimizer = make_optimizer(config, tuned.trainable(params))
     passes = passes_of_a_step(config, tuned.trainable(params))
     optimizer = optimizer._replace(tx=tuned.only(optimizer.tx))
@@ -137,6 +142,7 @@ def finetune(
         if spread.writes:
             output_folder(config)  # again: another run may have written there before the lock
         run = RunFolder(folder, config, resume=resume, writes=spread.writes)
+        run.write_data(prepared.report.as_json())
         loaded = time.perf_counter()
 
         totals = CompiledTotals(data.task, observer.status, spread)

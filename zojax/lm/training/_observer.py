@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zojax.lm.training._evaluation import Scores
 from zojax.lm.training._loop import Tick
+from zojax.lm.training._report import DataReport
 
 
 class Observer:
@@ -11,6 +12,9 @@ class Observer:
 
     def status(self, message: str) -> None:
         """Called with a line that says what begins now."""
+
+    def data(self, report: DataReport) -> None:
+        """Called with what has been read, before the model loads."""
 
     def measured(self, name: str, scores: Scores) -> None:
         """Called with test scores: in a run, ``"zero-shot"``; the others are in its result."""

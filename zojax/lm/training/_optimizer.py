@@ -19,6 +19,7 @@ from zojax.lm.training._config import (
     HyperParameters,
     OptimizerName,
 )
+from zojax.lm.training._passes import passes_of_a_step
 from zojax.trajectory import Field
 
 _FIRST_ORDER = {"schedule": "constant", "weight_decay": 0.0}
@@ -120,7 +121,30 @@ def resolve(config: FinetuneConfig) -> FinetuneConfig:
             f"finetune: slopes must be float32 for {config.optimizer}, which has no slopes, got "
             f"{config.slopes}."
         )
-    return dataclasses.replace(config, hyper=HyperParameters(**{**defaults, **given}))
+    config = dataclasses.replace(config, hyper=HyperParameters(**{**defaults, **given}))
+    return config if config.passes is None else dataclasses.replace(config, steps=_steps(config))
+
+
+def _steps(config: FinetuneConfig) -> int:
+    """The steps that the budget of forward passes of a resolved ``config`` allows."""
+    budget = config.passes or 0
+    if config.steps != FinetuneConfig.steps:
+        raise ValueError(
+            f"finetune: passes must not be given with steps, got {budget} and {config.steps}. "
+            "Give one."
+        )
+    if config.optimizer == "zo_sgd_blockwise":
+        raise ValueError(
+            "finetune: passes must not be given for zo_sgd_blockwise, whose step takes two for "
+            f"each layer, got {budget}. Give steps."
+        )
+    cost = passes_of_a_step(config, None).cost
+    if budget < cost:
+        raise ValueError(
+            f"finetune: passes must be enough for a step of {config.optimizer}, {cost}, got "
+            f"{budget}."
+        )
+    return budget // cost
 
 
 def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = None) -> Optimizer:

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 import shutil
-import time
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -16,40 +15,18 @@ from zojax.lm.models import Params
 from zojax.lm.training._card import CARD, model_card
 from zojax.lm.training._config import FinetuneConfig, ObjectiveName
 from zojax.lm.training._curve import draw_curve
-from zojax.lm.training._lock import LOCK
 from zojax.lm.training._options import from_json
 from zojax.lm.training._tuned import Tuned
 
-CONFIG, _METRICS, _RESULTS = "config.json", "metrics.jsonl", "results.json"
-TUNED, BEST, CURVE = "model", "best", "curve.png"
+CONFIG, _DATA = "config.json", "data.json"
+_METRICS, _RESULTS = "metrics.jsonl", "results.json"
+TUNED, BEST, CURVE, EVALUATIONS = "model", "best", "curve.png", "evaluations"
 LOG, LOSSES, CHECKPOINTS = "trajectory.log", "losses.bin", "checkpoints"
 # The version of the folder's format. Version 1, which was not recorded in config.json, had an
 # optimizer state that did not count skipped steps, and no file of the losses since the last line.
-FORMAT = 2
+# Version 2 had the prompt and the words of Rotten Tomatoes for files without label words.
+FORMAT = 3
 _PACKAGES = ("zojax", "jax", "jaxlib", "optax", "flax", "tokenizers", "transformers", "numpy")
-
-
-def output_folder(config: FinetuneConfig) -> Path:
-    """Return the absolute path of the run's folder.
-
-    Raises:
-      FileExistsError: The folder is not empty, and is not a run that may be overwritten or resumed.
-    """
-    name = f"{time.strftime('%Y-%m-%d-%H%M%S')}-{config.optimizer}"
-    folder = (config.output or Path("runs") / name).expanduser().absolute()
-    if folder.is_file():
-        raise FileExistsError(f"finetune: output must be a folder, got the file {folder}.")
-    if folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
-        if not (folder / CONFIG).is_file():
-            raise FileExistsError(
-                f"finetune: output must be a new or empty folder, or a run, got {folder}. "
-                "Choose another folder."
-            )
-        if not config.overwrite and config.resume is None:
-            raise FileExistsError(
-                f"finetune: there is a run in {folder}. Choose another folder, or overwrite it."
-            )
-    return folder
 
 
 class RunFolder:
@@ -72,7 +49,8 @@ class RunFolder:
         files, folders = (_RESULTS, CURVE), (TUNED, BEST)
         if not resume:
             # The configuration goes first: a folder without it is not taken for a run.
-            files, folders = (CONFIG, _METRICS, LOG, LOSSES, *files), (CHECKPOINTS, *folders)
+            files = (CONFIG, _DATA, _METRICS, LOG, LOSSES, *files)
+            folders = (CHECKPOINTS, EVALUATIONS, *folders)
         for name in files:
             (folder / name).unlink(missing_ok=True)
         for name in folders:
@@ -88,6 +66,11 @@ class RunFolder:
             return
         with (self.folder / _METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(metrics) + "\n")
+
+    def write_data(self, report: dict[str, Any]) -> None:
+        """Write data.json: what was read."""
+        if self.writes:
+            _write_json(self.folder / _DATA, report)
 
     def write_results(self, results: dict[str, Any]) -> None:
         """Write results.json."""

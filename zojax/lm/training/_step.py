@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -31,6 +32,29 @@ class Outcome(NamedTuple):
 
 Step: TypeAlias = Callable[..., tuple[Params, Any, Outcome]]
 """``step(params, state, batch, query_axis=None) -> (params, state, outcome)``"""
+
+
+def in_parts(loss: Loss, parts: int) -> Loss:
+    """The mean loss of a batch that is read in equal parts, one after the other.
+
+    All parts are evaluated at the same parameters, so a step is that of the whole batch, up to
+    rounding, in the memory of a part. A weight that is perturbed where it is consumed is perturbed
+    again for each part.
+
+    Args:
+      loss: Mean loss over a batch.
+      parts: Their number; it divides the number of examples.
+    """
+
+    def of_part(params: Params, total: Array, part: Batch) -> tuple[Array, None]:
+        return total + loss(params, part), None
+
+    def mean(params: Params, batch: Batch) -> Array:
+        cut = jax.tree.map(lambda x: jnp.reshape(x, (parts, -1, *x.shape[1:])), batch)
+        total, _ = jax.lax.scan(partial(of_part, params), jnp.float32(0.0), cut)
+        return total / parts
+
+    return mean
 
 
 class CompiledByShape:

@@ -20,7 +20,7 @@ from zojax.lm.training._passes import passes_of_a_step
 from zojax.lm.training._reader import Reader
 from zojax.lm.training._recovery import Recovery, State
 from zojax.lm.training._run_folder import RunFolder
-from zojax.lm.training._step import CompiledByShape, make_step
+from zojax.lm.training._step import CompiledByShape, in_parts, make_step
 from zojax.lm.training._tuned import Tuned
 from zojax.lm.training._window import is_due, loss_metrics
 
@@ -59,13 +59,17 @@ class Training:
         self._config, self._tuned, self._data = config, tuned, data
         self._optimizer, self._totals, self._observer = optimizer, totals, observer
         self._spread = spread
+        self._batch_size = min(config.batch_size, len(data.train))
         self._passes = passes_of_a_step(config, tuned.trainable(tuned.model.params)).cost
+        loss = data.loss
+        if config.micro_batch is not None:
+            loss = in_parts(loss, _parts(config.micro_batch, self._batch_size))
         # In place, the optimizer perturbs the parameters outside jit; only the loss is compiled.
         if optimizer.in_place:
-            self._compiled = CompiledByShape(data.loss, "the forward pass", observer.status)
+            self._compiled = CompiledByShape(loss, "the forward pass", observer.status)
             self._step = make_step(optimizer, self._compiled, config.slopes)
         else:
-            step = spread.step(make_step(optimizer, data.loss, config.slopes))
+            step = spread.step(make_step(optimizer, loss, config.slopes))
             self._compiled = CompiledByShape(
                 step,
                 f"{config.optimizer}'s step",
@@ -98,7 +102,7 @@ class Training:
           best: The base model; updated to the parameters with the best dev scores.
         """
         config, data, optimizer = self._config, self._data, self._optimizer
-        batch_size = min(config.batch_size, len(data.train))
+        batch_size = self._batch_size
         start = recovery.begin(best, self.measure)
         head = (start.params,) if optimizer.in_place else (start.params, start.optimizer)
         shapes = [data.train.abstract_batch(n, batch_size, data.view) for n in data.lengths]
@@ -138,9 +142,20 @@ class Training:
             del start  # a reference would keep buffers alive that the loop donates
             tick = next(ticks)
             self._ticked(tick, run, recovery, best, reader)
-            for tick in ticks:
+            while not tick.last and not self._is_stuck(tick.step, best):
+                tick = next(ticks)
                 self._ticked(tick, run, recovery, best, reader)
             return Ending(tick, signal if tick.step < config.steps else 0, reader.skipped)
+
+    def _is_stuck(self, step: int, best: Best) -> bool:
+        """Whether the run ends here, for dev has not improved for so long."""
+        patience, every = self._config.patience, self._config.eval_every
+        if patience is None or step % every or (step - best.step) // every < patience:
+            return False
+        self._observer.status(
+            f"ending at step {step}: no better score on dev since step {best.step}"
+        )
+        return True
 
     def _evaluates(self, step: int) -> bool:
         return step % self._config.eval_every == 0 or step == self._config.steps
@@ -173,3 +188,17 @@ class Training:
             if tick.step < self._config.steps:
                 recovery.save(where)
         self._observer.ticked(tick)
+
+
+def _parts(micro_batch: int, batch_size: int) -> int:
+    """How many parts of a batch are read one after the other.
+
+    Raises:
+      ValueError: A batch cannot be cut into parts of that size.
+    """
+    if batch_size % micro_batch:
+        raise ValueError(
+            f"finetune: micro_batch must divide the {batch_size} examples of a batch, got "
+            f"{micro_batch}."
+        )
+    return batch_size // micro_batch
