@@ -100,6 +100,7 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
 # One option away from another of the list: the default set checks a few promises of them, and the
 # slow one all.
 VARIANTS = {
+    "spsa",
     "mezo, low rank",
     "select, mezo",
     "spsa, shaped",

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 from draws import draws_at, loss_at
+from quick_compile import quick_jit
 
 import zojax
 
@@ -30,6 +31,6 @@ def product_at(evaluation, product, w, direction=GAUSSIAN):
 
     loss = loss_at(value_fn, {"w": w}, evaluation)
     draws = draws_at(direction, jax.random.key(1), jnp.int32(5), 1, {"w": w})
-    jax.jit(lambda draws: loss(draws.query(0), 0.1))(draws)
+    quick_jit(lambda draws: loss(draws.query(0), 0.1))(draws)
     jax.effects_barrier()
     return seen[0]

@@ -11,10 +11,11 @@ import pytest
 IMPLEMENTATIONS = ["zojax", pytest.param("transformers", marks=pytest.mark.flax_classes)]
 
 
-def slow_except(cases: Iterable[str], *kept: str) -> list[Any]:
+def slow_except(cases: Iterable[str], *kept: str, marks: Any = ()) -> list[Any]:
     """Cases for ``parametrize``, of which those kept alone are in the default set.
 
     A mapping gives its values, of which a tuple is several arguments, and its keys are their names.
+    ``marks`` are those of the cases kept, such as ``quick``, which no slow test may have.
     """
     values = cases if isinstance(cases, Mapping) else {case: case for case in cases}
     unknown = {*kept} - {*values}
@@ -24,7 +25,7 @@ def slow_except(cases: Iterable[str], *kept: str) -> list[Any]:
         pytest.param(
             *(value if isinstance(value, tuple) else (value,)),
             id=name,
-            marks=() if name in kept else pytest.mark.slow,
+            marks=marks if name in kept else pytest.mark.slow,
         )
         for name, value in values.items()
     ]

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
+from quick_compile import quick_jit
 
 import zojax
 from zojax.passes import BACKWARD, FORWARD_MODE, GRADIENT, Passes, of_slopes, of_step
@@ -35,7 +36,7 @@ def losses_of_a_step(name: str, **options: Any) -> int:
         jax.debug.callback(lambda _: calls.append(None), value)
         return value
 
-    update = jax.jit(lambda state, p: tx.update(None, state, p, value_fn=value_fn))
+    update = quick_jit(lambda state, p: tx.update(None, state, p, value_fn=value_fn))
     jax.block_until_ready(update(tx.init(PARAMS), PARAMS))
     jax.effects_barrier()
     return len(calls)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from quick_compile import quick_jit
 from sets import slow_except
 
 import zojax
@@ -54,7 +55,7 @@ def test_follows_the_formula(name):
         np.testing.assert_allclose(found, expected, rtol=2e-4)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(quick_jit, static_argnums=(0,))
 def step(tx, scale, params, state):
     recorder = Recorder()
     updates, state = tx.update(

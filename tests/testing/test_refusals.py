@@ -344,5 +344,7 @@ def test_a_broken_direction_is_refused(promise, direction):
         testing.check_direction(direction, [promise])
 
 
+# By default a sound direction is checked by the doctest of check_direction.
+@pytest.mark.slow
 def test_a_sound_direction_of_ones_own_passes():
     testing.check_direction(Scaled())

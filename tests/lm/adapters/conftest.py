@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jax
 import pytest
+from quick_compile import quick_jit
 from tiny_models import tokenizer_of, write_tiny_model
 
 import zojax.lm.models
 from zojax.lm.models import LanguageModel
 
-# Quick to compile: for what is compared to rounding, on shapes that take no time to compute.
-QUICK = {"xla_backend_optimization_level": 0}
 Make = Callable[..., Path]
 Load = Callable[..., LanguageModel]
 
@@ -49,4 +47,4 @@ def load(make: Make) -> Load:
 @pytest.fixture
 def quick() -> Callable[..., Any]:
     """``jax.jit`` that compiles quickly."""
-    return partial(jax.jit, compiler_options=QUICK)
+    return quick_jit

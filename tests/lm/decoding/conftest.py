@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jax
 import pytest
 from compiled_once import compiled_once
+from quick_compile import quick_jit
 from tiny_models import tokenizer_of, write_tiny_model
 
 import zojax.lm.models
@@ -36,7 +36,7 @@ def load(tiny_opt: Path, tmp_path_factory: pytest.TempPathFactory) -> Load:
 @pytest.fixture(scope="session")
 def quick() -> Callable[..., Any]:
     """``jax.jit`` that compiles quickly."""
-    return partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    return quick_jit
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_compile import quick_jit
 
 import zojax
 import zojax.lm.models
@@ -66,7 +67,7 @@ def logits_of() -> Callable[[LanguageModel], Logits]:
     compiled: dict[str, Any] = {}
 
     def of(model: LanguageModel) -> Logits:
-        apply = compiled.setdefault(model.kind, jax.jit(model.apply))
+        apply = compiled.setdefault(model.kind, quick_jit(model.apply))
 
         def logits(ids: list[int]) -> np.ndarray:
             row = np.zeros((1, LENGTH), np.int32)
@@ -103,7 +104,7 @@ def score_by_hand(model: LanguageModel, logits: Logits, prompt: str, candidate: 
 
 
 def measured(task: Classification | MultipleChoice, params: Any, batch: Batch) -> tuple[Any, ...]:
-    @jax.jit
+    @quick_jit
     def measure(params: Any, batch: Batch) -> tuple[Any, ...]:
         return task.scores(params, batch), task.totals(params, batch), task.loss(params, batch)
 
@@ -185,7 +186,7 @@ def test_multiple_choice_is_by_definition(
 
     training = data.batch(np.arange(2), LENGTH, 3)
     assert training.input_ids.shape == (3, LENGTH)
-    np.testing.assert_allclose(jax.jit(solver.loss)(model.params, training), loss, rtol=1e-5)
+    np.testing.assert_allclose(quick_jit(solver.loss)(model.params, training), loss, rtol=1e-5)
 
 
 def test_every_right_choice_counts(causal: LanguageModel):
@@ -217,9 +218,11 @@ def test_generation_is_by_definition(causal: LanguageModel, logits_of: Any):
     losses = [
         -score_by_hand(causal, logits, f"{e.text} It was", f" {e.answers[0]}\n") for e in WRITTEN
     ]
-    totals = jax.jit(task.totals)(causal.params, batch)
+    totals = quick_jit(task.totals)(causal.params, batch)
     np.testing.assert_allclose(totals.loss, sum(losses), rtol=1e-5)
-    np.testing.assert_allclose(jax.jit(task.loss)(causal.params, batch), np.mean(losses), rtol=1e-5)
+    np.testing.assert_allclose(
+        quick_jit(task.loss)(causal.params, batch), np.mean(losses), rtol=1e-5
+    )
     assert int(totals.examples) == 2
 
 
@@ -234,10 +237,10 @@ def test_an_answer_is_right_where_greedy_decoding_writes_it(causal: LanguageMode
     for _ in row.targets:
         written.append(int(logits(written)[-1].argmax()))
     batch = data.batch(np.arange(1), LENGTH, 1)
-    assert int(jax.jit(task.totals)(causal.params, batch).correct) == 0
+    assert int(quick_jit(task.totals)(causal.params, batch).correct) == 0
     batch.targets[0, : len(row.targets)] = written[len(prompt) :]
     batch.input_ids[0, len(prompt) : len(written) - 1] = written[len(prompt) : -1]
-    assert int(jax.jit(task.totals)(causal.params, batch).correct) == 1
+    assert int(quick_jit(task.totals)(causal.params, batch).correct) == 1
 
 
 def test_the_objective_of_a_kind(causal: LanguageModel):
