@@ -70,9 +70,9 @@ def _values(one: Option) -> str:
     if one.kind is bool or (one.positional and not one.choices):
         return ""
     value = f"{{{','.join(one.choices)}}}" if one.choices else _VALUES[one.kind]
-    if one.count is None:
+    if one.number is None:
         return value
-    return " ".join([value] * one.count) if one.count else f"{value} ..."
+    return " ".join([value] * one.number) if one.number else f"{value} ..."
 
 
 def _default(one: Option) -> str:

@@ -26,7 +26,7 @@ class Option(NamedTuple):
     group: tuple[str, ...]  # attributes that lead to the dataclass that has it
     kind: type  # of one value: str, int, float, bool or Path
     choices: tuple[str, ...]  # the values that it takes, from a Literal or the field's metadata
-    count: int | None  # of its values; 0 for one or more; None for a single one that is no tuple
+    number: int | None  # of its values; 0 for one or more; None for a single one that is no tuple
     default: Any  # dataclasses.MISSING for one that must be given
     help: str
     positional: bool
@@ -56,7 +56,7 @@ def options_of(kind: type, group: tuple[str, ...] = ()) -> list[Option]:
                 group=group,
                 kind=value,
                 choices=choices,
-                count=count,
+                number=count,
                 default=field.default,
                 help=texts.get(field.name, ""),
                 positional=positional,

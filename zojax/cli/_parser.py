@@ -42,7 +42,7 @@ def parse(command: str, kind: type, arguments: Sequence[str]) -> Any:
     for one in options:
         if one.name in given:
             value = getattr(given, one.name)
-            values[*one.group, one.name] = value if one.count is None else tuple(value)
+            values[*one.group, one.name] = value if one.number is None else tuple(value)
     try:
         return build(kind, values)
     except ValueError as error:  # the dataclass refuses a value
@@ -68,8 +68,8 @@ class _Parser(argparse.ArgumentParser):
         settings: dict[str, Any] = {"type": self._reader(one)}
         if one.kind is bool:
             settings = {"action": argparse.BooleanOptionalAction}
-        elif one.count is not None:
-            settings |= {"nargs": one.count or "+"}
+        elif one.number is not None:
+            settings |= {"nargs": one.number or "+"}
         if one.positional:
             self.add_argument(one.name, **settings)
             return
