@@ -15,7 +15,7 @@ from zojax import planning
 from zojax.cli import main
 from zojax.cli._arguments import Finetune
 from zojax.cli._parser import parse
-from zojax.cli._plan import _run_figures, _run_lines, finetune_command
+from zojax.cli._plan import run_figures, run_lines, finetune_command
 from zojax.cli._plan_arguments import DeviceName, LayoutName, OptimizerName, PlanArguments
 from zojax.lm.training import DEFAULTS, AdapterConfig, FinetuneConfig
 from zojax.lm.training import resolve as resolved
@@ -126,22 +126,22 @@ def test_unknown_models_are_refused(capsys: pytest.CaptureFixture[str]):
 def test_a_run_costs_at_least_its_steps_on_all_devices():
     arguments = PlanArguments(steps=10_000, price=2.5)
     found: Any = SimpleNamespace(step=SimpleNamespace(seconds=0.36), devices=4)
-    run = _run_figures(arguments, found)
+    run = run_figures(arguments, found)
     assert run == {
         "steps": 10_000,
         "run_seconds_at_least": 3600.0,
         "price": 2.5,
         "run_cost_at_least": 10.0,
     }
-    title, time, cost, _ = _run_lines(arguments, found, run)
+    title, time, cost, _ = run_lines(arguments, found, run)
     assert title == "run of 10000 steps, lower bounds"
     assert time.split() == ["time", "1.0", "h"]
     assert cost.split()[:2] == ["cost", "10.00"]
     assert cost.endswith("at 2.5 an hour for each of 4 devices")
     free = PlanArguments(steps=100)
-    assert _run_figures(free, found) == {"steps": 100, "run_seconds_at_least": 36.0}
-    assert _run_lines(free, found, _run_figures(free, found))[1].split() == ["time", "0.6", "min"]
-    assert _run_figures(PlanArguments(), found) == {}
+    assert run_figures(free, found) == {"steps": 100, "run_seconds_at_least": 36.0}
+    assert run_lines(free, found, run_figures(free, found))[1].split() == ["time", "0.6", "min"]
+    assert run_figures(PlanArguments(), found) == {}
 
 
 @pytest.mark.plan

@@ -62,10 +62,10 @@ def run_plan(arguments: PlanArguments) -> None:
         full=arguments.full,
         tell=_tell,
     )
-    run = _run_figures(arguments, found)
+    run = run_figures(arguments, found)
     lines = [report(found)]
     if run:
-        lines += ["", *_run_lines(arguments, found, run)]
+        lines += ["", *run_lines(arguments, found, run)]
     if arguments.optimizer != "inference":
         lines += ["", "To run it:", f"    {shlex.join(finetune_command(arguments))}"]
     print(wrapped("\n".join(lines), columns(sys.stdout)))
@@ -115,7 +115,7 @@ def _tokens(arguments: PlanArguments, batch: int, length: int) -> dict[str, int]
     return {"batch": rows, "length": arguments.max_length or length}
 
 
-def _run_figures(arguments: PlanArguments, found: Plan) -> dict[str, float]:
+def run_figures(arguments: PlanArguments, found: Plan) -> dict[str, float]:
     """The least time of all steps, and their least cost; nothing without a number of steps."""
     if arguments.steps is None:
         return {}
@@ -127,7 +127,7 @@ def _run_figures(arguments: PlanArguments, found: Plan) -> dict[str, float]:
     return {**figures, "price": arguments.price, "run_cost_at_least": cost}
 
 
-def _run_lines(arguments: PlanArguments, found: Plan, run: dict[str, float]) -> list[str]:
+def run_lines(arguments: PlanArguments, found: Plan, run: dict[str, float]) -> list[str]:
     seconds = run["run_seconds_at_least"]
     clock = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
     lines = [f"run of {arguments.steps} steps, lower bounds", f"  {'time':<18}{clock:>16}"]
