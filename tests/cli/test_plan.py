@@ -15,7 +15,7 @@ from zojax import planning
 from zojax.cli import main
 from zojax.cli._arguments import Finetune
 from zojax.cli._parser import parse
-from zojax.cli._plan import run_figures, run_lines, finetune_command
+from zojax.cli._plan import finetune_command, run_figures, run_lines
 from zojax.cli._plan_arguments import DeviceName, LayoutName, OptimizerName, PlanArguments
 from zojax.lm.training import DEFAULTS, AdapterConfig, FinetuneConfig
 from zojax.lm.training import resolve as resolved
