@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
-from zojax.lm.tasks import Row, Task
+from zojax.lm.tasks import Row, RowError, Task
 
 TextFormat = Literal["lines", "csv", "jsonl", "parquet"]
 STDIN = "-"
@@ -105,9 +105,8 @@ def read_texts(
                 # It converts the label too, which these rows do not have.
                 row = row.with_values(task.prepare(Row({task.label_column: None, **values}, where)))
             fields = {name: row.text(task.columns.get(name, name)) for name in task.fields}
-        except ValueError as error:
-            reason = str(error).removeprefix("read_examples: ").removeprefix(f"{where}: ")
-            yield TextRow(where, None, reason)
+        except RowError as error:
+            yield TextRow(where, None, error.line.removeprefix(f"{where}: ") + ".")
         else:
             yield TextRow(where, fields, "")
 
