@@ -87,7 +87,7 @@ def run_configuration() -> Target:
     def expect(files: Mapping[str, bytes]) -> FinetuneConfig:
         settings = json.loads(files["config.json"].decode())
         del settings["versions"]
-        assert settings.pop("format") == 2
+        assert settings.pop("format") == 3
         groups = {"data": DataConfig, "tuned": AdapterConfig, "hyper": HyperParameters}
         parts = {
             name: kind(**_converted(kind, settings.pop(name))) for name, kind in groups.items()

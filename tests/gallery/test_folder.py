@@ -67,8 +67,8 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_unknown_names_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert main(["gallery", "--functions", "bale", f"--out={tmp_path / 'x'}"]) == 1
-    assert "zojax: gallery: functions must be among absolute" in capsys.readouterr().err
+    assert main(["gallery", "--functions", "bale", f"--out={tmp_path / 'x'}"]) == 2
+    assert "Did you mean beale?" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
 
 
