@@ -57,7 +57,8 @@ def compile_for(
     devices = [*target.devices.flat] if isinstance(target, Mesh) else target.devices
     replicated = _replicated(devices)
     placed = jax.tree.map(lambda leaf: _placed(leaf, replicated), args)
-    options = {**options_for(devices[0]), **_NOT_ATTACHED.get(devices[0].platform, {})}
+    platform = devices[0].platform
+    options: dict[str, str | bool] = {**options_for(devices[0]), **_NOT_ATTACHED.get(platform, {})}
     # A trace finds the mesh of arrays, but not that of abstract arguments, so it is set here.
     with jax.sharding.use_abstract_mesh(_mesh(placed)):
         lowered = step.lower(*placed)

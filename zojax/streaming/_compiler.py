@@ -1,6 +1,7 @@
 """Options for the ``jit`` around a training step."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -45,14 +46,14 @@ def compiler_options() -> dict[str, str]:
     return options_for(jax.local_devices()[0])
 
 
-def options_for(device: jax.Device) -> dict[str, str]:
-    """The same for a device, which may be one of a topology that is not attached."""
+def options_for(device: Any) -> dict[str, str]:
+    """The same for a ``jax.Device``, which may be one of a topology that is not attached."""
     options = OPTIONS.get(device.platform, {})
     return {name: value for name, value in options.items() if _is_known(device, name, value)}
 
 
 @functools.cache
-def _is_known(device: jax.Device, name: str, value: str) -> bool:
+def _is_known(device: Any, name: str, value: str) -> bool:
     """Whether XLA's compiler for a device has an option, and the option that value."""
     number = jax.ShapeDtypeStruct((), jnp.int32, sharding=SingleDeviceSharding(device))
     program = jax.jit(lambda x: x).lower(number)
