@@ -12,6 +12,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from zojax import planning
+from zojax.planning import _compile
 
 SIZE = 512
 
@@ -125,6 +126,15 @@ def test_every_chip_is_compiled_for(device):
         assert len(planning.topology(device, count).devices) == count
     with pytest.raises(ValueError, match="count must be a power of 2 for a TPU, got 3"):
         planning.topology(device, 3)
+
+
+@pytest.mark.plan
+def test_the_options_of_cards_that_are_not_attached_reach_their_compiler(monkeypatch):
+    # JAX calls their platform "gpu", and not "cuda".
+    for platform in _compile._NOT_ATTACHED:
+        monkeypatch.setitem(_compile._NOT_ATTACHED, platform, {"xla_no_such_option": "1"})
+    with pytest.raises(jax.errors.JaxRuntimeError, match="xla_no_such_option"):
+        planning.compile_for("a100-80gb", product, matrix(), matrix())
 
 
 def test_a_missing_libtpu_names_the_extra(monkeypatch):
