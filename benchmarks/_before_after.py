@@ -100,7 +100,9 @@ def workload(
     from transformers import OPTConfig
     from transformers.models.opt.modeling_flax_opt import FlaxOPTForCausalLM
 
-    config = OPTConfig(**SIZES[model], num_hidden_layers=layers)
+    # By name, or the path of a config.json.
+    config = OPTConfig(**SIZES[model]) if model in SIZES else OPTConfig.from_json_file(model)
+    config.num_hidden_layers = layers
     network: Any = FlaxOPTForCausalLM(config, dtype=jnp.dtype(dtype), _do_init=False)
     shapes = jax.eval_shape(lambda: network.init_weights(jax.random.key(0), (1, 8)))
     params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), shapes)
