@@ -112,6 +112,8 @@ def on_a100(name: str, optimizer: optax.GradientTransformationExtraArgs, buffers
             0.5,
             id="bfloat16 momentum on cpu",
         ),
+        pytest.param("cpu", zojax.zo_adam(1e-6, eps=1e-3, key=0), 2, id="adam on cpu"),
+        pytest.param("cpu", zojax.zo_adamm(1e-6, eps=1e-3, key=0), 3, id="adamm on cpu"),
     ],
 )
 def test_what_is_held_in_memory_is_there_once(target, optimizer, buffers):

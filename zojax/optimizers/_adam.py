@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
 import optax
 
 from zojax import _check
@@ -12,8 +11,7 @@ from zojax._types import Difference, Evaluation, HasAux, KeyLike, ScalarOrSchedu
 from zojax.directions import DirectionLike
 from zojax.estimators import spsa
 from zojax.optimizers._chain import chain, decay, descend, speaks_for
-from zojax.optimizers._scheduled import scheduled
-from zojax.rules import in_float32
+from zojax.optimizers._moments import scale_by_moments
 from zojax.slope_rules import SlopeRuleLike
 
 
@@ -89,7 +87,7 @@ def zo_adam(
             batched=batched,
             has_aux=has_aux,
         ),
-        in_float32(scheduled(optax.scale_by_adam, jnp.float32, b1=b1, b2=b2, eps=adam_eps)),
+        scale_by_moments(b1, b2, adam_eps),
         decay("zo_adam", weight_decay, mask),
         descend("zo_adam", learning_rate),
     )

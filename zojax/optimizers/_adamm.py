@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
-import jax.numpy as jnp
 import optax
 
 from zojax import _check
@@ -13,8 +11,8 @@ from zojax._types import Difference, Evaluation, HasAux, KeyLike, ScalarOrSchedu
 from zojax.directions import DirectionLike
 from zojax.estimators import spsa
 from zojax.optimizers._chain import chain, decay, descend, speaks_for
-from zojax.optimizers._scheduled import scheduled
-from zojax.rules import in_float32, keep_in_box
+from zojax.optimizers._moments import scale_by_moments
+from zojax.rules import keep_in_box
 from zojax.slope_rules import SlopeRuleLike
 
 
@@ -91,7 +89,6 @@ def zo_adamm(
     _check.fraction("zo_adamm", "b1", b1)
     _check.fraction("zo_adamm", "b2", b2)
     _check.non_negative("zo_adamm", "adam_eps", adam_eps)
-    amsgrad = partial(optax.scale_by_amsgrad, bias_correction_mu=False, bias_correction_nu=False)
     unconstrained = lower is None and upper is None
     return chain(
         spsa(
@@ -105,7 +102,7 @@ def zo_adamm(
             batched=batched,
             has_aux=has_aux,
         ),
-        in_float32(scheduled(amsgrad, jnp.float32, b1=b1, b2=b2, eps=adam_eps)),
+        scale_by_moments(b1, b2, adam_eps, amsgrad=True),
         decay("zo_adamm", weight_decay, mask),
         descend("zo_adamm", learning_rate),
         optax.identity() if unconstrained else keep_in_box(lower, upper),

@@ -18,6 +18,7 @@ from zojax._types import Array, ScalarOrSchedule
 from zojax._xla import rounded
 from zojax.coordinates import select
 from zojax.estimators import estimator_states
+from zojax.optimizers._moments import RestingLink
 
 P = ParamSpec("P")
 Factory: TypeAlias = Callable[P, optax.GradientTransformationExtraArgs]
@@ -66,12 +67,14 @@ def chain(
     _check.transformation("chain", "estimator", estimator)
     for link in links:
         _check.transformation("chain", "links", link)
-    inner: Any = optax.chain(estimator, *links)
+    first = optax.with_extra_args_support(estimator)
+    all_links: list[Any] = [optax.with_extra_args_support(link) for link in links]
     # Quantised bases are integers: they need no moments, and optax can multiply none of 4 bits.
-    of_floats: Any = optax.chain(estimator, *(select(link, _is_float) for link in links))
+    of_floats: list[Any] = [select(link, _is_float) for link in links]
 
     def init(params: Any) -> Any:
-        state = (inner if _all_float(params) else of_floats).init(params)
+        moved = all_links if _all_float(params) else of_floats
+        state = (first.init(params), *(link.init(params) for link in moved))
         if not estimator_states(state[0]):
             raise ValueError(
                 "chain: estimator must be one of zojax's, such as zojax.spsa(...), got a link "
@@ -80,14 +83,19 @@ def chain(
         return state
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
-        links = inner if _all_float(params) else of_floats
-        updates, new = links.update(updates, state, params, **extra_args)
-        rested = estimator_states(new[0])[0].rested
+        updates, estimate = first.update(updates, state[0], params, **extra_args)
+        rested = estimator_states(estimate)[0].rested
+        step = {"rested": rested, "count": estimator_states(state[0])[0].count}
+        moved, new = all_links if _all_float(params) else of_floats, [estimate]
+        for link, before, given in zip(moved, state[1:], links, strict=True):
+            rests = isinstance(given, RestingLink)
+            extra = {**extra_args, **step} if rests else extra_args
+            updates, after = link.update(updates, before, params, **extra)
+            new.append(after if rests else _kept(rested, before, after))
         updates = jax.tree.map(
             partial(_settled, rested), updates, params, is_leaf=lambda update: update is None
         )
-        kept = map(partial(_kept, rested), state[1:], new[1:])
-        return updates, (new[0], *kept)
+        return updates, tuple(new)
 
     return laid_out(optax.GradientTransformationExtraArgs(init, update))
 
