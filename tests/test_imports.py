@@ -24,7 +24,7 @@ LAYERS = (
     ("zojax.slope_rules",),
     ("zojax.estimators",),
     ("zojax.rules",),
-    ("zojax.optimizers",),
+    ("zojax.optimizers", "zojax.rates"),
     (ROOT,),
     ("zojax.passes",),
     ("zojax.parallel", "zojax.sharding", "zojax.trajectory"),

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from zojax.optimizers import zo_sgd_conservative as zo_sgd_conservative
     from zojax.optimizers import zo_sgd_momentum as zo_sgd_momentum
     from zojax.optimizers import zo_sgd_sign as zo_sgd_sign
+    from zojax.rates import find_rate as find_rate
     from zojax.rules import conservative as conservative
     from zojax.rules import keep_in_box as keep_in_box
     from zojax.streaming import compiler_options as compiler_options
@@ -94,6 +95,7 @@ _NAMES = {
         "zo_sgd_momentum",
         "zo_sgd_sign",
     ),
+    "rates": ("find_rate",),
     "rules": (
         "conservative",
         "keep_in_box",
@@ -112,6 +114,7 @@ __getattr__, __dir__ = _lazy.submodules(
         "parallel",
         "passes",
         "planning",
+        "rates",
         "rules",
         "sharding",
         "slope_rules",

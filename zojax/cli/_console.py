@@ -50,6 +50,14 @@ class Console(Observer):
         """Print test scores."""
         self.line(_scores(name, scores))
 
+    def rate_tried(self, rate: float, loss: float) -> None:
+        """Print a learning rate and its loss."""
+        self.line(f"learning rate {rate:<8g} loss {loss:.4f}")
+
+    def rate_found(self, rate: float, forward_passes: int) -> None:
+        """Print the learning rate that was chosen."""
+        self.line(f"learning rate {rate:g} is chosen, after {forward_passes} forward passes")
+
     def started(self, steps: int) -> None:
         """Remember the number of steps."""
         self._steps = steps
@@ -64,6 +72,10 @@ class Console(Observer):
             f"dev {tick.dev.metric_name} {tick.dev.metric:.1%}  "
             f"{_rate(tick):.0f} forward passes/s  {_clock(left)} left"
         )
+
+    def advice(self, message: str) -> None:
+        """Print what to try."""
+        self.line(f"note: {message}")
 
     def replayed(self, found: Replayed) -> None:
         """Print the result of a replay."""
@@ -156,6 +168,14 @@ class BarConsole(Console):
         if self._counted is None:
             super().compiled(what, seconds)
         self._settle()
+
+    def rate_tried(self, rate: float, loss: float) -> None:
+        """Print a learning rate and its loss."""
+        self.line(f"learning rate {rate:<8g} loss {loss:.4f}")
+
+    def rate_found(self, rate: float, forward_passes: int) -> None:
+        """Print the learning rate that was chosen."""
+        self.line(f"learning rate {rate:g} is chosen, after {forward_passes} forward passes")
 
     def started(self, steps: int) -> None:
         """Draw the bar."""

@@ -69,7 +69,10 @@ def _entry(one: Option) -> list[str]:
 def _values(one: Option) -> str:
     if one.kind is bool or (one.positional and not one.choices):
         return ""
-    value = f"{{{','.join(one.choices)}}}" if one.choices else _VALUES[one.kind]
+    words = f"{{{','.join(one.choices)}}}" if one.choices else ""
+    value = (
+        words if one.kind is str and words else "|".join(filter(None, (_VALUES[one.kind], words)))
+    )
     if one.number is None:
         return value
     return " ".join([value] * one.number) if one.number else f"{value} ..."

@@ -25,7 +25,8 @@ class Option(NamedTuple):
     name: str  # the attribute's
     group: tuple[str, ...]  # attributes that lead to the dataclass that has it
     kind: type  # of one value: str, int, float, bool or Path
-    choices: tuple[str, ...]  # the values that it takes, from a Literal or the field's metadata
+    choices: tuple[str, ...]  # the values that it takes, from a Literal or the field's metadata;
+    # of a number, the words that it takes, too
     number: int | None  # of its values; 0 for one or more; None for a single one that is no tuple
     default: Any  # dataclasses.MISSING for one that must be given
     help: str
@@ -88,7 +89,9 @@ def build(kind: Any, values: dict[tuple[str, ...], Any], group: tuple[str, ...] 
 def _value(hint: Any) -> tuple[type, tuple[str, ...], int | None]:
     """The type of one value, its choices, and how many values there are."""
     if get_origin(hint) in (Union, UnionType):  # X | None: None is the option left out
-        (hint,) = (each for each in get_args(hint) if each is not NoneType)
+        hint, *words = (each for each in get_args(hint) if each is not NoneType)
+        if words:  # a number, or one of some words
+            return _value(hint)[0], get_args(words[0]), None
     if get_origin(hint) is Literal:
         return str, get_args(hint), None
     if get_origin(hint) is tuple:

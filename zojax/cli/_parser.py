@@ -83,7 +83,9 @@ class _Parser(argparse.ArgumentParser):
         kinds = {int: "a whole number", float: "a number"}
 
         def read(text: str) -> Any:
-            if one.choices and text not in one.choices:
+            if text in one.choices:
+                return text
+            if one.choices and one.kind is str:
                 raise UsageError(
                     f"{self._command}: {one.flag} must be one of {', '.join(one.choices)}, got "
                     f"{text!r}.{meant(text, one.choices)}"
@@ -91,8 +93,9 @@ class _Parser(argparse.ArgumentParser):
             try:
                 return one.kind(text)
             except ValueError as error:
+                number = " or ".join((kinds[one.kind], *one.choices))
                 raise UsageError(
-                    f"{self._command}: {one.flag} must be {kinds[one.kind]}, got {text!r}."
+                    f"{self._command}: {one.flag} must be {number}, got {text!r}."
                 ) from error
 
         return read

@@ -66,8 +66,8 @@ class AdapterConfig:
 class HyperParameters:
     """The optimizer's settings; those that are not given take the optimizer's own default."""
 
-    learning_rate: float | None = None
-    """Step size, at the start of the schedule."""
+    learning_rate: float | Literal["auto"] | None = None
+    """Step size, at the start of the schedule; auto tries some, each for a few steps."""
     schedule: Literal["constant", "linear", "cosine"] | None = None
     """The learning rate over the steps: constant, or decreasing to 0."""
     weight_decay: float | None = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,22 @@ def draw_curve(
     figure.savefig(path, dpi=150)
 
 
+def draw_rates(path: Path, rates: Sequence[float], losses: Sequence[float], chosen: float) -> None:
+    """Plot the losses of learning rates into a PNG file; those that are not finite are left out."""
+    from matplotlib.figure import Figure
+
+    finite = [(rate, loss) for rate, loss in zip(rates, losses, strict=True) if loss < math.inf]
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.semilogx(*_columns(finite), color="tab:blue", marker="o", markersize=3)
+    axes.axvline(chosen, color="tab:gray", linestyle="--", label=f"chosen: {chosen:g}")
+    axes.legend(loc="best", fontsize="small")
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("loss after a few steps (nats)")
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=150)
+
+
 def _levels(measured: list[dict[str, Any]], metric: str) -> dict[str, float]:
     """What the curve is to be compared with, in percent."""
     first = measured[0] if measured else {}
@@ -75,5 +93,5 @@ def _passes_of_a_step(metrics: list[dict[str, Any]]) -> float:
     return counted[-1] if counted else 0.0
 
 
-def _columns(points: list[tuple[int, float]]) -> tuple[list[int], list[float]]:
+def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
     return [step for step, _ in points], [value for _, value in points]

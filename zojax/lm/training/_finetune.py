@@ -24,13 +24,15 @@ from zojax.lm.training._evaluation import (
     ScoresByStep,
     dev_metrics,
 )
+from zojax.lm.training._find_rate import at_rate, find_rate, first_rate, is_auto
 from zojax.lm.training._identity import header_of
 from zojax.lm.training._lock import FolderLock
 from zojax.lm.training._majority import majority_metrics
 from zojax.lm.training._observer import Observer
-from zojax.lm.training._optimizer import make_optimizer, resolve
+from zojax.lm.training._optimizer import optimizer_of, resolve
 from zojax.lm.training._output import output_folder
 from zojax.lm.training._passes import passes_of_a_step
+from zojax.lm.training._program import step_program
 from zojax.lm.training._reader import NonFiniteLossError
 from zojax.lm.training._recovery import Recovery
 from zojax.lm.training._run_folder import (
@@ -61,7 +63,8 @@ class Result:
         leaves them out.
       tuned: Test scores after the last step; None for an interrupted run.
       best: Test scores of the parameters of ``best_step``; None for an interrupted run.
-      seconds: Seconds spent: ``total``, and its parts ``load``, ``compile`` and ``steps``.
+      seconds: Seconds spent: ``total``, and its parts ``load``, ``search``, ``compile`` and
+        ``steps``.
     """
 
     folder: Path
@@ -130,14 +133,22 @@ def finetune(
     tuned = load_to_tune(config, spread)
     params = tuned.model.params
     data = load_data(config, tuned.model, prepared)
-    optimizer = make_optimizer(config, tuned.trainable(params))
+    auto, config = is_auto(config), first_rate(config)
+    optimizer = optimizer_of(config, tuned)
     passes = passes_of_a_step(config, tuned.trainable(params))
-    optimizer = optimizer._replace(tx=tuned.only(optimizer.tx))
     spread.require(
         batch_size=min(config.batch_size, len(data.train)),
         losses=passes.forward if optimizer.zeroth_order else 0,
         in_jax=not optimizer.in_place and config.objective != "f1",
     )
+    program = step_program(config, tuned, data, optimizer, observer, spread)
+    found, searched = None, 0.0
+    if auto:
+        begin_search = time.perf_counter()
+        found, tuned = find_rate(config, tuned, data, program, observer, spread)
+        params, config = tuned.model.params, at_rate(config, found.search.rate)
+        optimizer = optimizer_of(config, tuned)
+        searched = time.perf_counter() - begin_search - program.compiled.seconds
     header = header_of(config, optimizer, tuned.base(params))
     lock = FolderLock(folder) if spread.writes else contextlib.nullcontext()
     with lock, _note_on_resuming(folder):
@@ -145,7 +156,9 @@ def finetune(
             output_folder(config)  # again: another run may have written there before the lock
         run = RunFolder(folder, config, resume=resume, writes=spread.writes)
         run.write_data(prepared.report.as_json())
-        loaded = time.perf_counter()
+        if found is not None:
+            run.write_rates(found.as_dict())
+        loaded, compiled = time.perf_counter(), program.compiled.seconds
 
         totals = CompiledTotals(data.task, observer.status, spread, observer.compiled)
         observer.status(f"measuring {config.model} before the first step")
@@ -154,7 +167,7 @@ def finetune(
         if report == "all":
             zero_shot = on_test.of(0, params)
             observer.measured("zero-shot", zero_shot)
-        training = Training(config, tuned, data, optimizer, totals, observer, spread)
+        training = Training(config, tuned, data, optimizer, totals, observer, spread, program)
         dev = training.measure(params)
         if not run.read_metrics():
             run.log(step=0, **dev_metrics(dev), **majority_metrics(data.task, data.dev))
@@ -189,7 +202,8 @@ def finetune(
             best=best_scores,
             seconds={
                 "total": time.perf_counter() - begin,
-                "load": loaded - begin,
+                "load": loaded - begin - searched - compiled,
+                "search": searched,
                 "compile": totals.seconds + training.compile_seconds,
                 "steps": last.seconds,
             },

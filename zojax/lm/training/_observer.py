@@ -22,11 +22,20 @@ class Observer:
     def measured(self, name: str, scores: Scores) -> None:
         """Called with test scores: in a run, ``"zero-shot"``; the others are in its result."""
 
+    def rate_tried(self, rate: float, loss: float) -> None:
+        """Called for each learning rate that a search tries, with its loss, or inf."""
+
+    def rate_found(self, rate: float, forward_passes: int) -> None:
+        """Called with the rate that the search chose, and what the search cost."""
+
     def started(self, steps: int) -> None:
         """Called when training begins."""
 
     def ticked(self, tick: Tick) -> None:
         """Called every few steps with what the loop reports."""
+
+    def advice(self, message: str) -> None:
+        """Called at most twice in a run that does not get better, with what to try."""
 
     def stopped(self) -> None:
         """Called when training has ended, successfully or not."""

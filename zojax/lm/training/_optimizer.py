@@ -20,6 +20,7 @@ from zojax.lm.training._config import (
     OptimizerName,
 )
 from zojax.lm.training._passes import passes_of_a_step
+from zojax.lm.training._tuned import Tuned
 from zojax.trajectory import Field
 
 _FIRST_ORDER = {"schedule": "constant", "weight_decay": 0.0}
@@ -121,6 +122,11 @@ def resolve(config: FinetuneConfig) -> FinetuneConfig:
             f"finetune: slopes must be float32 for {config.optimizer}, which has no slopes, got "
             f"{config.slopes}."
         )
+    if given.get("learning_rate") == "auto" and given.get("evaluation") == "in_place":
+        raise ValueError(
+            "finetune: learning_rate auto must be for evaluation streamed or copy, whose step is "
+            "compiled once for all rates, got in_place. Give a number."
+        )
     config = dataclasses.replace(config, hyper=HyperParameters(**{**defaults, **given}))
     return config if config.passes is None else dataclasses.replace(config, steps=_steps(config))
 
@@ -156,12 +162,13 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
       key: Typed PRNG key that the optimizer's noise is drawn from; None derives it from the seed.
     """
     settings = {k: v for k, v in dataclasses.asdict(config.hyper).items() if v is not None}
-    rate = _schedule(settings.pop("schedule"), settings.pop("learning_rate"), config.steps)
+    rate = partial(_schedule, settings.pop("schedule"), steps=config.steps)
+    given = settings.pop("learning_rate")
     if "weight_decay" in settings:
         settings["mask"] = _matrices
     if config.optimizer in ("adam", "sgd"):
         build = optax.adamw if config.optimizer == "adam" else _sgd
-        tx = _with_rate_in_state(partial(build, **settings), rate)
+        tx = _with_rate_in_state(partial(build, **settings), rate, given)
         return Optimizer(tx, False, False, ())
     fields = _fields(config.optimizer, settings, params)
     settings["key"] = jax.random.key(config.seed) if key is None else key
@@ -171,20 +178,26 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
     build = partial(getattr(zojax, config.optimizer), **settings)
     # In place, update runs outside jit and keeps its compiled programs in the transformation:
     # inject_hyperparams would build a new transformation, and compile again, in every step.
-    tx = build(rate) if in_place else _with_rate_in_state(build, rate)
+    tx = build(rate(given)) if in_place else _with_rate_in_state(build, rate, given)
     return Optimizer(tx, True, in_place, fields)
 
 
+def optimizer_of(config: FinetuneConfig, tuned: Tuned, key: jax.Array | None = None) -> Optimizer:
+    """The optimizer of a resolved ``config`` for a model, of which it moves what is trainable."""
+    optimizer = make_optimizer(config, tuned.trainable(tuned.model.params), key)
+    return optimizer._replace(tx=tuned.only(optimizer.tx))
+
+
 def _with_rate_in_state(
-    build: Callable[[Any], optax.GradientTransformationExtraArgs], rate: optax.ScalarOrSchedule
+    build: Callable[[Any], optax.GradientTransformationExtraArgs],
+    schedule: Callable[[Any], optax.ScalarOrSchedule],
+    rate: float,
 ) -> optax.GradientTransformationExtraArgs:
-    """Keep a constant learning rate in the state: runs with different rates share one program."""
-    tx = build(rate)  # checks the rate's value, which is unknown once it is traced
-    if callable(rate):
-        return tx
+    """Keep the learning rate in the state: runs with different rates share one program."""
+    build(rate)  # checks the rate's value, which is unknown once it is traced
 
     def with_rate(learning_rate: Any) -> optax.GradientTransformationExtraArgs:
-        return build(learning_rate)
+        return build(schedule(learning_rate))
 
     return optax.inject_hyperparams(with_rate, hyperparam_dtype=jnp.float32)(rate)  # pyright: ignore[reportReturnType]
 
@@ -217,7 +230,7 @@ def _phases(fractions: tuple[float, float], steps: int) -> tuple[int, int, int]:
     return round(start * steps), round(end * steps), steps
 
 
-def _schedule(name: str, learning_rate: float, steps: int) -> optax.ScalarOrSchedule:
+def _schedule(name: str, learning_rate: Any, steps: int) -> optax.ScalarOrSchedule:
     if name == "linear":
         return optax.linear_schedule(learning_rate, 0.0, steps)
     if name == "cosine":

@@ -11,7 +11,7 @@ import jax
 
 from zojax.lm.training._card import CARD, model_card
 from zojax.lm.training._observer import Observer
-from zojax.lm.training._optimizer import DEFAULTS, make_optimizer
+from zojax.lm.training._optimizer import DEFAULTS, optimizer_of
 from zojax.lm.training._options import from_json
 from zojax.lm.training._run_folder import CONFIG, LOG, load_config
 from zojax.lm.training._tuned import load_to_tune, spread_of_saved
@@ -73,7 +73,7 @@ def replay_run(
     tuned = load_to_tune(config, spread_of_saved(config))
     params = tuned.model.params
     key = found.header.prng_key()
-    tx = tuned.only(make_optimizer(config, tuned.trainable(params), key).tx)
+    tx = optimizer_of(config, tuned, key).tx
     steps = len(found.scalars)
     observer.status(f"replaying {steps} steps of {config.optimizer}")
     begin = time.perf_counter()

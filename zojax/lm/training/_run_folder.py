@@ -14,12 +14,13 @@ from typing import Any, Literal
 from zojax.lm.models import Params
 from zojax.lm.training._card import CARD, model_card
 from zojax.lm.training._config import FinetuneConfig, ObjectiveName
-from zojax.lm.training._curve import draw_curve
+from zojax.lm.training._curve import draw_curve, draw_rates
 from zojax.lm.training._options import from_json
 from zojax.lm.training._tuned import Tuned
 
 CONFIG, _DATA = "config.json", "data.json"
 _METRICS, _RESULTS = "metrics.jsonl", "results.json"
+RATES, RATES_CURVE = "learning_rate.json", "learning_rate.png"
 TUNED, BEST, CURVE, EVALUATIONS = "model", "best", "curve.png", "evaluations"
 LOG, LOSSES, CHECKPOINTS = "trajectory.log", "losses.bin", "checkpoints"
 # The version of the folder's format. Version 1, which was not recorded in config.json, had an
@@ -49,7 +50,7 @@ class RunFolder:
         files, folders = (_RESULTS, CURVE), (TUNED, BEST)
         if not resume:
             # The configuration goes first: a folder without it is not taken for a run.
-            files = (CONFIG, _DATA, _METRICS, LOG, LOSSES, *files)
+            files = (CONFIG, _DATA, RATES, RATES_CURVE, _METRICS, LOG, LOSSES, *files)
             folders = (CHECKPOINTS, EVALUATIONS, *folders)
         for name in files:
             (folder / name).unlink(missing_ok=True)
@@ -71,6 +72,12 @@ class RunFolder:
         """Write data.json: what was read."""
         if self.writes:
             _write_json(self.folder / _DATA, report)
+
+    def write_rates(self, found: dict[str, Any]) -> None:
+        """Write learning_rate.json and its picture: the rates that a search has tried."""
+        if self.writes:
+            _write_json(self.folder / RATES, found)
+            draw_rates(self.folder / RATES_CURVE, found["rates"], found["losses"], found["rate"])
 
     def write_results(self, results: dict[str, Any]) -> None:
         """Write results.json."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from zojax.lm.models import Params
 from zojax.lm.processes import Spread
-from zojax.lm.tasks import training_batches
+from zojax.lm.training._advice import Advice
 from zojax.lm.training._best import Best
 from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._data import Data
@@ -17,10 +17,10 @@ from zojax.lm.training._loop import Tick, train
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._optimizer import Optimizer
 from zojax.lm.training._passes import passes_of_a_step
+from zojax.lm.training._program import StepProgram
 from zojax.lm.training._reader import Reader
 from zojax.lm.training._recovery import Recovery, State
 from zojax.lm.training._run_folder import RunFolder
-from zojax.lm.training._step import CompiledByShape, in_parts, make_step
 from zojax.lm.training._tuned import Tuned
 from zojax.lm.training._window import is_due, loss_metrics
 
@@ -44,6 +44,7 @@ class Training:
       totals: Measures batches.
       observer: Called with every tick.
       spread: The run's devices.
+      program: The compiled step.
     """
 
     def __init__(
@@ -55,42 +56,18 @@ class Training:
         totals: CompiledTotals,
         observer: Observer,
         spread: Spread,
+        program: StepProgram,
     ) -> None:
         self._config, self._tuned, self._data = config, tuned, data
         self._optimizer, self._totals, self._observer = optimizer, totals, observer
-        self._spread = spread
-        self._batch_size = min(config.batch_size, len(data.train))
+        self._program, self._spread = program, spread
+        self._adviser: Advice | None = None
         self._passes = passes_of_a_step(config, tuned.trainable(tuned.model.params)).cost
-        loss = data.loss
-        if config.micro_batch is not None:
-            loss = in_parts(loss, _parts(config.micro_batch, self._batch_size))
-        # In place, the optimizer perturbs the parameters outside jit; only the loss is compiled.
-        if optimizer.in_place:
-            self._compiled = CompiledByShape(
-                loss, "the forward pass", observer.status, compiled=observer.compiled
-            )
-            self._step = make_step(optimizer, self._compiled, config.slopes)
-        else:
-            step = spread.step(make_step(optimizer, loss, config.slopes))
-            self._compiled = CompiledByShape(
-                step,
-                f"{config.optimizer}'s step",
-                observer.status,
-                donate_argnums=(0, 1),
-                place=spread.training_batch,
-                out_shardings=(
-                    spread.layout(tuned.model.params),
-                    spread.state_layout(optimizer.tx.init, tuned.model.params),
-                    spread.everywhere,
-                ),
-                compiled=observer.compiled,
-            )
-            self._step = self._compiled
 
     @property
     def compile_seconds(self) -> float:
         """Time that compiling the step has taken, in seconds."""
-        return self._compiled.seconds
+        return self._program.compiled.seconds
 
     def measure(self, params: Params) -> Scores:
         """Measure parameters on dev."""
@@ -104,12 +81,9 @@ class Training:
           recovery: Restores the run's progress, and saves it.
           best: The base model; updated to the parameters with the best dev scores.
         """
-        config, data, optimizer = self._config, self._data, self._optimizer
-        batch_size = self._batch_size
+        config = self._config
         start = recovery.begin(best, self.measure)
-        head = (start.params,) if optimizer.in_place else (start.params, start.optimizer)
-        shapes = [data.train.abstract_batch(n, batch_size, data.view) for n in data.lengths]
-        self._compiled.prepare(*((*head, batch) for batch in shapes))
+        self._program.prepare(start.params, start.optimizer, self._data)
         self._observer.started(config.steps)
         reader = Reader(recovery.log, recovery.losses, config.non_finite, start.step, start.skipped)
         signal = 0
@@ -122,17 +96,10 @@ class Training:
         with interrupt_flag() as interrupted:
             agreed_signal = self._spread.agreed(interrupted)
             ticks = train(
-                self._step,
+                self._program.step,
                 start.params,
                 start.optimizer,
-                training_batches(
-                    data.train,
-                    data.lengths,
-                    batch_size,
-                    config.seed,
-                    data.view,
-                    start=start.step,
-                ),
+                self._program.batches(self._data, config.seed, start=start.step),
                 start=start.step,
                 losses=start.losses,
                 steps=config.steps,
@@ -159,6 +126,12 @@ class Training:
             f"ending at step {step}: no better score on dev since step {best.step}"
         )
         return True
+
+    def _advice(self, run: RunFolder) -> Advice:
+        if self._adviser is None:
+            start = next(line["dev_loss"] for line in run.read_metrics() if "dev_loss" in line)
+            self._adviser = Advice(self._config, start)
+        return self._adviser
 
     def _evaluates(self, step: int) -> bool:
         return step % self._config.eval_every == 0 or step == self._config.steps
@@ -190,18 +163,6 @@ class Training:
             best.offer(tick.step, tick.dev, self._tuned.trainable(tick.params))
             if tick.step < self._config.steps:
                 recovery.save(where)
+            if (advice := self._advice(run).after(tick.step, tick.dev, best)) is not None:
+                self._observer.advice(advice)
         self._observer.ticked(tick)
-
-
-def _parts(micro_batch: int, batch_size: int) -> int:
-    """How many parts of a batch are read one after the other.
-
-    Raises:
-      ValueError: A batch cannot be cut into parts of that size.
-    """
-    if batch_size % micro_batch:
-        raise ValueError(
-            f"finetune: micro_batch must divide the {batch_size} examples of a batch, got "
-            f"{micro_batch}."
-        )
-    return batch_size // micro_batch
