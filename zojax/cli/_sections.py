@@ -26,6 +26,8 @@ SECTIONS: Mapping[str, Mapping[str, Callable[[Option], bool]]] = {
             "optimizer",
             "steps",
             "passes",
+            "minutes",
+            "planned_steps",
             "patience",
             "batch_size",
             "micro_batch",

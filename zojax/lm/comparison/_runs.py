@@ -121,7 +121,7 @@ class Run:
             try:
                 return _tuned(config, self.cell.study.report)
             except NonFiniteLossError as error:
-                return {"steps": config.steps, "dev": 0.0, "test": 0.0, "failed": str(error)}
+                return {"steps": config.num_steps, "dev": 0.0, "test": 0.0, "failed": str(error)}
 
 
 def _cost_of_a_step(config: FinetuneConfig) -> int:

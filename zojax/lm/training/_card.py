@@ -99,7 +99,7 @@ def _facts(
         "base model": f"`{config.model}`",
         "method": f"`{config.optimizer}`: {_listed(_settings(config.hyper))}",
         "objective": config.objective,
-        "steps": f"{step} of {config.steps}, each of {config.batch_size} examples",
+        "steps": f"{step} of {config.num_steps}, each of {config.batch_size} examples",
         "seed": str(config.seed),
         "data": f"{_task(config)}: {_listed(data | files)}",
         "adapter": f"{kind}{', merged into the weights' if merged else ''}: "

@@ -33,6 +33,8 @@ OptimizerName = Literal[
 ]
 
 
+DEFAULT_STEPS = 1000
+
 AdapterName = Literal["none", "lora", "prefix", "virtual_tokens", "head"]
 ModelDtype = Literal["float32", "bfloat16", "float16"]
 Implementation = Literal["zojax", "transformers"]
@@ -119,11 +121,18 @@ class FinetuneConfig:
     objective: ObjectiveName = "loss"
     """What steps minimize: the loss, or minus a metric of the batch (zeroth-order, by differences):
     accuracy of a task that chooses, f1 of a task that generates text."""
-    steps: int = 1000
-    """Number of updates."""
+    steps: int | None = None
+    """Number of updates; without a budget of any kind, 1000. With --resume, the number that a run
+    is extended to."""
     passes: int | None = None
     """Forward passes of all steps together, instead of --steps: as many steps as they allow. A
     pass is one over a batch; a gradient counts as three."""
+    minutes: float | None = None
+    """Minutes of all steps together, instead of --steps: as many steps as fit, after a few are
+    timed. Compiling and measuring come on top."""
+    planned_steps: int | None = None
+    """Steps over which the schedule and annealing run; without it, all steps. A run that is
+    extended keeps those that it began with."""
     patience: int | None = None
     """End the run after so many evaluations on dev without a better one."""
     parallel: Parallel | None = None
@@ -169,9 +178,19 @@ class FinetuneConfig:
     hyper: HyperParameters = field(default_factory=HyperParameters)
     """The optimizer's settings."""
 
+    @property
+    def num_steps(self) -> int:
+        """The number of updates."""
+        return self.steps or self.planned_steps or DEFAULT_STEPS
+
+    @property
+    def num_planned(self) -> int:
+        """The number of updates that the schedule and annealing are made for."""
+        return self.planned_steps or self.num_steps
+
     def __post_init__(self) -> None:
         """Refuse wrong settings before any work is done."""
-        for name in ("steps", "batch_size", "eval_batch_size", "eval_every", "log_every"):
+        for name in ("batch_size", "eval_batch_size", "eval_every", "log_every"):
             at_least_one(name, getattr(self, name))
         _check_choices(self)
         if self.objective != "loss" and self.optimizer in _NEED_DERIVATIVES:
@@ -197,9 +216,11 @@ class FinetuneConfig:
 
 
 def _check_budget(config: FinetuneConfig) -> None:
-    for name in ("passes", "patience", "micro_batch"):
+    for name in ("steps", "passes", "planned_steps", "patience", "micro_batch"):
         if getattr(config, name) is not None:
             at_least_one(name, getattr(config, name))
+    if config.minutes is not None and not 0 < config.minutes < math.inf:
+        raise ValueError(f"finetune: minutes must be positive, got {config.minutes}.")
     if config.micro_batch is not None and (config.mesh or config.parallel == "data"):
         raise ValueError(
             "finetune: micro_batch must not be given with mesh or parallel data, which share a "

@@ -81,7 +81,7 @@ def _merge(
     adapter, model = load_adapter(base, part)
     base.save(merge(adapter, model.params), output)
     best = part.name == BEST
-    step = results.get("best_step" if best else "steps", config.steps)
+    step = results.get("best_step" if best else "steps", config.num_steps)
     test = results.get("test", {}).get("best" if best else "tuned")
     card = model_card(
         config,

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from typing import Any, NamedTuple
 
-import jax
-
-from zojax.lm.processes import Spread
-from zojax.lm.training._best import to_host
 from zojax.lm.training._config import FinetuneConfig
-from zojax.lm.training._data import Data
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._optimizer import defaults_of, optimizer_of
 from zojax.lm.training._passes import passes_of_a_step
-from zojax.lm.training._program import StepProgram
+from zojax.lm.training._trial import Trial
 from zojax.lm.training._tuned import Tuned
 from zojax.rates import RateSearch, search
 
@@ -49,49 +43,23 @@ def at_rate(config: FinetuneConfig, rate: float) -> FinetuneConfig:
     return dataclasses.replace(config, hyper=dataclasses.replace(config.hyper, learning_rate=rate))
 
 
-def find_rate(
-    config: FinetuneConfig,
-    tuned: Tuned,
-    data: Data,
-    program: StepProgram,
-    observer: Observer,
-    spread: Spread,
-) -> tuple[FoundRate, Tuned]:
+def find_rate(config: FinetuneConfig, tuned: Tuned, trial: Trial, observer: Observer) -> FoundRate:
     """Search the learning rate of a run: see :func:`zojax.find_rate`.
 
     Args:
       config: The run's configuration, with the first rate to try.
-      tuned: The initial model; its parameters' buffers are donated.
-      data: The batches: all rates see those of the run's first steps.
-      program: The run's compiled step.
+      tuned: The initial model, of which only the structure is read.
+      trial: Takes ``STEPS`` steps.
       observer: Called with every rate and its loss.
-      spread: The run's devices.
 
-    Returns:
-      The rate, and the model with the same parameters in buffers that are valid.
-
-    Cost: 32 steps for each of about five rates. In memory none: the trainable parameters wait on
-      the host.
+    Cost: 32 steps for each of about five rates.
     """
-    params = tuned.model.params
-    start = to_host(tuned.trainable(params))
-    batches = [*itertools.islice(program.batches(data, config.seed), STEPS)]
-    observer.status(f"searching the learning rate, from {config.hyper.learning_rate:g}")
 
     def losses_at(rate: float) -> list[float]:
-        nonlocal params
-        params = spread.placed(tuned.full(start, params))
-        init = optimizer_of(at_rate(config, rate), tuned).tx.init
-        state = jax.jit(init, out_shardings=spread.state_layout(init, params))(params)
-        program.prepare(params, state, data)
-        losses: list[Any] = []
-        for batch in batches:
-            params, state, outcome = program.step(params, state, batch)
-            losses.append(outcome.loss)
-        return [float(value) for value in losses]
+        return trial.take(optimizer_of(at_rate(config, rate), tuned))[0]
 
+    observer.status(f"searching the learning rate, from {config.hyper.learning_rate:g}")
     found = search(losses_at, float(config.hyper.learning_rate or 0.0), tried=observer.rate_tried)
-    params = spread.placed(tuned.full(start, params))
-    passes = passes_of_a_step(config, tuned.trainable(params)).cost
-    observer.rate_found(found.rate, found.steps * passes)
-    return FoundRate(found, found.steps * passes), tuned.at(params)
+    passes = found.steps * passes_of_a_step(config, tuned.trainable(tuned.model.params)).cost
+    observer.rate_found(found.rate, passes)
+    return FoundRate(found, passes)

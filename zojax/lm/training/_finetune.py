@@ -24,7 +24,7 @@ from zojax.lm.training._evaluation import (
     ScoresByStep,
     dev_metrics,
 )
-from zojax.lm.training._find_rate import at_rate, find_rate, first_rate, is_auto
+from zojax.lm.training._find_rate import first_rate, is_auto
 from zojax.lm.training._identity import header_of
 from zojax.lm.training._lock import FolderLock
 from zojax.lm.training._majority import majority_metrics
@@ -35,13 +35,14 @@ from zojax.lm.training._passes import passes_of_a_step
 from zojax.lm.training._program import step_program
 from zojax.lm.training._reader import NonFiniteLossError
 from zojax.lm.training._recovery import Recovery
+from zojax.lm.training._resume import to_resume
 from zojax.lm.training._run_folder import (
     BEST,
     TUNED,
     RunFolder,
-    to_resume,
 )
 from zojax.lm.training._training import Ending, Training
+from zojax.lm.training._tries import require_one_clock, tries
 from zojax.lm.training._tuned import Tuned, load_to_tune, spread_of
 
 # The folder of a process that neither writes nor resumes: a path that cannot exist.
@@ -118,6 +119,7 @@ def finetune(
     observer = observer or Observer()
     require_matplotlib()
     require_orbax()
+    require_one_clock(config)
     resume = config.resume is not None
     config = to_resume(config) if resume else _absolute(resolve(config))
     spread = spread_of(config)
@@ -142,13 +144,11 @@ def finetune(
         in_jax=not optimizer.in_place and config.objective != "f1",
     )
     program = step_program(config, tuned, data, optimizer, observer, spread)
-    found, searched = None, 0.0
-    if auto:
-        begin_search = time.perf_counter()
-        found, tuned = find_rate(config, tuned, data, program, observer, spread)
-        params, config = tuned.model.params, at_rate(config, found.search.rate)
-        optimizer = optimizer_of(config, tuned)
-        searched = time.perf_counter() - begin_search - program.compiled.seconds
+    tried = tries(config, tuned, data, program, observer, spread, auto=auto)
+    config, tuned = tried.config, tried.tuned
+    params, optimizer = tuned.model.params, optimizer_of(config, tuned)
+    if not tried.same_program:
+        program = step_program(config, tuned, data, optimizer, observer, spread)
     header = header_of(config, optimizer, tuned.base(params))
     lock = FolderLock(folder) if spread.writes else contextlib.nullcontext()
     with lock, _note_on_resuming(folder):
@@ -156,8 +156,8 @@ def finetune(
             output_folder(config)  # again: another run may have written there before the lock
         run = RunFolder(folder, config, resume=resume, writes=spread.writes)
         run.write_data(prepared.report.as_json())
-        if found is not None:
-            run.write_rates(found.as_dict())
+        if tried.rate is not None:
+            run.write_rates(tried.rate.as_dict())
         loaded, compiled = time.perf_counter(), program.compiled.seconds
 
         totals = CompiledTotals(data.task, observer.status, spread, observer.compiled)
@@ -183,6 +183,8 @@ def finetune(
         best_is_new = best.step not in (0, last.step)
         if best_is_new:
             run.save(tuned, spread.local(best_params), BEST, best.step)
+        else:  # one of before the run was resumed
+            run.remove(BEST)
         tuned_scores = best_scores = None
         if not ending.signal:
             observer.status("measuring the tuned model")
@@ -202,8 +204,8 @@ def finetune(
             best=best_scores,
             seconds={
                 "total": time.perf_counter() - begin,
-                "load": loaded - begin - searched - compiled,
-                "search": searched,
+                "load": loaded - begin - tried.seconds - compiled,
+                "search": tried.seconds,
                 "compile": totals.seconds + training.compile_seconds,
                 "steps": last.seconds,
             },

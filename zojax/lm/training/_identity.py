@@ -16,7 +16,11 @@ from zojax.lm.training._run_folder import as_json, versions
 from zojax.trajectory import Header, fingerprint, key_parts
 
 # Settings that decide where and how often files are written, but change no parameter.
-_IRRELEVANT = ("output", "overwrite", "resume", "log_every", "keep")
+# A budget may be extended; what it was planned for stays.
+_IRRELEVANT = (
+    *("output", "overwrite", "resume", "log_every", "keep"),
+    *("steps", "passes", "minutes"),
+)
 
 
 def header_of(config: FinetuneConfig, optimizer: Optimizer, base: Params) -> Header:
@@ -25,6 +29,7 @@ def header_of(config: FinetuneConfig, optimizer: Optimizer, base: Params) -> Hea
     Cost: reads every base parameter once, for its hash.
     """
     settings = {name: value for name, value in as_json(config).items() if name not in _IRRELEVANT}
+    settings["planned_steps"] = config.num_planned
     key, key_impl = key_parts(jax.random.key(config.seed))
     return Header(
         optimizer=config.optimizer,

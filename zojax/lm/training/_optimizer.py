@@ -128,17 +128,34 @@ def resolve(config: FinetuneConfig) -> FinetuneConfig:
             "compiled once for all rates, got in_place. Give a number."
         )
     config = dataclasses.replace(config, hyper=HyperParameters(**{**defaults, **given}))
-    return config if config.passes is None else dataclasses.replace(config, steps=_steps(config))
+    return dataclasses.replace(config, steps=_steps(config))
 
 
-def _steps(config: FinetuneConfig) -> int:
-    """The steps that the budget of forward passes of a resolved ``config`` allows."""
-    budget = config.passes or 0
-    if config.steps != FinetuneConfig.steps:
+def _steps(config: FinetuneConfig) -> int | None:
+    """The steps of a configuration's budget; None for minutes, until a step has been timed."""
+    budgets = {name: getattr(config, name) for name in ("steps", "passes", "minutes")}
+    given = {name: value for name, value in budgets.items() if value is not None}
+    if len(given) > 1:
+        first, second, *_ = given
         raise ValueError(
-            f"finetune: passes must not be given with steps, got {budget} and {config.steps}. "
-            "Give one."
+            f"finetune: {second} must not be given with {first}, got {given[second]} and "
+            f"{given[first]}. Give one."
         )
+    if config.passes is not None:
+        return steps_of_passes(config, config.passes)
+    return config.num_steps if config.minutes is None else None
+
+
+def steps_of_passes(config: FinetuneConfig, budget: int) -> int:
+    """The steps that forward passes allow.
+
+    Args:
+      config: The run's resolved configuration.
+      budget: Forward passes of all steps.
+
+    Raises:
+      ValueError: They are not enough for a step, or no number of passes is known before.
+    """
     if config.optimizer == "zo_sgd_blockwise":
         raise ValueError(
             "finetune: passes must not be given for zo_sgd_blockwise, whose step takes two for "
@@ -162,7 +179,7 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
       key: Typed PRNG key that the optimizer's noise is drawn from; None derives it from the seed.
     """
     settings = {k: v for k, v in dataclasses.asdict(config.hyper).items() if v is not None}
-    rate = partial(_schedule, settings.pop("schedule"), steps=config.steps)
+    rate = partial(_schedule, settings.pop("schedule"), steps=config.num_planned)
     given = settings.pop("learning_rate")
     if "weight_decay" in settings:
         settings["mask"] = _matrices
@@ -173,7 +190,7 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
     fields = _fields(config.optimizer, settings, params)
     settings["key"] = jax.random.key(config.seed) if key is None else key
     if "phases" in settings:
-        settings["phases"] = _phases(settings["phases"], config.steps)
+        settings["phases"] = _phases(settings["phases"], config.num_planned)
     in_place = settings["evaluation"] == "in_place"
     build = partial(getattr(zojax, config.optimizer), **settings)
     # In place, update runs outside jit and keeps its compiled programs in the transformation:

@@ -161,7 +161,7 @@ class Recovery:
         path = self._run.folder / LOG
         log = read_log(path, cut=True)
         same_run(log.header, self._header, "finetune: resume")
-        most = self._config.steps - 1
+        most = self._config.num_steps - 1
         return log if len(log.scalars) <= most else read_log(path, until=most)
 
     def _from_checkpoint(self, state: State, step: int, log: Log | None) -> None:

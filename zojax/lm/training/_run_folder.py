@@ -47,16 +47,18 @@ class RunFolder:
         if not writes:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        files, folders = (_RESULTS, CURVE), (TUNED, BEST)
+        # A run that goes on keeps its models until it has new ones.
+        files: tuple[str, ...] = (_RESULTS, CURVE)
+        folders: tuple[str, ...] = ()
         if not resume:
             # The configuration goes first: a folder without it is not taken for a run.
             files = (CONFIG, _DATA, RATES, RATES_CURVE, _METRICS, LOG, LOSSES, *files)
-            folders = (CHECKPOINTS, EVALUATIONS, *folders)
+            folders = (CHECKPOINTS, EVALUATIONS, TUNED, BEST)
         for name in files:
             (folder / name).unlink(missing_ok=True)
         for name in folders:
             shutil.rmtree(folder / name, ignore_errors=True)
-        if not resume:
+        if not resume or load_config(folder).steps != config.steps:
             _write_json(
                 folder / CONFIG, {"format": FORMAT, **as_json(config), "versions": versions()}
             )
@@ -89,6 +91,11 @@ class RunFolder:
         if self.writes:
             tuned.save(params, self.folder / part)
         self.write_card(part, tuned.model.kind, step)
+
+    def remove(self, part: str) -> None:
+        """Remove the model in the subfolder ``part``, if there is one."""
+        if self.writes:
+            shutil.rmtree(self.folder / part, ignore_errors=True)
 
     def write_card(
         self,
@@ -211,28 +218,6 @@ def load_config(folder: str | Path) -> FinetuneConfig:
             "version that wrote it, or start a new one."
         )
     return from_json(settings, str(path))
-
-
-def to_resume(config: FinetuneConfig) -> FinetuneConfig:
-    """Return the configuration of the run that ``config`` asks to resume.
-
-    Raises:
-      FileNotFoundError: The folder is not that of a run.
-      ValueError: The run has taken all of its steps, or ``config`` has settings besides ``resume``.
-    """
-    folder = Path(config.resume or "").expanduser().absolute()
-    if dataclasses.replace(config, resume=None) != FinetuneConfig():
-        raise ValueError(
-            "finetune: resume must be given alone, because a resumed run keeps its own settings, "
-            "got other settings too. Leave them out, or start a new run."
-        )
-    saved = load_config(folder)
-    if read_results(folder, "finetune: resume").get("complete"):
-        raise ValueError(
-            f"finetune: resume must be a run that is not complete, got {folder}, which has taken "
-            f"all of its {saved.steps} steps."
-        )
-    return dataclasses.replace(saved, output=folder, resume=folder, overwrite=False)
 
 
 def _are_metrics(line: dict[str, Any]) -> bool:

@@ -84,7 +84,7 @@ class Training:
         config = self._config
         start = recovery.begin(best, self.measure)
         self._program.prepare(start.params, start.optimizer, self._data)
-        self._observer.started(config.steps)
+        self._observer.started(config.num_steps)
         reader = Reader(recovery.log, recovery.losses, config.non_finite, start.step, start.skipped)
         signal = 0
 
@@ -102,7 +102,7 @@ class Training:
                 self._program.batches(self._data, config.seed, start=start.step),
                 start=start.step,
                 losses=start.losses,
-                steps=config.steps,
+                steps=config.num_steps,
                 seconds=start.seconds,
                 forward_passes=self._passes,
                 due=partial(is_due, config),
@@ -110,12 +110,10 @@ class Training:
                 stop=stop,
             )
             del start  # a reference would keep buffers alive that the loop donates
-            tick = next(ticks)
-            self._ticked(tick, run, recovery, best, reader)
-            while not tick.last and not self._is_stuck(tick.step, best):
-                tick = next(ticks)
-                self._ticked(tick, run, recovery, best, reader)
-            return Ending(tick, signal if tick.step < config.steps else 0, reader.skipped)
+            tick = self._ticked(next(ticks), run, recovery, best, reader)
+            while not (tick.last or self._is_stuck(tick.step, best) or self._is_late(tick)):
+                tick = self._ticked(next(ticks), run, recovery, best, reader)
+            return Ending(tick, signal if tick.step < config.num_steps else 0, reader.skipped)
 
     def _is_stuck(self, step: int, best: Best) -> bool:
         """Whether the run ends here, for dev has not improved for so long."""
@@ -127,6 +125,14 @@ class Training:
         )
         return True
 
+    def _is_late(self, tick: Tick) -> bool:
+        """Whether the run ends here, for its minutes are over: its steps took longer than timed."""
+        minutes = self._config.minutes
+        if minutes is None or tick.dev is None or tick.seconds < 60 * minutes:
+            return False
+        self._observer.status(f"ending at step {tick.step}: {minutes:g} minutes are over")
+        return True
+
     def _advice(self, run: RunFolder) -> Advice:
         if self._adviser is None:
             start = next(line["dev_loss"] for line in run.read_metrics() if "dev_loss" in line)
@@ -134,11 +140,12 @@ class Training:
         return self._adviser
 
     def _evaluates(self, step: int) -> bool:
-        return step % self._config.eval_every == 0 or step == self._config.steps
+        return step % self._config.eval_every == 0 or step == self._config.num_steps
 
     def _ticked(
         self, tick: Tick, run: RunFolder, recovery: Recovery, best: Best, reader: Reader
-    ) -> None:
+    ) -> Tick:
+        """Measure, write and show a tick; it gets the scores on dev if they are due."""
         where = State(tick.step, tick.params, tick.state, best, reader.skipped, tick.seconds)
         regular = self._evaluates(tick.step)
         if tick.last and not regular:  # stopped by a signal: save before the slow evaluation
@@ -161,8 +168,9 @@ class Training:
             # The evaluation at a signal is no candidate for the best step, because an uninterrupted
             # run does not evaluate there.
             best.offer(tick.step, tick.dev, self._tuned.trainable(tick.params))
-            if tick.step < self._config.steps:
+            if tick.step < self._config.num_steps:
                 recovery.save(where)
             if (advice := self._advice(run).after(tick.step, tick.dev, best)) is not None:
                 self._observer.advice(advice)
         self._observer.ticked(tick)
+        return tick

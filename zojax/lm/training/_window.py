@@ -29,7 +29,7 @@ def loss_metrics(mean: float, left_out: int) -> dict[str, float]:
 def is_due(config: FinetuneConfig, step: int) -> bool:
     """Whether an uninterrupted run writes a line of metrics.jsonl after ``step``."""
     return any(step % every == 0 for every in (config.log_every, config.eval_every)) or (
-        step == config.steps
+        step == config.num_steps
     )
 
 
