@@ -47,6 +47,7 @@ from zojax.lm.training._saved import Which as Which
 from zojax.lm.training._saved import load_from_run as load_from_run
 from zojax.lm.training._step import CompiledByShape as CompiledByShape
 from zojax.lm.training._step import make_step as make_step
+from zojax.lm.training._tensorboard import TensorBoard as TensorBoard
 from zojax.lm.training._tuned import Tuned as Tuned
 from zojax.lm.training._tuned import load_model as load_model
 from zojax.lm.training._tuned import load_to_tune as load_to_tune
@@ -64,6 +65,7 @@ __all__ = [
     "Replayed",
     "Result",
     "Scores",
+    "TensorBoard",
     "Tick",
     "evaluate_run",
     "export_run",

@@ -165,6 +165,8 @@ class FinetuneConfig:
     """Checkpoints to keep, besides that of the best step; 0 for none."""
     resume: Path | None = None
     """Resume the run in this folder, with the settings that it was started with."""
+    tensorboard: bool = False
+    """Write event files for TensorBoard, too, into the run's folder (needs tensorboardX)."""
     seed: int = 0
     """Determines everything random: noise, batches, sampled examples."""
     output: Path | None = None

@@ -28,7 +28,7 @@ from zojax.lm.training._find_rate import first_rate, is_auto
 from zojax.lm.training._identity import header_of
 from zojax.lm.training._lock import FolderLock
 from zojax.lm.training._majority import majority_metrics
-from zojax.lm.training._observer import Observer
+from zojax.lm.training._observer import Observer, Observers
 from zojax.lm.training._optimizer import optimizer_of, resolve
 from zojax.lm.training._output import output_folder
 from zojax.lm.training._passes import passes_of_a_step
@@ -38,9 +38,11 @@ from zojax.lm.training._recovery import Recovery
 from zojax.lm.training._resume import to_resume
 from zojax.lm.training._run_folder import (
     BEST,
+    EVENTS,
     TUNED,
     RunFolder,
 )
+from zojax.lm.training._tensorboard import TensorBoard
 from zojax.lm.training._training import Ending, Training
 from zojax.lm.training._tries import require_one_clock, tries
 from zojax.lm.training._tuned import Tuned, load_to_tune, spread_of
@@ -125,6 +127,8 @@ def finetune(
     spread = spread_of(config)
     reads = spread.writes or resume
     folder = output_folder(config) if reads else _NOWHERE
+    if config.tensorboard and spread.writes:
+        observer = Observers(observer, TensorBoard(folder / EVENTS))
 
     # Whatever is wrong with the data is said before the model loads, which may take minutes.
     observer.status("reading the data")
@@ -154,7 +158,7 @@ def finetune(
     with lock, _note_on_resuming(folder):
         if spread.writes:
             output_folder(config)  # again: another run may have written there before the lock
-        run = RunFolder(folder, config, resume=resume, writes=spread.writes)
+        run = RunFolder(folder, config, resume=resume, writes=spread.writes, logged=observer.logged)
         run.write_data(prepared.report.as_json())
         if tried.rate is not None:
             run.write_rates(tried.rate.as_dict())

@@ -19,7 +19,7 @@ from zojax.trajectory import Header, fingerprint, key_parts
 # A budget may be extended; what it was planned for stays.
 _IRRELEVANT = (
     *("output", "overwrite", "resume", "log_every", "keep"),
-    *("steps", "passes", "minutes"),
+    *("steps", "passes", "minutes", "tensorboard"),
 )
 
 

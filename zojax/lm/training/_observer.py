@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from zojax.lm.training._evaluation import Scores
 from zojax.lm.training._loop import Tick
 from zojax.lm.training._report import DataReport
@@ -34,8 +37,32 @@ class Observer:
     def ticked(self, tick: Tick) -> None:
         """Called every few steps with what the loop reports."""
 
+    def logged(self, metrics: dict[str, Any]) -> None:
+        """Called with each line of metrics.jsonl as it is written: numbers by name, at ``step``."""
+
     def advice(self, message: str) -> None:
         """Called at most twice in a run that does not get better, with what to try."""
 
     def stopped(self) -> None:
         """Called when training has ended, successfully or not."""
+
+
+class Observers(Observer):
+    """Several observers, called one after the other.
+
+    Args:
+      *observers: In the order in which they are called.
+    """
+
+    def __init__(self, *observers: Observer) -> None:
+        for name in vars(Observer):
+            if not name.startswith("_"):
+                setattr(self, name, _all_of([getattr(one, name) for one in observers]))
+
+
+def _all_of(methods: Sequence[Callable[..., None]]) -> Callable[..., None]:
+    def call(*args: Any) -> None:
+        for method in methods:
+            method(*args)
+
+    return call

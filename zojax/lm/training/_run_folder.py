@@ -22,6 +22,7 @@ CONFIG, _DATA = "config.json", "data.json"
 _METRICS, _RESULTS = "metrics.jsonl", "results.json"
 RATES, RATES_CURVE = "learning_rate.json", "learning_rate.png"
 TUNED, BEST, CURVE, EVALUATIONS = "model", "best", "curve.png", "evaluations"
+EVENTS = "tensorboard"
 LOG, LOSSES, CHECKPOINTS = "trajectory.log", "losses.bin", "checkpoints"
 # The version of the folder's format. Version 1, which was not recorded in config.json, had an
 # optimizer state that did not count skipped steps, and no file of the losses since the last line.
@@ -38,12 +39,20 @@ class RunFolder:
       config: Written immediately, unless the run is resumed.
       resume: Keep the files that the run needs to resume.
       writes: Whether this process is the one that writes; otherwise the folder is only read.
+      logged: Called with each line of metrics.jsonl that is written.
     """
 
     def __init__(
-        self, folder: Path, config: FinetuneConfig, *, resume: bool = False, writes: bool = True
+        self,
+        folder: Path,
+        config: FinetuneConfig,
+        *,
+        resume: bool = False,
+        writes: bool = True,
+        logged: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self.folder, self.writes, self._config = folder, writes, config
+        self._logged = logged
         if not writes:
             return
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +62,7 @@ class RunFolder:
         if not resume:
             # The configuration goes first: a folder without it is not taken for a run.
             files = (CONFIG, _DATA, RATES, RATES_CURVE, _METRICS, LOG, LOSSES, *files)
-            folders = (CHECKPOINTS, EVALUATIONS, TUNED, BEST)
+            folders = (CHECKPOINTS, EVALUATIONS, EVENTS, TUNED, BEST)
         for name in files:
             (folder / name).unlink(missing_ok=True)
         for name in folders:
@@ -69,6 +78,8 @@ class RunFolder:
             return
         with (self.folder / _METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(metrics) + "\n")
+        if self._logged is not None:
+            self._logged(metrics)
 
     def write_data(self, report: dict[str, Any]) -> None:
         """Write data.json: what was read."""
