@@ -9,7 +9,6 @@ import shlex
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ from zojax.lm.training._best import Best, to_host
 from zojax.lm.training._checkpoints import require_orbax
 from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._curve import require_matplotlib
+from zojax.lm.training._begin import begin
 from zojax.lm.training._data import load_data, prepare
 from zojax.lm.training._evaluation import (
     CompiledTotals,
@@ -39,6 +39,8 @@ from zojax.lm.training._run_folder import (
     RunFolder,
     to_resume,
 )
+from zojax.lm.training._start import Start
+from zojax.lm.training._start_folder import asked_start, with_folder
 from zojax.lm.training._training import Ending, Training
 from zojax.lm.training._tuned import Tuned, load_to_tune, spread_of
 
@@ -57,11 +59,13 @@ class Result:
       best_step: The step whose parameters scored best on dev; 0 for the initial parameters.
       skipped: Steps whose loss or slopes were not finite.
       signal: The number of the signal that ended the run early; 0 if none did.
-      zero_shot: Test scores before the first step. Like ``tuned`` and ``best``, None if ``report``
+      start: Where tuning started from; None for a task without classes.
+      zero_shot: Test scores before the first step, those of the start. Like ``tuned`` and ``best``, None if ``report``
         leaves them out.
       tuned: Test scores after the last step; None for an interrupted run.
       best: Test scores of the parameters of ``best_step``; None for an interrupted run.
-      seconds: Seconds spent: ``total``, and its parts ``load``, ``compile`` and ``steps``.
+      seconds: Seconds spent: ``total``, and its parts ``load``, ``start``, ``compile`` and
+        ``steps``.
     """
 
     folder: Path
@@ -70,6 +74,7 @@ class Result:
     best_step: int
     skipped: int
     signal: int
+    start: Start | None
     zero_shot: Scores | None
     tuned: Scores | None
     best: Scores | None
@@ -109,14 +114,14 @@ def finetune(
       ValueError: A setting, a row of data or a weight is wrong, or the run to resume is damaged or
         has another base model.
     """
-    begin = time.perf_counter()
+    before = time.perf_counter()
     if report not in ("all", "best", "last"):
         raise ValueError(f"finetune: report must be one of all, best, last, got {report!r}.")
     observer = observer or Observer()
     require_matplotlib()
     require_orbax()
     resume = config.resume is not None
-    config = to_resume(config) if resume else _absolute(resolve(config))
+    config = to_resume(config) if resume else _absolute(resolve(with_folder(config)))
     spread = spread_of(config)
     reads = spread.writes or resume
     folder = output_folder(config) if reads else _NOWHERE
@@ -126,8 +131,12 @@ def finetune(
     prepared = prepare(config)
     config = prepared.config
     observer.data(prepared.report)
+    asked = asked_start(config, prepared.tokens.task)
     observer.status(f"loading {config.model}")
-    tuned = load_to_tune(config, spread)
+    begun = begin(
+        config, asked, load_to_tune(config, spread), prepared, observer, spread, resume=resume
+    )
+    config, tuned = begun.config, begun.tuned
     params = tuned.model.params
     data = load_data(config, tuned.model, prepared)
     optimizer = make_optimizer(config, tuned.trainable(params))
@@ -145,6 +154,8 @@ def finetune(
             output_folder(config)  # again: another run may have written there before the lock
         run = RunFolder(folder, config, resume=resume, writes=spread.writes)
         run.write_data(prepared.report.as_json())
+        if begun.start is not None:
+            run.write_start(begun.start.as_json(), begun.score)
         loaded = time.perf_counter()
 
         totals = CompiledTotals(data.task, observer.status, spread, observer.compiled)
@@ -153,21 +164,31 @@ def finetune(
         zero_shot = None
         if report == "all":
             zero_shot = on_test.of(0, params)
-            observer.measured("zero-shot", zero_shot)
+            observer.measured(_name_of(begun.start), zero_shot)
         training = Training(config, tuned, data, optimizer, totals, observer, spread)
         dev = training.measure(params)
+        majority = majority_metrics(data.task, data.dev)
+        start = begun.start and begun.start.with_scores(
+            dev, zero_shot, {"dev": majority.get("dev_majority"), "test": prepared.report.majority}
+        )
+        if start is not None:
+            observer.start(start.lines())
         if not run.read_metrics():
-            run.log(step=0, **dev_metrics(dev), **majority_metrics(data.task, data.dev))
+            run.log(step=0, **dev_metrics(dev), **majority)
         best = Best(0, dev, to_host(tuned.trainable(params)))
         recovery = Recovery(config, tuned, optimizer, header, run, spread)
-        reload = partial(load_to_tune, config, spread)
+
+        def reload() -> Tuned:
+            return load_to_tune(config, spread).starting(begun.score, spread)
+
         ending = _train(config, training, tuned, recovery, run, best, observer, reload)
         last = ending.last
 
         observer.status("saving the model")
         run.save(tuned, spread.local(last.params), TUNED, last.step)
         best_params = tuned.full(best.params, last.params)
-        best_is_new = best.step not in (0, last.step)
+        # The model before the first step is saved if it is not that of a folder: a fitted start.
+        best_is_new = best.step != last.step and (best.step != 0 or begun.score is not None)
         if best_is_new:
             run.save(tuned, spread.local(best_params), BEST, best.step)
         tuned_scores = best_scores = None
@@ -184,13 +205,15 @@ def finetune(
             best_step=best.step,
             skipped=ending.skipped,
             signal=ending.signal,
+            start=start,
             zero_shot=zero_shot,
             tuned=tuned_scores,
             best=best_scores,
             seconds={
-                "total": time.perf_counter() - begin,
-                "load": loaded - begin,
-                "compile": totals.seconds + training.compile_seconds,
+                "total": time.perf_counter() - before,
+                "load": loaded - before - begun.seconds,
+                "start": begun.seconds - begun.compile_seconds,
+                "compile": begun.compile_seconds + totals.seconds + training.compile_seconds,
                 "steps": last.seconds,
             },
         )
@@ -248,6 +271,10 @@ def _note_on_resuming(folder: Path) -> Generator[None]:
         raise
 
 
+def _name_of(start: Start | None) -> str:
+    return "zero-shot" if start is None or start.name == "words" else "start"
+
+
 def _draw(config: FinetuneConfig, run: RunFolder) -> None:
     title = f"{config.optimizer} on {config.model}"
     run.draw_curve(title, config.objective)
@@ -281,6 +308,7 @@ def _as_json(result: Result) -> dict[str, Any]:
         "best_step": result.best_step,
         "complete": not result.signal,
         "skipped": result.skipped,
+        **({} if result.start is None else {"start": result.start.as_json()}),
         "test": {
             "zero_shot": _scores(result.zero_shot),
             "tuned": _scores(result.tuned),
