@@ -6,6 +6,7 @@ One scanned :class:`Transformer` computes all families: OPT, LLaMA, Mistral, Qwe
 :mod:`zojax.planning`.
 """
 
+from zojax.lm.models._class_architectures import class_labels as class_labels
 from zojax.lm.models._class_head import SCORE as SCORE
 from zojax.lm.models._class_head import features_of as features_of
 from zojax.lm.models._class_head import scored as scored

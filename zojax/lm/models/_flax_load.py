@@ -51,7 +51,9 @@ def load(source: str, dtype: DTypeLike, from_pt: bool) -> LanguageModel:
         }
         head = ".".join((*family.head[:-1], "weight"))
         places = flax_names(shapes)
-        second = {} if config.tie_word_embeddings or labels else dict(FAMILIES[config.model_type].untied)
+        second = (
+            {} if config.tie_word_embeddings or labels else dict(FAMILIES[config.model_type].untied)
+        )
         places |= {new: places[name] for name, new in second.items()}
         params = _weights.collect(
             _weights.read(source, from_pt),

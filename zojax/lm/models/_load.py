@@ -175,9 +175,7 @@ def assemble(
     generation = find(source, "generation_config.json")
     values = {
         **both_spellings(config.values),
-        "architectures": [
-            class_architecture(config.model_type) if labels else kind.architecture
-        ],
+        "architectures": [class_architecture(config.model_type) if labels else kind.architecture],
         "tie_word_embeddings": settings.tied,
     }
     model = LanguageModel(

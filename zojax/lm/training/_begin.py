@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from zojax.lm.processes import Spread
-from zojax.lm.tasks import Classification, objective
+from zojax.lm.tasks import Classification
 from zojax.lm.training._config import START_NAMES, FinetuneConfig
 from zojax.lm.training._data import Prepared
+from zojax.lm.training._evaluation import Scores
 from zojax.lm.training._observer import Observer
-from zojax.lm.training._run_folder import read_start
 from zojax.lm.training._score_file import Score
-from zojax.lm.training._start import FITTED, Start, find_start, from_json
+from zojax.lm.training._start import FITTED, Start, find_start
+from zojax.lm.training._start_files import read_start
 from zojax.lm.training._tuned import Tuned
 
 
@@ -27,6 +29,25 @@ class Begun(NamedTuple):
     score: Score | None  # the head or the bias that was fitted
     seconds: float = 0.0  # spent on the start
     compile_seconds: float = 0.0  # the part of them that was spent compiling
+
+    @property
+    def name(self) -> str:
+        """What the scores before the first step are called."""
+        return "zero-shot" if self.start is None or self.start.name == "words" else "start"
+
+    def measured(
+        self,
+        dev: Scores,
+        test: Scores | None,
+        majority: Mapping[str, float | None],
+        observer: Observer,
+    ) -> Start | None:
+        """Show the start with its scores, and return it; see :meth:`Start.with_scores`."""
+        if self.start is None:
+            return None
+        start = self.start.with_scores(dev, test, majority)
+        observer.start(start.lines())
+        return start
 
 
 def begin(
@@ -63,12 +84,11 @@ def begin(
         return Begun(config, tuned, Start(asked, "folder"), None)
     saved = read_start(Path(config.resume)) if resume and config.resume else None
     if saved is not None:
-        values, score = saved
-        return Begun(config, tuned.starting(score, spread), from_json(values), score)
+        start, score = saved
+        return Begun(config, tuned.starting(score, spread), start, score)
     before = time.perf_counter()
     tokens, sets = prepared.fitted_to(model)
-    task = objective(model, tokens)
-    assert isinstance(task, Classification)
+    task = Classification(model, tokens)
     start, score, compile_seconds = find_start(config, asked, task, sets, observer, spread)
     return Begun(
         dataclasses.replace(config, start=start.name),

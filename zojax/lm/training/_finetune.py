@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import shlex
 import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from zojax.lm.processes import Spread
+from zojax.lm.training._begin import Begun, begin
 from zojax.lm.training._best import Best, to_host
 from zojax.lm.training._checkpoints import require_orbax
 from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._curve import require_matplotlib
-from zojax.lm.training._begin import begin
 from zojax.lm.training._data import load_data, prepare
 from zojax.lm.training._evaluation import (
     CompiledTotals,
-    Scores,
     ScoresByStep,
     dev_metrics,
 )
@@ -29,56 +27,24 @@ from zojax.lm.training._lock import FolderLock
 from zojax.lm.training._majority import majority_metrics
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._optimizer import make_optimizer, resolve
-from zojax.lm.training._output import output_folder
+from zojax.lm.training._output import absolute, output_folder
 from zojax.lm.training._passes import passes_of_a_step
 from zojax.lm.training._reader import NonFiniteLossError
 from zojax.lm.training._recovery import Recovery
+from zojax.lm.training._result import Result, result_as_json, scores_as_json
 from zojax.lm.training._run_folder import (
     BEST,
     TUNED,
     RunFolder,
     to_resume,
 )
-from zojax.lm.training._start import Start
+from zojax.lm.training._start_files import write_start
 from zojax.lm.training._start_folder import asked_start, with_folder
 from zojax.lm.training._training import Ending, Training
-from zojax.lm.training._tuned import Tuned, load_to_tune, spread_of
+from zojax.lm.training._tuned import load_to_tune, spread_of
 
 # The folder of a process that neither writes nor resumes: a path that cannot exist.
 _NOWHERE = Path(os.devnull, "nowhere")
-
-
-@dataclass(frozen=True)
-class Result:
-    """The results of a run.
-
-    Attributes:
-      folder: The run's folder.
-      model_folder: The tuned model, in transformers' layout.
-      steps: Steps taken.
-      best_step: The step whose parameters scored best on dev; 0 for the initial parameters.
-      skipped: Steps whose loss or slopes were not finite.
-      signal: The number of the signal that ended the run early; 0 if none did.
-      start: Where tuning started from; None for a task without classes.
-      zero_shot: Test scores before the first step, those of the start. Like ``tuned`` and ``best``, None if ``report``
-        leaves them out.
-      tuned: Test scores after the last step; None for an interrupted run.
-      best: Test scores of the parameters of ``best_step``; None for an interrupted run.
-      seconds: Seconds spent: ``total``, and its parts ``load``, ``start``, ``compile`` and
-        ``steps``.
-    """
-
-    folder: Path
-    model_folder: Path
-    steps: int
-    best_step: int
-    skipped: int
-    signal: int
-    start: Start | None
-    zero_shot: Scores | None
-    tuned: Scores | None
-    best: Scores | None
-    seconds: dict[str, float]
 
 
 def finetune(
@@ -91,7 +57,9 @@ def finetune(
 
     The folder has ``config.json`` (all that is needed to run it again), ``metrics.jsonl``,
     ``results.json``, ``curve.png``, the tuned model in ``model/``, and in ``best/`` the model of
-    the step that scored best on dev, if that is neither step 0 nor the last. A run that was stopped
+    the step that scored best on dev, if that is neither the last nor step 0 with nothing fitted
+    before it. Where tuning starts from, in a task with classes, is in ``start.json``, with
+    ``start.safetensors`` if something was fitted. A run that was stopped
     is resumed by ``FinetuneConfig(resume=folder)`` from ``trajectory.log`` and ``checkpoints/``;
     its result has the same bits as that of an uninterrupted run: see zojax.trajectory.
 
@@ -103,7 +71,7 @@ def finetune(
         those. Measuring many test examples takes long.
 
     Returns:
-      Test scores of the zero-shot, the tuned and the best parameters, and where the files are.
+      Test scores of the start, the tuned and the best parameters, and where the files are.
 
     Raises:
       FileExistsError: The output folder contains something that must not be replaced, or another
@@ -121,7 +89,7 @@ def finetune(
     require_matplotlib()
     require_orbax()
     resume = config.resume is not None
-    config = to_resume(config) if resume else _absolute(resolve(with_folder(config)))
+    config = to_resume(config) if resume else absolute(resolve(with_folder(config)))
     spread = spread_of(config)
     reads = spread.writes or resume
     folder = output_folder(config) if reads else _NOWHERE
@@ -154,8 +122,8 @@ def finetune(
             output_folder(config)  # again: another run may have written there before the lock
         run = RunFolder(folder, config, resume=resume, writes=spread.writes)
         run.write_data(prepared.report.as_json())
-        if begun.start is not None:
-            run.write_start(begun.start.as_json(), begun.score)
+        if begun.start is not None and spread.writes:
+            write_start(folder, begun.start, begun.score)
         loaded = time.perf_counter()
 
         totals = CompiledTotals(data.task, observer.status, spread, observer.compiled)
@@ -164,24 +132,17 @@ def finetune(
         zero_shot = None
         if report == "all":
             zero_shot = on_test.of(0, params)
-            observer.measured(_name_of(begun.start), zero_shot)
+            observer.measured(begun.name, zero_shot)
         training = Training(config, tuned, data, optimizer, totals, observer, spread)
         dev = training.measure(params)
         majority = majority_metrics(data.task, data.dev)
-        start = begun.start and begun.start.with_scores(
-            dev, zero_shot, {"dev": majority.get("dev_majority"), "test": prepared.report.majority}
-        )
-        if start is not None:
-            observer.start(start.lines())
+        shares = {"dev": majority.get("dev_majority"), "test": prepared.report.majority}
+        start = begun.measured(dev, zero_shot, shares, observer)
         if not run.read_metrics():
             run.log(step=0, **dev_metrics(dev), **majority)
         best = Best(0, dev, to_host(tuned.trainable(params)))
         recovery = Recovery(config, tuned, optimizer, header, run, spread)
-
-        def reload() -> Tuned:
-            return load_to_tune(config, spread).starting(begun.score, spread)
-
-        ending = _train(config, training, tuned, recovery, run, best, observer, reload)
+        ending = _train(config, training, begun, recovery, run, best, observer, spread)
         last = ending.last
 
         observer.status("saving the model")
@@ -217,31 +178,33 @@ def finetune(
                 "steps": last.seconds,
             },
         )
-        run.write_results(_as_json(result))
-        run.write_card(TUNED, tuned.model.kind, last.step, _scores(tuned_scores))
+        run.write_results(result_as_json(result))
+        run.write_card(TUNED, tuned.model.kind, last.step, scores_as_json(tuned_scores))
         if best_is_new:
-            run.write_card(BEST, tuned.model.kind, best.step, _scores(best_scores))
+            run.write_card(BEST, tuned.model.kind, best.step, scores_as_json(best_scores))
     return result
 
 
 def _train(
     config: FinetuneConfig,
     training: Training,
-    tuned: Tuned,
+    begun: Begun,
     recovery: Recovery,
     run: RunFolder,
     best: Best,
     observer: Observer,
-    reload: Callable[[], Tuned],
+    spread: Spread,
 ) -> Ending:
     """Train; however training ends, write the curve and finish the log and the checkpoints."""
     try:
         ending = training.run(run, recovery, best)
         recovery.wait()
     except NonFiniteLossError as error:
-        if best.step:
-            # The loop has donated the frozen parameters' buffers, so the model is loaded again.
-            tuned = tuned if tuned.adapter is None else reload()
+        if best.step or begun.score is not None:
+            tuned = begun.tuned
+            if tuned.adapter is not None:
+                # The loop has donated the frozen parameters' buffers, so the model is loaded again.
+                tuned = load_to_tune(config, spread).starting(begun.score, spread)
             run.save(tuned, tuned.full(best.params, tuned.model.params), BEST, best.step)
             error.add_note(
                 f"The best parameters before that, of step {best.step}, are in {run.folder}."
@@ -271,48 +234,6 @@ def _note_on_resuming(folder: Path) -> Generator[None]:
         raise
 
 
-def _name_of(start: Start | None) -> str:
-    return "zero-shot" if start is None or start.name == "words" else "start"
-
-
 def _draw(config: FinetuneConfig, run: RunFolder) -> None:
     title = f"{config.optimizer} on {config.model}"
     run.draw_curve(title, config.objective)
-
-
-def _absolute(config: FinetuneConfig) -> FinetuneConfig:
-    """Make paths absolute, so that the run's configuration is valid in any working directory."""
-    data = config.data
-    paths = {
-        name: path and path.expanduser().absolute()
-        for name, path in (("train", data.train), ("dev", data.dev), ("test", data.test))
-    }
-    is_folder = Path(config.model).is_dir()
-    is_file = data.task is not None and data.task.endswith(".toml")
-    return dataclasses.replace(
-        config,
-        model=str(Path(config.model).absolute()) if is_folder else config.model,
-        data=dataclasses.replace(
-            data, task=str(Path(data.task or "").absolute()) if is_file else data.task, **paths
-        ),
-    )
-
-
-def _scores(value: Scores | None) -> dict[str, float] | None:
-    return value and value.as_dict()
-
-
-def _as_json(result: Result) -> dict[str, Any]:
-    return {
-        "steps": result.steps,
-        "best_step": result.best_step,
-        "complete": not result.signal,
-        "skipped": result.skipped,
-        **({} if result.start is None else {"start": result.start.as_json()}),
-        "test": {
-            "zero_shot": _scores(result.zero_shot),
-            "tuned": _scores(result.tuned),
-            "best": _scores(result.best),
-        },
-        "seconds": {name: round(value, 2) for name, value in result.seconds.items()},
-    }

@@ -14,9 +14,10 @@ from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._optimizer import DEFAULTS, make_optimizer
 from zojax.lm.training._options import from_json
-from zojax.lm.training._run_folder import CONFIG, LOG, load_config, read_start
-from zojax.lm.training._score_file import Score
+from zojax.lm.training._run_folder import CONFIG, LOG, load_config
+from zojax.lm.training._score_file import Score, place_of_score
 from zojax.lm.training._start import FITTED
+from zojax.lm.training._start_files import read_start
 from zojax.lm.training._tuned import load_to_tune, spread_of_saved
 from zojax.trajectory import read_log, replay
 
@@ -93,6 +94,7 @@ def replay_run(
         dev={},
         test=None,
         versions=found.header.versions,
+        place=place_of_score(output),
     )
     (output / CARD).write_text(card, encoding="utf-8")
     return Replayed(output, steps, seconds)

@@ -16,12 +16,12 @@ from zojax.lm.training._card import CARD, model_card
 from zojax.lm.training._config import FinetuneConfig, ObjectiveName
 from zojax.lm.training._curve import draw_curve
 from zojax.lm.training._options import from_json
-from zojax.lm.training._score_file import Score, read_score, write_score
+from zojax.lm.training._score_file import place_of_score
+from zojax.lm.training._start_files import START_FILES
 from zojax.lm.training._tuned import Tuned
 
 CONFIG, _DATA = "config.json", "data.json"
 _METRICS, _RESULTS = "metrics.jsonl", "results.json"
-START, SCORE_OF_START = "start.json", "start.safetensors"
 TUNED, BEST, CURVE, EVALUATIONS = "model", "best", "curve.png", "evaluations"
 LOG, LOSSES, CHECKPOINTS = "trajectory.log", "losses.bin", "checkpoints"
 # The version of the folder's format. Version 1, which was not recorded in config.json, had an
@@ -51,7 +51,7 @@ class RunFolder:
         files, folders = (_RESULTS, CURVE), (TUNED, BEST)
         if not resume:
             # The configuration goes first: a folder without it is not taken for a run.
-            files = (CONFIG, _DATA, START, SCORE_OF_START, _METRICS, LOG, LOSSES, *files)
+            files = (CONFIG, _DATA, *START_FILES, _METRICS, LOG, LOSSES, *files)
             folders = (CHECKPOINTS, EVALUATIONS, *folders)
         for name in files:
             (folder / name).unlink(missing_ok=True)
@@ -74,13 +74,6 @@ class RunFolder:
         if self.writes:
             _write_json(self.folder / _DATA, report)
 
-    def write_start(self, start: dict[str, Any], score: Score | None) -> None:
-        """Write where the run starts from, and the head or the bias that it starts with."""
-        if self.writes:
-            if score is not None:
-                write_score(score, self.folder / SCORE_OF_START)
-            _write_json(self.folder / START, start)
-
     def write_results(self, results: dict[str, Any]) -> None:
         """Write results.json."""
         if self.writes:
@@ -102,7 +95,15 @@ class RunFolder:
         """Write the card of the model in ``part``, with its test scores if they are known."""
         if self.writes:
             dev, now = dev_scores(self.folder, step), versions()
-            card = model_card(self._config, kind=kind, step=step, dev=dev, test=test, versions=now)
+            card = model_card(
+                self._config,
+                kind=kind,
+                step=step,
+                dev=dev,
+                test=test,
+                versions=now,
+                place=place_of_score(self.folder / part),
+            )
             _replace(self.folder / part / CARD, card)
 
     def draw_curve(self, title: str, objective: ObjectiveName) -> None:
@@ -179,29 +180,6 @@ def read_results(folder: Path, where: str) -> dict[str, Any]:
 def recorded_versions(folder: Path) -> dict[str, str]:
     """The versions of packages that a run was made with, in a folder that has a configuration."""
     return json.loads((folder / CONFIG).read_text(encoding="utf-8"))["versions"]
-
-
-def read_start(folder: Path) -> tuple[dict[str, Any], Score | None] | None:
-    """Where a run started from, and the head or the bias that it started with.
-
-    Returns:
-      None for a run without classes, or one that was killed before it had a start.
-
-    Raises:
-      ValueError: A file is damaged.
-    """
-    file, score = folder / START, folder / SCORE_OF_START
-    if not file.is_file():
-        return None
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-        values["name"]
-    except (ValueError, RecursionError, TypeError, KeyError) as error:
-        raise ValueError(
-            f"finetune: {file} must be a run's start, got something else ({error!r}). "
-            "Copy it again."
-        ) from error
-    return values, read_score(score) if score.is_file() else None
 
 
 def load_config(folder: str | Path) -> FinetuneConfig:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from zojax.lm.models import class_labels
+
 FILE = "classes.safetensors"
+
+
+ScorePlace = Literal["none", "inside", "beside"]
 
 
 class Score(NamedTuple):
@@ -16,6 +21,15 @@ class Score(NamedTuple):
 
     own: dict[str, np.ndarray]  # "kernel": float32 [H, C], or "bias": float32 [C]
     labels: tuple[str, ...]  # the names of the C classes
+
+
+def place_of_score(folder: Path) -> ScorePlace:
+    """Where a saved model or adapter has a head or a bias of the classes."""
+    if (folder / FILE).is_file():
+        return "beside"
+    config = folder / "config.json"
+    values = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    return "inside" if class_labels(values) else "none"
 
 
 def write_score(score: Score, file: Path) -> None:

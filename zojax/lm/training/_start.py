@@ -90,11 +90,6 @@ class Start:
         return [f"{'':<11}no {name}: {why}" for name, why in self.left_out.items()]
 
 
-def from_json(values: Mapping[str, Any]) -> Start:
-    """The inverse of :meth:`Start.as_json`."""
-    return Start(**values)
-
-
 def find_start(
     config: FinetuneConfig,
     asked: str,

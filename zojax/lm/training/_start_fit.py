@@ -86,7 +86,7 @@ def fit_probe(
 
     train = train.astype(np.float64)
     scale = float(np.sqrt(train.var(axis=0).mean())) or 1.0
-    best, most = None, -1.0
+    fits: list[tuple[float, Probe]] = []
     for strength in _GRID:
         fit: Any = LogisticRegression(C=strength, fit_intercept=False, max_iter=_MAX_ITER)
         with warnings.catch_warnings():
@@ -98,10 +98,9 @@ def fit_probe(
             rows = np.concatenate([-rows / 2, rows / 2])
         kernel = np.ascontiguousarray((rows / scale).T.astype(np.float32))
         accuracy = measure_scores(dev @ kernel, dev_labels).accuracy
-        if best is None or accuracy > most:
-            best, most = Probe(kernel, strength), accuracy
-    assert best is not None
-    return best
+        fits.append((accuracy, Probe(kernel, strength)))
+    # The first of the best has the strongest penalty.
+    return max(fits, key=lambda fit: fit[0])[1]
 
 
 def measure_scores(scores: np.ndarray, labels: np.ndarray) -> Scores:

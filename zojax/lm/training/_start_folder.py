@@ -36,14 +36,15 @@ def with_folder(config: FinetuneConfig) -> FinetuneConfig:
         )
     earlier = load_config(folder) if _is_run(folder) else None
     part = folder if earlier is None else _part(folder)
-    if earlier is not None and part is None:  # its start was its best step
+    if earlier is not None and part is None:
+        whole = earlier.start in (None, *START_NAMES)
         return dataclasses.replace(
             config,
             model=earlier.model,
-            start=earlier.start if earlier.start not in (None, *START_NAMES) else "words",
+            start="words" if whole else earlier.start,
             tuned=_same(config.tuned, earlier.tuned, folder),
         )
-    assert part is not None
+    part = part or folder
     if any((part / name).is_file() for name in _ADAPTERS):
         tuned = config.tuned if earlier is None else _same(config.tuned, earlier.tuned, folder)
         if tuned.adapter == "none":

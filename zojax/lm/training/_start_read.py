@@ -11,7 +11,14 @@ from jax import Array
 
 from zojax.lm.models import Params
 from zojax.lm.processes import Spread
-from zojax.lm.tasks import Batch, Classification, PromptSet, View, bucket_lengths, evaluation_batches
+from zojax.lm.tasks import (
+    Batch,
+    Classification,
+    PromptSet,
+    View,
+    bucket_lengths,
+    evaluation_batches,
+)
 from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._step import CompiledByShape
 

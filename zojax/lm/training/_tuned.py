@@ -186,12 +186,16 @@ def load_saved(config: FinetuneConfig, folder: Path, spread: Spread = _ONE_DEVIC
     if config.tuned.adapter == "none":
         model, part = _load(dataclasses.replace(config, from_pt=False), folder, spread), None
     else:
-        base, _ = _load_base(config, config.model, spread)
-        model, part = _load_adapter(base, folder)[1], "adapter"
+        model, part = _load_adapter(load_base(config, spread), folder)[1], "adapter"
     if score is not None:
         own = {name: jnp.asarray(leaf) for name, leaf in score.own.items()}
         model = with_score(model, own, score.labels, part)
     return dataclasses.replace(model, params=spread.placed(model.params))
+
+
+def load_base(config: FinetuneConfig, spread: Spread = _ONE_DEVICE) -> LanguageModel:
+    """Load the model that the run's adapter is added to: without a head or a bias of classes."""
+    return _load_base(config, config.model, spread)[0]
 
 
 def load_model(config: FinetuneConfig, spread: Spread = _ONE_DEVICE) -> LanguageModel:
@@ -207,9 +211,7 @@ def _load_base(
     if model.scores is None:
         return model, read_score(file) if file.is_file() else None
     own = {leaf: np.asarray(value) for leaf, value in model.params[SCORE].items()}
-    plain = dataclasses.replace(
-        model, params=without_score(model.params), scores=None, labels=()
-    )
+    plain = dataclasses.replace(model, params=without_score(model.params), scores=None, labels=())
     return plain, Score(own, model.labels)
 
 
