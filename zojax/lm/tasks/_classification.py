@@ -51,7 +51,7 @@ class Classification:
         if self.model.scores is not None:
             return self.model.scores(params, self.features(params, batch))
         scores = self._word_scores(params, batch)
-        return scores if self.model.bias is None else scores + self.model.bias(params)
+        return scores if self.model.bias is None else scores + self.model.bias(params)[None]
 
     def features(self, params: Params, batch: Batch) -> Array:
         """Return the hidden states that a head reads, [B, H], in the model's dtype.

@@ -73,7 +73,9 @@ def fit_probe(
     variance, so that its strengths mean the same for every model; the number is then folded into
     the head. (A scale for each feature was no better on opt-mini, and a shift would need an
     intercept.) The inverse strength C is the one of 1e-5, 1e-4 … 10 with the highest accuracy on
-    dev; among equals the smallest, which is the strongest penalty.
+    dev; among equals the one with the lowest loss there, as for the best step of a run: where all
+    are right, the strongest penalty would leave a head so small that no step could tell its loss
+    from that of guessing.
 
     Args:
       train: Features [N, H].
@@ -86,7 +88,7 @@ def fit_probe(
 
     train = train.astype(np.float64)
     scale = float(np.sqrt(train.var(axis=0).mean())) or 1.0
-    fits: list[tuple[float, Probe]] = []
+    fits: list[tuple[tuple[float, float], Probe]] = []
     for strength in _GRID:
         fit: Any = LogisticRegression(C=strength, fit_intercept=False, max_iter=_MAX_ITER)
         with warnings.catch_warnings():
@@ -97,9 +99,8 @@ def fit_probe(
         if len(rows) == 1:  # of two classes, scikit-learn keeps the difference of the two rows
             rows = np.concatenate([-rows / 2, rows / 2])
         kernel = np.ascontiguousarray((rows / scale).T.astype(np.float32))
-        accuracy = measure_scores(dev @ kernel, dev_labels).accuracy
-        fits.append((accuracy, Probe(kernel, strength)))
-    # The first of the best has the strongest penalty.
+        on_dev = measure_scores(dev @ kernel, dev_labels)
+        fits.append(((on_dev.accuracy, -on_dev.loss), Probe(kernel, strength)))
     return max(fits, key=lambda fit: fit[0])[1]
 
 
