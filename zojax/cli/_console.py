@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
 from zojax.cli._text import columns, wrapped
@@ -46,6 +47,11 @@ class Console(Observer):
         """Print how long a program took to compile."""
         self.line(f"compiled {what} in {seconds:.1f} s")
 
+    def start(self, lines: Sequence[str]) -> None:
+        """Print the table of starts."""
+        for line in lines:
+            self.line(line)
+
     def measured(self, name: str, scores: Scores) -> None:
         """Print test scores."""
         self.line(_scores(name, scores))
@@ -86,7 +92,7 @@ class Console(Observer):
         """Print the results of a run."""
         self.line("")
         if result.zero_shot is not None:
-            self.line(_scores("zero-shot", result.zero_shot))
+            self.line(_scores(_start(result), result.zero_shot))
         if result.tuned is None or result.best is None:
             self.line(
                 f"interrupted after step {result.steps}: the model and the metrics so far are "
@@ -216,6 +222,12 @@ class BarConsole(Console):
 def make_console() -> Console:
     """Return a console with a progress bar on a terminal, else one that prints lines."""
     return BarConsole() if sys.stdout.isatty() else Console()
+
+
+def _start(result: Result) -> str:
+    """What the scores before the first step are called."""
+    words = result.start is None or result.start.name == "words"
+    return "zero-shot" if words else "start"
 
 
 def _scores(name: str, scores: Scores) -> str:

@@ -116,6 +116,9 @@ def adapted(model: LanguageModel, own: Params, **functions: Any) -> LanguageMode
         "hidden": on_model(model.hidden),
         "logits": on_model(model.logits),
         "sown": on_model(model.sown),
+        # Those of a model that was loaded with a head of classes, which stays frozen.
+        "scores": model.scores and on_model(model.scores),
+        "bias": model.bias and on_model(model.bias),
         **functions,
     }
     params = {MODEL: model.params, ADAPTER: own}

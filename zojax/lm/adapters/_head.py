@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from zojax.lm.adapters._adapter import ADAPTER, MODEL, Adapter, LeafPath, adapted, flat, nested
-from zojax.lm.models import LanguageModel, Params
+from zojax.lm.models import SCORE, LanguageModel, Params, features_of, scored
 
 
 @dataclass(frozen=True)
@@ -21,25 +21,42 @@ class HeadTuning(Adapter):
     it is the transform, the matrix and the bias. The embedding of the input tokens stays frozen.
     The initial logits equal the model's.
 
+    Attributes:
+      labels: The names of classes that get a head of their own, which is trained in the LM head's
+        place; initially 0. Without names, the LM head is trained.
+
     Cost: one more head, of the model's dtype; the parameters that it replaces remain in memory.
 
     References:
       Malladi et al., 2023, arXiv:2305.17333.
     """
 
+    labels: tuple[str, ...] = ()
+
     def initial(self, model: LanguageModel, key: Array) -> Params:
         del key  # the initial values are the model's
+        if self.labels:
+            shape = features_of(model), len(self.labels)
+            return {SCORE: {"kernel": jnp.zeros(shape, jnp.float32)}}
         leaves = flat(model.params)
         # jnp.array copies: a training step may donate the adapter, but not the base parameters.
         return nested({path: jnp.array(leaves[path]) for path in head_paths(model)})
 
     def wrap(self, model: LanguageModel, own: Params) -> LanguageModel:
+        if self.labels:
+            return scored(adapted(model, own), self.labels, ADAPTER)
+
         def logits(params: Params, *args: Any, **kwargs: Any) -> Array:
             return model.logits(self.merged_tree(params), *args, **kwargs)
 
         return adapted(model, own, logits=logits)
 
     def merged(self, params: Params) -> Params:
+        if self.labels:
+            raise ValueError(
+                "merge: a tuned head must be the language-modelling head, got one of the classes "
+                f"{', '.join(self.labels)}. Save the adapter with save_adapter."
+            )
         tied = [path for path in flat(params[ADAPTER]) if path[-1] == "embedding"]
         if tied:
             raise ValueError(

@@ -6,6 +6,12 @@ One scanned :class:`Transformer` computes all families: OPT, LLaMA, Mistral, Qwe
 :mod:`zojax.planning`.
 """
 
+from zojax.lm.models._class_architectures import class_labels as class_labels
+from zojax.lm.models._class_head import SCORE as SCORE
+from zojax.lm.models._class_head import features_of as features_of
+from zojax.lm.models._class_head import scored as scored
+from zojax.lm.models._class_head import with_score as with_score
+from zojax.lm.models._class_head import without_score as without_score
 from zojax.lm.models._input import ModelInput as ModelInput
 from zojax.lm.models._input import load_input as load_input
 from zojax.lm.models._known import MODELS as MODELS

@@ -18,7 +18,14 @@ _IRRELEVANT = frozenset(
         *("initializer_range", "init_std", "use_cache", "cache_implementation", "pretraining_tp"),
         *("dropout", "activation_dropout", "attention_dropout", "layerdrop", "hidden_dropout_prob"),
         *("attention_probs_dropout_prob", "classifier_dropout", "gradient_checkpointing"),
-        *("id2label", "label2id", "problem_type", "finetuning_task", "task_specific_params"),
+        *(
+            "id2label",
+            "label2id",
+            "num_labels",
+            "problem_type",
+            "finetuning_task",
+            "task_specific_params",
+        ),
         *("return_dict", "output_attentions", "output_hidden_states", "output_scores"),
         *(
             "return_dict_in_generate",

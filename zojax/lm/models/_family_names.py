@@ -21,6 +21,7 @@ GATED = {
     **_PROJECTIONS,
     "norm": "model.norm",
     "lm_head": "lm_head",
+    "score": "score",
 }
 GEMMA = {
     **GATED,
@@ -43,6 +44,7 @@ OPT = {
     "layers/mlp/down_proj": "model.decoder.layers.{}.fc2",
     "norm": "model.decoder.final_layer_norm",
     "lm_head": "lm_head",
+    "score": "score",
 }
 ROBERTA = {
     "embed_tokens": "roberta.embeddings.word_embeddings",
@@ -60,5 +62,6 @@ ROBERTA = {
     "lm_head/dense": "lm_head.dense",
     "lm_head/layer_norm": "lm_head.layer_norm",
     "lm_head": "lm_head",
+    "score": "score",
     "lm_head/kernel": "lm_head.decoder",
 }

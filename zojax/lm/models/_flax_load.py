@@ -9,6 +9,9 @@ from typing import Any, Literal
 from jax.typing import DTypeLike
 
 from zojax.lm.models import _flax_opt, _flax_roberta, _weights
+from zojax.lm.models._class_architectures import class_architecture, class_labels
+from zojax.lm.models._class_head import SCORE, score_shapes, scored
+from zojax.lm.models._config import read_config
 from zojax.lm.models._families import FAMILIES
 from zojax.lm.models._files import config_file, find
 from zojax.lm.models._flax_family import FlaxFamily
@@ -28,7 +31,8 @@ def load(source: str, dtype: DTypeLike, from_pt: bool) -> LanguageModel:
     from flax.traverse_util import flatten_dict, unflatten_dict
 
     transformers = _import_transformers()
-    config_file(source)
+    file = config_file(source)
+    labels = class_labels(read_config(file, source).values)
     with quiet(transformers):
         config: Any = transformers.AutoConfig.from_pretrained(source)
         family = _family(config.model_type, source)
@@ -36,11 +40,20 @@ def load(source: str, dtype: DTypeLike, from_pt: bool) -> LanguageModel:
         # transformers' own initialisation promotes bools with integers.
         with lenient():
             model = family.flax_class()(config, dtype=dtype, _do_init=False)
-        flat: dict[Any, Any] = flatten_dict(model.params_shape_tree)
-        shapes = {path: jax.ShapeDtypeStruct(leaf.shape, dtype) for path, leaf in flat.items()}
+        tree: Any = model.params_shape_tree
+        if labels:
+            features = getattr(config, "word_embed_proj_dim", config.hidden_size)
+            tree = score_shapes(tree, features, len(labels))
+        flat: dict[Any, Any] = flatten_dict(tree)
+        shapes = {
+            path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype if path[0] == SCORE else dtype)
+            for path, leaf in flat.items()
+        }
         head = ".".join((*family.head[:-1], "weight"))
         places = flax_names(shapes)
-        second = {} if config.tie_word_embeddings else dict(FAMILIES[config.model_type].untied)
+        second = (
+            {} if config.tie_word_embeddings or labels else dict(FAMILIES[config.model_type].untied)
+        )
         places |= {new: places[name] for name, new in second.items()}
         params = _weights.collect(
             _weights.read(source, from_pt),
@@ -53,9 +66,10 @@ def load(source: str, dtype: DTypeLike, from_pt: bool) -> LanguageModel:
         )
         tokenizer = _tokenizer(transformers, source)
     generation = find(source, "generation_config.json")
-    values = {**config.to_dict(), "architectures": [family.flax_class().__name__[4:]]}
+    name = class_architecture(config.model_type) if labels else family.flax_class().__name__[4:]
+    values = {**config.to_dict(), "architectures": [name]}
     network = FlaxNetwork(family, config, dtype)
-    return LanguageModel(
+    found = LanguageModel(
         params=unflatten_dict(params),
         config=config,
         tokenizer=tokenizer,
@@ -72,6 +86,7 @@ def load(source: str, dtype: DTypeLike, from_pt: bool) -> LanguageModel:
         module_names=lambda path, _: [(".".join(path), None)],
         source=source,
     )
+    return scored(found, labels) if labels else found
 
 
 def load_input(source: str) -> tuple[Any, Any, Literal["causal", "masked"], int]:

@@ -77,6 +77,11 @@ class LanguageModel:
       module_names: ``(path, layers) -> [(name, layer)]``: the names of a module in transformers'
         PyTorch model, one for each layer of a stacked one.
       source: The folder or the hub name that the model was loaded from.
+      labels: The names of the C classes that ``scores`` or ``bias`` is for; empty without either.
+      scores: ``(params, hidden) -> scores``: a head of classes in the place of the
+        language-modelling head, applied to [..., H]; float32 [..., C]. None without such a head.
+      bias: ``params -> bias``, float32 [C]: what is added to the scores of the classes' label
+        words. None without one.
     """
 
     params: Params
@@ -92,6 +97,9 @@ class LanguageModel:
     max_length: int
     module_names: Callable[[tuple[str, ...], int], list[tuple[str, int | None]]]
     source: str
+    labels: tuple[str, ...] = ()
+    scores: Callable[[Params, Array], Array] | None = None
+    bias: Callable[[Params], Array] | None = None
 
     def apply(self, params: Params, input_ids: Array, attention_mask: Array) -> Array:
         """Compute the logits of every token at every position.

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from zojax.lm.models import _gguf, _weights
+from zojax.lm.models._class_architectures import class_architecture, class_labels
+from zojax.lm.models._class_head import score_shapes, scored
 from zojax.lm.models._config import ModelConfig, read_config
 from zojax.lm.models._families import family
 from zojax.lm.models._files import config_file, find, resolve
@@ -45,7 +47,8 @@ def load(
     are none, they are read from Flax's msgpack or, with ``from_pt``, from PyTorch's own format.
     Each format may be one file or sharded. Folders of transformers 4 and 5 are read, and neither is
     needed. The logits equal those of transformers' PyTorch model; a setting that could change them
-    and is not known is refused.
+    and is not known is refused. A decoder of transformers' ``…ForSequenceClassification`` is loaded
+    with its head of classes in place of the language-modelling head.
 
     Args:
       name_or_folder: ``"opt-mini"`` or ``"roberta-mini"`` (inside this package),
@@ -152,9 +155,13 @@ def assemble(
         remat=remat,
     )
     network = Network(module, config.model_type)
-    shapes: dict[Any, Any] = flatten_dict(_placed(network.shapes(), layout))
+    labels = class_labels(config.values)
+    all_shapes = network.shapes()
+    if labels:
+        all_shapes = score_shapes(all_shapes, settings.embed_size, len(labels))
+    shapes: dict[Any, Any] = flatten_dict(_placed(all_shapes, layout))
     names = Names(shapes, kind.modules)
-    second = {} if settings.tied else dict(kind.untied)
+    second = {} if settings.tied or labels else dict(kind.untied)
     places = {**names.places, **{new: names.places[name] for name, new in second.items()}}
     params = _weights.collect(
         tensors,
@@ -168,10 +175,10 @@ def assemble(
     generation = find(source, "generation_config.json")
     values = {
         **both_spellings(config.values),
-        "architectures": [kind.architecture],
+        "architectures": [class_architecture(config.model_type) if labels else kind.architecture],
         "tie_word_embeddings": settings.tied,
     }
-    return LanguageModel(
+    model = LanguageModel(
         params=unflatten_dict(params),
         config=ModelConfig(values, source),
         tokenizer=tokenizer,
@@ -190,6 +197,7 @@ def assemble(
         module_names=names.of_module,
         source=source,
     )
+    return scored(model, labels) if labels else model
 
 
 def _placed(shapes: Any, layout: Layout | None) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from zojax.lm.models._class_architectures import class_architecture
 from zojax.lm.models._language_model import Params
 from zojax.lm.models._names import Place
 
@@ -31,6 +32,33 @@ class Writer:
     places: Mapping[str, Place]
     config: Mapping[str, Any]
     generation_config: str | None
+
+    def with_score(
+        self, labels: Sequence[str], score: str, lm_head: str, padding: int | None
+    ) -> Writer:
+        """The writer of the model with a head of classes in place of its language-modelling head.
+
+        Decoders become transformers' ``…ForSequenceClassification``. RoBERTa's class of that name
+        has another head, so that the name of the architecture is then one of our own.
+
+        Args:
+          labels: The names of the classes.
+          score, lm_head: The names of the two heads in the tree of parameters.
+          padding: The id of the token that fills rows up.
+        """
+        places = {name: place for name, place in self.places.items() if place.path[0] != lm_head}
+        places[f"{score}.weight"] = Place((score, "kernel"), None, True)
+        names = {str(i): label for i, label in enumerate(labels)}
+        config = {
+            **self.config,
+            "architectures": [class_architecture(self.config["model_type"])],
+            "num_labels": len(labels),
+            "id2label": names,
+            "label2id": {label: int(i) for i, label in names.items()},
+            "pad_token_id": padding,
+            "problem_type": "single_label_classification",
+        }
+        return Writer(places, config, self.generation_config)
 
     def __call__(self, params: Params, folder: Path) -> None:
         """Write ``params``, shaped like the model's, into ``folder``."""

@@ -57,7 +57,7 @@ class InBatches:
         self._params, self._tokens = params, tokens
         self._view: View = view
         self._longest = tokens.max_length
-        if view == "prompt":
+        if view == "prompt" and tokens.task.kind == "generation":
             self._longest -= tokens.task.max_new_tokens
 
     def stream(

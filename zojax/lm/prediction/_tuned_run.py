@@ -51,7 +51,7 @@ class TunedRun:
         self._batches: InBatches | None = None
         if isinstance(task, Classification):
             choose = functools.partial(_choose, task)
-            self._batches = batches(choose, "the forward pass", view="candidates")
+            self._batches = batches(choose, "the forward pass", view=task.view)
         elif isinstance(task, Generation):
             write = functools.partial(_write, task)
             self._batches = batches(write, "greedy decoding", view="prompt")

@@ -95,7 +95,7 @@ def training_batches(
 
 
 def evaluation_batches(
-    prompts: PromptSet, lengths: tuple[int, ...], batch_size: int
+    prompts: PromptSet, lengths: tuple[int, ...], batch_size: int, view: View = "candidates"
 ) -> Iterator[Batch]:
     """Yield all examples with all their candidates, shorter ones first.
 
@@ -103,9 +103,10 @@ def evaluation_batches(
       prompts: The examples.
       lengths: Padded lengths, from :func:`bucket_lengths`.
       batch_size: Places of a batch; places without an example have weight 0.
+      view: ``"prompt"`` for a head of classes, which reads no candidates.
     """
-    for length, members in _in_order(prompts.lengths, lengths, batch_size):
-        yield prompts.batch(members, length, batch_size, "candidates")
+    for length, members in _in_order(prompts.lengths_of(view), lengths, batch_size):
+        yield prompts.batch(members, length, batch_size, view)
 
 
 def decoding_batches(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from zojax.lm.models import LanguageModel, Params
-from zojax.lm.tasks._prompt_set import Batch
+from zojax.lm.tasks._prompt_set import Batch, View
 from zojax.lm.tasks._scores import Totals, row_scores, weighted_totals
 from zojax.lm.tasks._tokens import PromptTokens
 
@@ -24,6 +24,10 @@ class Classification:
     predicts a token at each of them. The loss is the cross entropy of softmax(s); the prediction is
     argmax s.
 
+    A bias of the model's classes is added to the scores. A model with a head of classes scores them
+    by its product with the hidden state at the place that predicts the label's first token, and
+    reads no label word.
+
     Attributes:
       model: The language model; its ``params`` are not used, because methods take parameters.
       tokens: The prompt's tokens.
@@ -32,12 +36,33 @@ class Classification:
     model: LanguageModel
     tokens: PromptTokens
 
+    @property
+    def view(self) -> View:
+        """Which rows of an example all scores need: its prompt, if the classes have a head."""
+        return "candidates" if self.model.scores is None else "prompt"
+
     def scores(self, params: Params, batch: Batch) -> Array:
         """Return the score of every class, float32 [B, C].
 
         Cost: one forward pass over the batch's rows. If every word is one token, the scores are
-        logits, which differ from log-likelihoods by a constant for each row.
+        logits, which differ from log-likelihoods by a constant for each row. A head of classes
+        needs a batch with the view ``"prompt"``, of one row for each example.
         """
+        if self.model.scores is not None:
+            return self.model.scores(params, self.features(params, batch))
+        scores = self._word_scores(params, batch)
+        return scores if self.model.bias is None else scores + self.model.bias(params)[None]
+
+    def features(self, params: Params, batch: Batch) -> Array:
+        """Return the hidden states that a head reads, [B, H], in the model's dtype.
+
+        Cost: one forward pass over the rows of a batch with the view ``"prompt"``.
+        """
+        ids, mask = jnp.asarray(batch.input_ids), jnp.asarray(batch.attention_mask)
+        hidden, _ = self.model.hidden(params, ids, mask)
+        return jnp.take_along_axis(hidden, jnp.asarray(batch.positions)[:, :1, None], axis=1)[:, 0]
+
+    def _word_scores(self, params: Params, batch: Batch) -> Array:
         if self.tokens.one_token:
             ids, mask = jnp.asarray(batch.input_ids), jnp.asarray(batch.attention_mask)
             words = jnp.asarray(self.tokens.label_ids)[:, 0]

@@ -97,7 +97,7 @@ class PromptSet:
     @property
     def prompt_lengths(self) -> np.ndarray:
         """The number of tokens of each example's prompt without an answer, int64 [N]."""
-        return np.array([rows[0].positions[0] + 1 for rows in self.rows])
+        return np.array([self._prompt_length(rows[0]) for rows in self.rows])
 
     def lengths_of(self, view: View) -> np.ndarray:
         """Tokens of each example's longest row in a view, int64 [N]; see :meth:`batch`."""
@@ -124,7 +124,8 @@ class PromptSet:
           size: B.
           view: ``"training"``: the rows that the training loss needs; for multiple choice that is
             the right choice alone. ``"candidates"``: the rows of all candidates. ``"prompt"``: the
-            prompt without an answer, one row for each example, P = 1.
+            prompt without an answer, one row for each example, P = 1; a masked model's prompt has
+            as many mask tokens as the first label word has tokens.
         """
         places = np.concatenate([members, np.full(size - len(members), members[0])])
         rows = [row for i in places for row in self._rows(i, view)]
@@ -155,11 +156,15 @@ class PromptSet:
             batch.right[b, [0] if alone else list(example.right)] = True
         return batch
 
+    def _prompt_length(self, row: TokenRow) -> int:
+        """Tokens of a row without its candidate, whose mask tokens a masked model reads."""
+        return len(row.ids) if self.tokens.kind == "masked" else row.positions[0] + 1
+
     def _rows(self, example: int, view: View) -> Sequence[TokenRow]:
         rows = self.rows[example]
         if view == "prompt":
-            ids, position = rows[0].ids, rows[0].positions[0]
-            return [TokenRow(ids[: position + 1], [position], [])]
+            row = rows[0]
+            return [TokenRow(row.ids[: self._prompt_length(row)], row.positions[:1], [])]
         if self.tokens.task.kind != "multiple_choice":
             return rows
         if view == "training":

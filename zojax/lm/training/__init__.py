@@ -24,7 +24,6 @@ from zojax.lm.training._evaluation import Measured as Measured
 from zojax.lm.training._evaluation import Scores as Scores
 from zojax.lm.training._evaluation import evaluate as evaluate
 from zojax.lm.training._export import export_run as export_run
-from zojax.lm.training._finetune import Result as Result
 from zojax.lm.training._finetune import finetune as finetune
 from zojax.lm.training._loop import Tick as Tick
 from zojax.lm.training._observer import Observer as Observer
@@ -39,6 +38,7 @@ from zojax.lm.training._reader import NonFiniteLossError as NonFiniteLossError
 from zojax.lm.training._replay_run import Replayed as Replayed
 from zojax.lm.training._replay_run import replay_run as replay_run
 from zojax.lm.training._report import DataReport as DataReport
+from zojax.lm.training._result import Result as Result
 from zojax.lm.training._run_folder import EVALUATIONS as EVALUATIONS
 from zojax.lm.training._run_folder import load_config as load_config
 from zojax.lm.training._run_folder import versions as versions

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zojax.lm.training._config import FinetuneConfig
+from zojax.lm.training._score_file import FILE, ScorePlace
 from zojax.lm.training._tuned import make_adapter
 
 CARD = "README.md"
@@ -29,6 +30,7 @@ def model_card(
     dev: Mapping[str, float],
     test: Mapping[str, float] | None,
     versions: Mapping[str, str],
+    place: ScorePlace = "none",
     merged: bool = False,
 ) -> str:
     """Return the text of a model card, with the metadata that the Hugging Face hub reads.
@@ -39,6 +41,7 @@ def model_card(
       step: The step after which the run had these parameters.
       dev, test: Scores by name; ``test`` is None if they were not measured.
       versions: Versions of packages, by name.
+      place: Where a head or a bias of the classes is.
       merged: Whether an adapter has been merged into the model.
     """
     adapter = "none" if merged else config.tuned.adapter
@@ -46,7 +49,7 @@ def model_card(
     how = "by backpropagation" if config.optimizer in _FIRST_ORDER else "by forward passes alone"
     return "\n".join(
         [
-            *_metadata(config, kind, adapter),
+            *_metadata(config, kind, adapter, place),
             "",
             f"# {Path(config.model).name} tuned on {_task(config)}",
             "",
@@ -60,16 +63,19 @@ def model_card(
             "",
             "## Loading it",
             "",
-            *_loading(config.model, kind, adapter),
+            *_loading(config.model, kind, adapter, place),
             "",
         ]
     )
 
 
-def _metadata(config: FinetuneConfig, kind: str, adapter: str) -> list[str]:
+def _metadata(config: FinetuneConfig, kind: str, adapter: str, place: ScorePlace) -> list[str]:
     """The YAML at the top; a JSON value is one of YAML."""
     library = {"none": "transformers", "lora": "peft"}.get(adapter, "zojax")
     pipeline = "text-generation" if kind == "causal" else "fill-mask"
+    if place == "inside":
+        pipeline = "text-classification"
+        library = "zojax" if kind == "masked" else library
     tags = ["zojax"] if config.optimizer in _FIRST_ORDER else ["zojax", "zeroth-order"]
     return [
         "---",
@@ -144,12 +150,22 @@ def _table(header: list[str], rows: list[list[str]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in (header, rule, *rows)]
 
 
-def _loading(base: str, kind: str, adapter: str) -> list[str]:
+def _loading(base: str, kind: str, adapter: str, place: ScorePlace) -> list[str]:
     auto = "AutoModelForCausalLM" if kind == "causal" else "AutoModelForMaskedLM"
     lines = ["`folder` is the folder of this file, or its name on the hub. With zojax:", ""]
-    if adapter == "none":
+    if place == "beside":
+        note = f"`{FILE}` has what the scores of the classes need besides, for zojax alone: go on "
+        lines = [f"{note}with `zojax finetune --start folder`.", "", *lines]
+    if adapter == "none" and place == "inside":
+        lines += _python("import zojax.lm.models", "", "model = zojax.lm.models.load(folder)")
+        if kind == "masked":
+            return [*lines, "", "transformers has no class with this head of the classes."]
+        auto = "AutoModelForSequenceClassification"
+        lines += ["", "With transformers, which scores the last token that is not padding:", ""]
+    elif adapter == "none":
         lines += _python("import zojax.lm.models", "", "model = zojax.lm.models.load(folder)")
         lines += ["", "With transformers:", ""]
+    if adapter == "none":
         return lines + _python(
             f"from transformers import {auto}, AutoTokenizer",
             "",

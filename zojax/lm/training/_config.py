@@ -42,6 +42,7 @@ NonFinite = Literal["stop", "skip"]
 LogDtype = Literal["float32", "bfloat16"]
 
 ObjectiveName = Literal["loss", "accuracy", "f1"]
+START_NAMES = ("auto", "words", "calibrated", "probe")
 # These optimizers use derivatives; the derivative of a metric is zero almost everywhere.
 _NEED_DERIVATIVES = ("adam", "sgd", "forward_gradient_sgd")
 
@@ -118,6 +119,11 @@ class FinetuneConfig:
     """Dtype of the parameters and of the computation."""
     optimizer: OptimizerName = "zo_adamu"
     """adam and sgd are first-order references; the others need forward passes alone."""
+    start: str | None = None
+    """Where tuning starts from in a task with classes: the label words (words), these with a fitted
+    bias for each class (calibrated), a head fitted to the features (probe), the best of them on
+    dev (auto), or the folder of an earlier run or of a model. Without it, words, or auto for your
+    own files."""
     objective: ObjectiveName = "loss"
     """What steps minimize: the loss, or minus a metric of the batch (zeroth-order, by differences):
     accuracy of a task that chooses, f1 of a task that generates text."""

@@ -11,6 +11,7 @@ import numpy as np
 from zojax.lm.models import LanguageModel, ModelInput, load_input
 from zojax.lm.tasks import (
     BatchLoss,
+    Classification,
     Example,
     Generation,
     Objective,
@@ -73,6 +74,16 @@ class Prepared:
     sets: dict[str, PromptSet]
     report: DataReport
 
+    def fitted_to(self, model: LanguageModel) -> tuple[PromptTokens, dict[str, PromptSet]]:
+        """The tokens and the examples for a model, whose adapter may leave less room for them."""
+        data, tokens = self.config.data, self.tokens
+        if min(data.max_length, model.max_length) == tokens.max_length:
+            return tokens, self.sets
+        tokens = _tokens(data, tokens.task, model)
+        return tokens, {
+            name: PromptSet.of(split.examples, tokens) for name, split in self.sets.items()
+        }
+
 
 def prepare(config: FinetuneConfig) -> Prepared:
     """Read, check and tokenise the data of a run, with the model's tokenizer and no weights.
@@ -117,11 +128,7 @@ def load_data(
         tokens, splits = load_prompts(config, model)
         sets = {name: PromptSet.of(split, tokens) for name, split in splits.items()}
     else:
-        tokens, sets = prepared.tokens, prepared.sets
-        # An adapter that puts positions before the text leaves fewer for it.
-        if min(config.data.max_length, model.max_length) != tokens.max_length:
-            tokens = _tokens(config.data, tokens.task, model)
-            sets = {name: PromptSet.of(split.examples, tokens) for name, split in sets.items()}
+        tokens, sets = prepared.fitted_to(model)
     train, buckets = sets["train"], config.data.num_buckets
     solver = objective(model, tokens)
     loss, view = _loss(config.objective, solver, train)
@@ -131,8 +138,19 @@ def load_data(
         view,
         train,
         _lengths([train], view, model.max_length, buckets),
-        *to_measure([sets["dev"], sets["test"]], model.max_length, buckets, config.eval_batch_size),
+        *to_measure(
+            [sets["dev"], sets["test"]],
+            model.max_length,
+            buckets,
+            config.eval_batch_size,
+            view_of(solver),
+        ),
     )
+
+
+def view_of(task: Objective) -> View:
+    """Which rows of an example an evaluation reads."""
+    return task.view if isinstance(task, Classification) else "candidates"
 
 
 def _tokens(data: DataConfig, task: Task, model: LanguageModel | ModelInput) -> PromptTokens:
@@ -147,15 +165,19 @@ def _tokens(data: DataConfig, task: Task, model: LanguageModel | ModelInput) -> 
 
 
 def to_measure(
-    splits: Sequence[PromptSet], max_length: int, num_buckets: int, batch_size: int
+    splits: Sequence[PromptSet],
+    max_length: int,
+    num_buckets: int,
+    batch_size: int,
+    view: View = "candidates",
 ) -> list[Measured]:
     """Make evaluation batches of several splits, with padded lengths that all of them share."""
-    rows = _lengths(splits, "candidates", max_length, num_buckets)
+    rows = _lengths(splits, view, max_length, num_buckets)
     generates = splits[0].tokens.task.kind == "generation"
     prompts = _lengths(splits, "prompt", max_length, num_buckets) if generates else ()
     return [
         Measured(
-            list(evaluation_batches(split, rows, batch_size)),
+            list(evaluation_batches(split, rows, batch_size, view)),
             list(decoding_batches(split, prompts, batch_size)) if generates else (),
         )
         for split in splits
@@ -167,7 +189,7 @@ def _lengths(
 ) -> tuple[int, ...]:
     rows = np.concatenate([prompts.lengths_of(view) for prompts in sets])
     longest = max_length
-    if view == "prompt":
+    if sets[0].tokens.task.kind == "generation" and view == "prompt":
         longest -= sets[0].tokens.task.max_new_tokens
     # Prompts leave room for an answer, but buckets round lengths up, possibly beyond that.
     return tuple(min(n, longest) for n in bucket_lengths(rows, num_buckets))
@@ -177,10 +199,11 @@ def _loss(name: ObjectiveName, task: Objective, train: PromptSet) -> tuple[Batch
     """Return what a step minimizes, and which rows of an example it reads."""
     _check_objective(name, train.tokens.task)
     if name == "loss":
-        return task.loss, "training"
+        # A head of classes reads the prompt alone.
+        return task.loss, "training" if view_of(task) == "candidates" else "prompt"
     if isinstance(task, Generation):
         return negative_f1(task, train.examples), "prompt"
-    return negative_accuracy(task), "candidates"
+    return negative_accuracy(task), view_of(task)
 
 
 def _check_objective(name: ObjectiveName, task: Task) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from zojax.lm.models import LanguageModel
 from zojax.lm.tasks import Objective, PromptSet, objective, read_examples
 from zojax.lm.training._config import FinetuneConfig
-from zojax.lm.training._data import load_data, prompt_tokens, to_measure
+from zojax.lm.training._data import load_data, prompt_tokens, to_measure, view_of
 from zojax.lm.training._evaluation import CompiledTotals, Evaluation, Measured, evaluate_classes
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._run_folder import BEST, TUNED, load_config
@@ -65,4 +65,5 @@ def _examples(
     tokens = prompt_tokens(config, model)
     rows = PromptSet.of(read_examples(data, tokens.task), tokens)
     sizes = (model.max_length, config.data.num_buckets, config.eval_batch_size)
-    return objective(model, tokens), to_measure([rows], *sizes)[0]
+    task = objective(model, tokens)
+    return task, to_measure([rows], *sizes, view_of(task))[0]

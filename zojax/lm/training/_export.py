@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from zojax.lm.training._run_folder import (
     recorded_versions,
 )
 from zojax.lm.training._saved import Which, check_which, saved_part
-from zojax.lm.training._tuned import load_model, spread_of_saved
+from zojax.lm.training._score_file import FILE, place_of_score, read_score
+from zojax.lm.training._tuned import Tuned, load_base, spread_of_saved
 
 
 def export_run(
@@ -77,9 +79,13 @@ def export_run(
 def _merge(
     config: FinetuneConfig, run: Path, part: Path, results: dict[str, Any], output: Path
 ) -> None:
-    base = load_model(config, spread_of_saved(config))
+    base = load_base(config, spread_of_saved(config))
     adapter, model = load_adapter(base, part)
-    base.save(merge(adapter, model.params), output)
+    merged = dataclasses.replace(base, params=merge(adapter, model.params))
+    score = read_score(part / FILE) if (part / FILE).is_file() else None
+    # The head of the classes, beside the adapter until now, becomes part of the model.
+    whole = Tuned(merged, None, config.model).starting(score)
+    whole.save(whole.model.params, output)
     best = part.name == BEST
     step = results.get("best_step" if best else "steps", config.num_steps)
     test = results.get("test", {}).get("best" if best else "tuned")
@@ -90,6 +96,7 @@ def _merge(
         dev=dev_scores(run, step),
         test=test,
         versions=recorded_versions(run),
+        place=place_of_score(output),
         merged=True,
     )
     (output / CARD).write_text(card, encoding="utf-8")

@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import shlex
 import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from zojax.lm.processes import Spread
+from zojax.lm.training._begin import Begun
 from zojax.lm.training._best import Best, to_host
 from zojax.lm.training._checkpoints import require_orbax
 from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._curve import require_matplotlib
-from zojax.lm.training._data import load_data, prepare
+from zojax.lm.training._data import prepare
 from zojax.lm.training._evaluation import (
     CompiledTotals,
-    Scores,
     ScoresByStep,
     dev_metrics,
 )
-from zojax.lm.training._find_rate import first_rate, is_auto
 from zojax.lm.training._identity import header_of
 from zojax.lm.training._lock import FolderLock
 from zojax.lm.training._majority import majority_metrics
 from zojax.lm.training._observer import Observer, Observers
-from zojax.lm.training._optimizer import optimizer_of, resolve
-from zojax.lm.training._output import output_folder
-from zojax.lm.training._passes import passes_of_a_step
-from zojax.lm.training._program import step_program
+from zojax.lm.training._optimizer import resolve
+from zojax.lm.training._output import absolute, output_folder
 from zojax.lm.training._reader import NonFiniteLossError
 from zojax.lm.training._recovery import Recovery
+from zojax.lm.training._result import Result, result_as_json, scores_as_json
 from zojax.lm.training._resume import to_resume
 from zojax.lm.training._run_folder import (
     BEST,
@@ -42,44 +38,16 @@ from zojax.lm.training._run_folder import (
     TUNED,
     RunFolder,
 )
+from zojax.lm.training._set_up import set_up
+from zojax.lm.training._start_files import write_start
+from zojax.lm.training._start_folder import with_folder
 from zojax.lm.training._tensorboard import TensorBoard
 from zojax.lm.training._training import Ending, Training
-from zojax.lm.training._tries import require_one_clock, tries
-from zojax.lm.training._tuned import Tuned, load_to_tune, spread_of
+from zojax.lm.training._tries import require_one_clock
+from zojax.lm.training._tuned import load_to_tune, spread_of
 
 # The folder of a process that neither writes nor resumes: a path that cannot exist.
 _NOWHERE = Path(os.devnull, "nowhere")
-
-
-@dataclass(frozen=True)
-class Result:
-    """The results of a run.
-
-    Attributes:
-      folder: The run's folder.
-      model_folder: The tuned model, in transformers' layout.
-      steps: Steps taken.
-      best_step: The step whose parameters scored best on dev; 0 for the initial parameters.
-      skipped: Steps whose loss or slopes were not finite.
-      signal: The number of the signal that ended the run early; 0 if none did.
-      zero_shot: Test scores before the first step. Like ``tuned`` and ``best``, None if ``report``
-        leaves them out.
-      tuned: Test scores after the last step; None for an interrupted run.
-      best: Test scores of the parameters of ``best_step``; None for an interrupted run.
-      seconds: Seconds spent: ``total``, and its parts ``load``, ``search``, ``compile`` and
-        ``steps``.
-    """
-
-    folder: Path
-    model_folder: Path
-    steps: int
-    best_step: int
-    skipped: int
-    signal: int
-    zero_shot: Scores | None
-    tuned: Scores | None
-    best: Scores | None
-    seconds: dict[str, float]
 
 
 def finetune(
@@ -92,7 +60,9 @@ def finetune(
 
     The folder has ``config.json`` (all that is needed to run it again), ``metrics.jsonl``,
     ``results.json``, ``curve.png``, the tuned model in ``model/``, and in ``best/`` the model of
-    the step that scored best on dev, if that is neither step 0 nor the last. A run that was stopped
+    the step that scored best on dev, if that is neither the last nor step 0 with nothing fitted
+    before it. Where tuning starts from, in a task with classes, is in ``start.json``, with
+    ``start.safetensors`` if something was fitted. A run that was stopped
     is resumed by ``FinetuneConfig(resume=folder)`` from ``trajectory.log`` and ``checkpoints/``;
     its result has the same bits as that of an uninterrupted run: see zojax.trajectory.
 
@@ -104,7 +74,7 @@ def finetune(
         those. Measuring many test examples takes long.
 
     Returns:
-      Test scores of the zero-shot, the tuned and the best parameters, and where the files are.
+      Test scores of the start, the tuned and the best parameters, and where the files are.
 
     Raises:
       FileExistsError: The output folder contains something that must not be replaced, or another
@@ -115,44 +85,27 @@ def finetune(
       ValueError: A setting, a row of data or a weight is wrong, or the run to resume is damaged or
         has another base model.
     """
-    begin = time.perf_counter()
+    before = time.perf_counter()
     if report not in ("all", "best", "last"):
         raise ValueError(f"finetune: report must be one of all, best, last, got {report!r}.")
-    observer = observer or Observer()
     require_matplotlib()
     require_orbax()
     require_one_clock(config)
     resume = config.resume is not None
-    config = to_resume(config) if resume else _absolute(resolve(config))
+    config = to_resume(config) if resume else absolute(resolve(with_folder(config)))
     spread = spread_of(config)
     reads = spread.writes or resume
     folder = output_folder(config) if reads else _NOWHERE
-    if config.tensorboard and spread.writes:
-        observer = Observers(observer, TensorBoard(folder / EVENTS))
+    observer = _observed(config, observer or Observer(), folder, spread)
 
     # Whatever is wrong with the data is said before the model loads, which may take minutes.
     observer.status("reading the data")
     prepared = prepare(config)
     config = prepared.config
     observer.data(prepared.report)
-    observer.status(f"loading {config.model}")
-    tuned = load_to_tune(config, spread)
+    ready = set_up(config, prepared, observer, spread, resume=resume)
+    config, begun, tuned, data, optimizer, program, *_ = ready
     params = tuned.model.params
-    data = load_data(config, tuned.model, prepared)
-    auto, config = is_auto(config), first_rate(config)
-    optimizer = optimizer_of(config, tuned)
-    passes = passes_of_a_step(config, tuned.trainable(params))
-    spread.require(
-        batch_size=min(config.batch_size, len(data.train)),
-        losses=passes.forward if optimizer.zeroth_order else 0,
-        in_jax=not optimizer.in_place and config.objective != "f1",
-    )
-    program = step_program(config, tuned, data, optimizer, observer, spread)
-    tried = tries(config, tuned, data, program, observer, spread, auto=auto)
-    config, tuned = tried.config, tried.tuned
-    params, optimizer = tuned.model.params, optimizer_of(config, tuned)
-    if not tried.same_program:
-        program = step_program(config, tuned, data, optimizer, observer, spread)
     header = header_of(config, optimizer, tuned.base(params))
     lock = FolderLock(folder) if spread.writes else contextlib.nullcontext()
     with lock, _note_on_resuming(folder):
@@ -160,8 +113,10 @@ def finetune(
             output_folder(config)  # again: another run may have written there before the lock
         run = RunFolder(folder, config, resume=resume, writes=spread.writes, logged=observer.logged)
         run.write_data(prepared.report.as_json())
-        if tried.rate is not None:
-            run.write_rates(tried.rate.as_dict())
+        if begun.start is not None and spread.writes:
+            write_start(folder, begun.start, begun.score)
+        if ready.rate is not None:
+            run.write_rates(ready.rate.as_dict())
         loaded, compiled = time.perf_counter(), program.compiled.seconds
 
         totals = CompiledTotals(data.task, observer.status, spread, observer.compiled)
@@ -170,21 +125,24 @@ def finetune(
         zero_shot = None
         if report == "all":
             zero_shot = on_test.of(0, params)
-            observer.measured("zero-shot", zero_shot)
+            observer.measured(begun.name, zero_shot)
         training = Training(config, tuned, data, optimizer, totals, observer, spread, program)
         dev = training.measure(params)
+        majority = majority_metrics(data.task, data.dev)
+        shares = {"dev": majority.get("dev_majority"), "test": prepared.report.majority}
+        start = begun.measured(dev, zero_shot, shares, observer)
         if not run.read_metrics():
-            run.log(step=0, **dev_metrics(dev), **majority_metrics(data.task, data.dev))
+            run.log(step=0, **dev_metrics(dev), **majority)
         best = Best(0, dev, to_host(tuned.trainable(params)))
         recovery = Recovery(config, tuned, optimizer, header, run, spread)
-        reload = partial(load_to_tune, config, spread)
-        ending = _train(config, training, tuned, recovery, run, best, observer, reload)
+        ending = _train(config, training, begun, recovery, run, best, observer, spread)
         last = ending.last
 
         observer.status("saving the model")
         run.save(tuned, spread.local(last.params), TUNED, last.step)
         best_params = tuned.full(best.params, last.params)
-        best_is_new = best.step not in (0, last.step)
+        # The model before the first step is saved if it is not that of a folder: a fitted start.
+        best_is_new = best.step != last.step and (best.step != 0 or begun.score is not None)
         if best_is_new:
             run.save(tuned, spread.local(best_params), BEST, best.step)
         else:  # one of before the run was resumed
@@ -203,42 +161,53 @@ def finetune(
             best_step=best.step,
             skipped=ending.skipped,
             signal=ending.signal,
+            start=start,
             zero_shot=zero_shot,
             tuned=tuned_scores,
             best=best_scores,
             seconds={
-                "total": time.perf_counter() - begin,
-                "load": loaded - begin - tried.seconds - compiled,
-                "search": tried.seconds,
-                "compile": totals.seconds + training.compile_seconds,
+                "total": time.perf_counter() - before,
+                "load": loaded - before - begun.seconds - ready.search_seconds - compiled,
+                "start": begun.seconds - begun.compile_seconds,
+                "search": ready.search_seconds,
+                "compile": begun.compile_seconds + totals.seconds + training.compile_seconds,
                 "steps": last.seconds,
             },
         )
-        run.write_results(_as_json(result))
-        run.write_card(TUNED, tuned.model.kind, last.step, _scores(tuned_scores))
+        run.write_results(result_as_json(result))
+        run.write_card(TUNED, tuned.model.kind, last.step, scores_as_json(tuned_scores))
         if best_is_new:
-            run.write_card(BEST, tuned.model.kind, best.step, _scores(best_scores))
+            run.write_card(BEST, tuned.model.kind, best.step, scores_as_json(best_scores))
     return result
+
+
+def _observed(config: FinetuneConfig, observer: Observer, folder: Path, spread: Spread) -> Observer:
+    """The run's observer, and event files if it asks for them."""
+    if not (config.tensorboard and spread.writes):
+        return observer
+    return Observers(observer, TensorBoard(folder / EVENTS))
 
 
 def _train(
     config: FinetuneConfig,
     training: Training,
-    tuned: Tuned,
+    begun: Begun,
     recovery: Recovery,
     run: RunFolder,
     best: Best,
     observer: Observer,
-    reload: Callable[[], Tuned],
+    spread: Spread,
 ) -> Ending:
     """Train; however training ends, write the curve and finish the log and the checkpoints."""
     try:
         ending = training.run(run, recovery, best)
         recovery.wait()
     except NonFiniteLossError as error:
-        if best.step:
-            # The loop has donated the frozen parameters' buffers, so the model is loaded again.
-            tuned = tuned if tuned.adapter is None else reload()
+        if best.step or begun.score is not None:
+            tuned = begun.tuned
+            if tuned.adapter is not None:
+                # The loop has donated the frozen parameters' buffers, so the model is loaded again.
+                tuned = load_to_tune(config, spread).starting(begun.score, spread)
             run.save(tuned, tuned.full(best.params, tuned.model.params), BEST, best.step)
             error.add_note(
                 f"The best parameters before that, of step {best.step}, are in {run.folder}."
@@ -271,40 +240,3 @@ def _note_on_resuming(folder: Path) -> Generator[None]:
 def _draw(config: FinetuneConfig, run: RunFolder) -> None:
     title = f"{config.optimizer} on {config.model}"
     run.draw_curve(title, config.objective)
-
-
-def _absolute(config: FinetuneConfig) -> FinetuneConfig:
-    """Make paths absolute, so that the run's configuration is valid in any working directory."""
-    data = config.data
-    paths = {
-        name: path and path.expanduser().absolute()
-        for name, path in (("train", data.train), ("dev", data.dev), ("test", data.test))
-    }
-    is_folder = Path(config.model).is_dir()
-    is_file = data.task is not None and data.task.endswith(".toml")
-    return dataclasses.replace(
-        config,
-        model=str(Path(config.model).absolute()) if is_folder else config.model,
-        data=dataclasses.replace(
-            data, task=str(Path(data.task or "").absolute()) if is_file else data.task, **paths
-        ),
-    )
-
-
-def _scores(value: Scores | None) -> dict[str, float] | None:
-    return value and value.as_dict()
-
-
-def _as_json(result: Result) -> dict[str, Any]:
-    return {
-        "steps": result.steps,
-        "best_step": result.best_step,
-        "complete": not result.signal,
-        "skipped": result.skipped,
-        "test": {
-            "zero_shot": _scores(result.zero_shot),
-            "tuned": _scores(result.tuned),
-            "best": _scores(result.best),
-        },
-        "seconds": {name: round(value, 2) for name, value in result.seconds.items()},
-    }

@@ -19,6 +19,9 @@ class Observer:
     def data(self, report: DataReport) -> None:
         """Called with what has been read, before the model loads."""
 
+    def start(self, lines: Sequence[str]) -> None:
+        """Called with a table of the starts of a task with classes, before the first step."""
+
     def compiled(self, what: str, seconds: float) -> None:
         """Called when a program, which ``status`` has announced, was compiled in ``seconds``."""
 

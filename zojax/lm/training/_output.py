@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 import time
 from pathlib import Path
@@ -9,6 +10,24 @@ from pathlib import Path
 from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._lock import LOCK
 from zojax.lm.training._run_folder import CONFIG
+
+
+def absolute(config: FinetuneConfig) -> FinetuneConfig:
+    """Make paths absolute, so that the run's configuration is valid in any working directory."""
+    data = config.data
+    paths = {
+        name: path and path.expanduser().absolute()
+        for name, path in (("train", data.train), ("dev", data.dev), ("test", data.test))
+    }
+    is_folder = Path(config.model).is_dir()
+    is_file = data.task is not None and data.task.endswith(".toml")
+    return dataclasses.replace(
+        config,
+        model=str(Path(config.model).absolute()) if is_folder else config.model,
+        data=dataclasses.replace(
+            data, task=str(Path(data.task or "").absolute()) if is_file else data.task, **paths
+        ),
+    )
 
 
 def output_folder(config: FinetuneConfig) -> Path:

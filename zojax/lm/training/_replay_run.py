@@ -10,10 +10,14 @@ from pathlib import Path
 import jax
 
 from zojax.lm.training._card import CARD, model_card
+from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._optimizer import DEFAULTS, optimizer_of
 from zojax.lm.training._options import from_json
 from zojax.lm.training._run_folder import CONFIG, LOG, load_config
+from zojax.lm.training._score_file import Score, place_of_score
+from zojax.lm.training._start import FITTED
+from zojax.lm.training._start_files import read_start
 from zojax.lm.training._tuned import load_to_tune, spread_of_saved
 from zojax.trajectory import read_log, replay
 
@@ -70,7 +74,8 @@ def replay_run(
     _refuse_first_order(config.optimizer)
     config = dataclasses.replace(config, model=base)
     observer.status(f"loading {base}")
-    tuned = load_to_tune(config, spread_of_saved(config))
+    spread = spread_of_saved(config)
+    tuned = load_to_tune(config, spread).starting(_score(config, log.parent), spread)
     params = tuned.model.params
     key = found.header.prng_key()
     tx = optimizer_of(config, tuned, key).tx
@@ -89,9 +94,23 @@ def replay_run(
         dev={},
         test=None,
         versions=found.header.versions,
+        place=place_of_score(output),
     )
     (output / CARD).write_text(card, encoding="utf-8")
     return Replayed(output, steps, seconds)
+
+
+def _score(config: FinetuneConfig, run: Path) -> Score | None:
+    """The head or the bias that a run started with, which is beside its log."""
+    if config.start not in FITTED:
+        return None
+    found = read_start(run)
+    if found is None or found[1] is None:
+        raise FileNotFoundError(
+            f"replay: a run that started from {config.start} needs its start.json and "
+            f"start.safetensors beside the log, got none in {run}. Copy them from the run's folder."
+        )
+    return found[1]
 
 
 def _refuse_first_order(optimizer: str) -> None:

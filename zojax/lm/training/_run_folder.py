@@ -16,6 +16,8 @@ from zojax.lm.training._card import CARD, model_card
 from zojax.lm.training._config import FinetuneConfig, ObjectiveName
 from zojax.lm.training._curve import draw_curve, draw_rates
 from zojax.lm.training._options import from_json
+from zojax.lm.training._score_file import place_of_score
+from zojax.lm.training._start_files import START_FILES
 from zojax.lm.training._tuned import Tuned
 
 CONFIG, _DATA = "config.json", "data.json"
@@ -61,7 +63,7 @@ class RunFolder:
         folders: tuple[str, ...] = ()
         if not resume:
             # The configuration goes first: a folder without it is not taken for a run.
-            files = (CONFIG, _DATA, RATES, RATES_CURVE, _METRICS, LOG, LOSSES, *files)
+            files = (CONFIG, _DATA, *START_FILES, RATES, RATES_CURVE, _METRICS, LOG, LOSSES, *files)
             folders = (CHECKPOINTS, EVALUATIONS, EVENTS, TUNED, BEST)
         for name in files:
             (folder / name).unlink(missing_ok=True)
@@ -118,7 +120,15 @@ class RunFolder:
         """Write the card of the model in ``part``, with its test scores if they are known."""
         if self.writes:
             dev, now = dev_scores(self.folder, step), versions()
-            card = model_card(self._config, kind=kind, step=step, dev=dev, test=test, versions=now)
+            card = model_card(
+                self._config,
+                kind=kind,
+                step=step,
+                dev=dev,
+                test=test,
+                versions=now,
+                place=place_of_score(self.folder / part),
+            )
             _replace(self.folder / part / CARD, card)
 
     def draw_curve(self, title: str, objective: ObjectiveName) -> None:
