@@ -63,4 +63,8 @@ def scale_by_moments(
         updates = jax.tree.map(lambda m, v: m / (jnp.sqrt(v) + small), mean, square)
         return updates, state._replace(**moments)
 
-    return RestingLink(*in_float32(optax.GradientTransformationExtraArgs(rule.init, update)))
+    link = optax.GradientTransformationExtraArgs(
+        rule.init,
+        update,  # pyright: ignore[reportArgumentType] - chain gives what it asks for
+    )
+    return RestingLink(*in_float32(link))

@@ -199,7 +199,7 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(*_: Any) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("zojax.lm.training._finetune.load_to_tune", load)
+    monkeypatch.setattr("zojax.lm.training._set_up.load_to_tune", load)
 
 
 @pytest.mark.quick

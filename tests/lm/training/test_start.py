@@ -343,7 +343,7 @@ def test_what_cannot_start_is_said_before_the_model_loads(
     def not_loaded(*_: Any) -> Any:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("zojax.lm.training._finetune.load_to_tune", not_loaded)
+    monkeypatch.setattr("zojax.lm.training._set_up.load_to_tune", not_loaded)
     with pytest.raises(FileNotFoundError, match="start must be one of auto, words, .*'wrods'"):
         run(start="wrods")
     rows = [{"context": "a film", "question": "what", "answers": ["film"]}] * 4
