@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 from zojax.directions import DirectionName
 from zojax.lm.processes import Parallel
+from zojax.lm.training._data_config import DataConfig, at_least_one, check_data
 from zojax.sharding import LayoutName, read_mesh
 from zojax.slope_rules import SlopeRuleName
 
@@ -41,51 +42,6 @@ LogDtype = Literal["float32", "bfloat16"]
 ObjectiveName = Literal["loss", "accuracy", "f1"]
 # These optimizers use derivatives; the derivative of a metric is zero almost everywhere.
 _NEED_DERIVATIVES = ("adam", "sgd", "forward_gradient_sgd")
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """The texts and how they become prompts."""
-
-    task: str | None = None
-    """A task's name, such as sst2 or boolq, or a TOML file; without it, classification of your own
-    files, or rotten-tomatoes."""
-    train: Path | None = None
-    """The training rows: a CSV, JSONL or Parquet file, or one split's folder of the package
-    datasets; without a file, the task's own data."""
-    dev: Path | None = None
-    """The rows that choose the best step; without a file, some of the training rows."""
-    test: Path | None = None
-    """The rows of the final test; without a file, a tenth of the training rows."""
-    text_column: str | None = None
-    """The column of the text in your files; without it, text."""
-    label_column: str | None = None
-    """The column of the class in your files; without it, label."""
-    label_names: tuple[str, ...] | None = None
-    """The classes' names in the files, class 0 first; without them, the label words, or else the
-    values of the label column."""
-    skip_bad_rows: bool = False
-    """Leave rows out that cannot be read; otherwise they are an error that lists them."""
-    template: str | None = None
-    """A prompt in place of the task's, of {text}, say, and {label}; a causal model needs {label}
-    at the end."""
-    label_words: tuple[str, ...] | None = None
-    """The word for each class that replaces {label}, class 0 first; for your own files the
-    classes' names, unless they are given."""
-    bare: bool = False
-    """Leave the template's words out: the prompt is the text, then the label word."""
-    max_length: int = 64
-    """Most tokens of a prompt; a longer text is truncated, the template never."""
-    k_shot: int | None = None
-    """Training examples of each class, and as many dev examples."""
-    train_size: int | None = None
-    """Most training examples; without it, the task's own number, or all rows of your files."""
-    dev_size: int | None = None
-    """Most dev examples; without it, the task's own number, mostly 500."""
-    test_size: int | None = None
-    """Most test examples; without it, the task's own number, mostly 1000."""
-    num_buckets: int = 2
-    """How many padded lengths batches may have; each is compiled once."""
 
 
 @dataclass(frozen=True)
@@ -216,11 +172,7 @@ class FinetuneConfig:
     def __post_init__(self) -> None:
         """Refuse wrong settings before any work is done."""
         for name in ("steps", "batch_size", "eval_batch_size", "eval_every", "log_every"):
-            _at_least_one(name, getattr(self, name))
-        counts = ("max_length", "num_buckets", "k_shot", "train_size", "dev_size", "test_size")
-        for name in counts:
-            if getattr(self.data, name) is not None:
-                _at_least_one(name, getattr(self.data, name))
+            at_least_one(name, getattr(self, name))
         _check_choices(self)
         if self.objective != "loss" and self.optimizer in _NEED_DERIVATIVES:
             raise ValueError(
@@ -241,31 +193,13 @@ class FinetuneConfig:
         _check_budget(self)
         if self.keep < 0:
             raise ValueError(f"finetune: keep must be >= 0, got {self.keep}.")
-        _check_files(self.data)
-
-
-def _check_files(data: DataConfig) -> None:
-    """Refuse options about the user's own files where there is no training file."""
-    if data.train is not None:
-        return
-    for name in ("dev", "test", "text_column", "label_column", "skip_bad_rows"):
-        value = getattr(data, name)
-        if value not in (None, False):
-            raise ValueError(
-                f"finetune: {name} needs train, a file of your own, got {name}={value} without "
-                "one. Give --train FILE (train) too, or leave it out."
-            )
-
-
-def _at_least_one(name: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"finetune: {name} must be >= 1, got {value}.")
+        check_data(self.data)
 
 
 def _check_budget(config: FinetuneConfig) -> None:
     for name in ("passes", "patience", "micro_batch"):
         if getattr(config, name) is not None:
-            _at_least_one(name, getattr(config, name))
+            at_least_one(name, getattr(config, name))
     if config.micro_batch is not None and (config.mesh or config.parallel == "data"):
         raise ValueError(
             "finetune: micro_batch must not be given with mesh or parallel data, which share a "

@@ -26,7 +26,8 @@ from zojax.lm.tasks import (
     objective,
     tokenize,
 )
-from zojax.lm.training._config import DataConfig, FinetuneConfig, ObjectiveName
+from zojax.lm.training._config import FinetuneConfig, ObjectiveName
+from zojax.lm.training._data_config import DataConfig
 from zojax.lm.training._evaluation import Measured
 from zojax.lm.training._report import DataReport, report_on
 from zojax.lm.training._splits import read_splits

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from zojax.lm.tasks import PromptSet
-from zojax.lm.training._config import DataConfig
+from zojax.lm.training._data_config import DataConfig
 from zojax.lm.training._splits import Splits
 
 _MOST = 10

@@ -18,7 +18,7 @@ from zojax.lm.tasks import (
     read_files,
     sample_splits,
 )
-from zojax.lm.training._config import DataConfig
+from zojax.lm.training._data_config import DataConfig
 from zojax.lm.training._task import is_own, needs_classes, task_of
 
 Examples = tuple[Example, ...]

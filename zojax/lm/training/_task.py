@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from zojax.lm.tasks import ModelKind, Task, load_task, own_task
-from zojax.lm.training._config import DataConfig
+from zojax.lm.training._data_config import DataConfig
 
 _TEXT = "text"
 
