@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -68,19 +69,24 @@ class SequenceTokens:
     def encode(self, rows: Sequence[Segments]) -> list[TokenText]:
         """Tokenise rows, whole.
 
-        Each segment is tokenised by itself, as a model reads a prompt and then writes an answer: no
-        token has a part of both. A completion and a text end with the end-of-sequence token, which
-        is learnt.
+        What comes before an answer has the tokens of a prompt, and no token has a part of both. A
+        completion and a text end with the end-of-sequence token, which is learnt.
 
         Raises:
           ValueError: A token is not one of the model's.
         """
-        texts = [(part.text, place == 0) for row in rows for place, part in enumerate(row)]
-        ids = iter(self._pieces.encode(texts))
-        return [
-            self._joined([(part, next(ids)) for part in row], number)
-            for number, row in enumerate(rows)
-        ]
+        starts = [[*itertools.accumulate(part.text for part in row)] for row in rows]
+        whole = iter(self._pieces.encode((text, True) for row in starts for text in row))
+        found: list[TokenText] = []
+        for number, row in enumerate(rows):
+            parts = _between([next(whole) for _ in row])
+            if parts is None:
+                # The text up to a boundary has other tokens than it has within the whole, so that
+                # a token would lie on both sides: each part is tokenised by itself.
+                texts = [(part.text, place == 0) for place, part in enumerate(row)]
+                parts = self._pieces.encode(texts)
+            found.append(self._joined(list(zip(row, parts, strict=True)), number))
+        return found
 
     def encode_prompt(self, text: str) -> np.ndarray:
         """Tokenise what a model is to go on with, int32 [T]."""
@@ -100,6 +106,21 @@ class SequenceTokens:
         check_ids(ids, self.vocab_size, f"row {number}")
         learnt = np.repeat([learnt for _, learnt in runs], [len(run) for run, _ in runs])
         return TokenText(np.array(ids, np.int32), learnt)
+
+
+def _between(starts: Sequence[list[int]]) -> list[list[int]] | None:
+    """The tokens that each start of a text has more than the one before it.
+
+    None if one does not begin with the tokens of the one before it.
+    """
+    parts: list[list[int]] = []
+    before: list[int] = []
+    for start in starts:
+        if start[: len(before)] != before:
+            return None
+        parts.append(start[len(before) :])
+        before = start
+    return parts
 
 
 def sequence_tokens(
