@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from chats import CHATML, chat, write_chat_model, write_rows
-from sets import slow_except
 from tiny_models import tokenizer_of
 
 from zojax.lm.baselines import zero_shot
@@ -230,8 +229,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("standard_promotion")
-@pytest.mark.parametrize("variant", slow_except(list(VARIANTS), "prefix"))
+@pytest.mark.parametrize("variant", list(VARIANTS))
 def test_every_way_to_tune(
     variant: str, base: FinetuneConfig, files: dict[str, Path], tmp_path: Path
 ):

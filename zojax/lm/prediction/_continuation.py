@@ -40,7 +40,7 @@ class Continuations:
     ) -> None:
         self._model, self._tokens = model, tokens
         self._announce, self._spread = announce, spread
-        self._stops = _stop_tokens(model, tokens)
+        self._stops = stop_tokens(model, tokens)
         self._programs: dict[int, InBatches[TokenText]] = {}  # by max_new_tokens
 
     def each(
@@ -146,7 +146,7 @@ def _as_set(rows: Sequence[TokenText]) -> SequenceSet:
     return SequenceSet(tuple(rows), tuple(rows))
 
 
-def _stop_tokens(model: LanguageModel, tokens: SequenceTokens) -> np.ndarray:
+def stop_tokens(model: LanguageModel, tokens: SequenceTokens) -> np.ndarray:
     """The tokens that end an answer: the end of sequence, and the template's end of turn."""
     turn = tokens.template.end_of_turn if tokens.template else ""
     found = (model.tokenizer.eos_token_id, tokens.token_of(turn) if turn else None)
