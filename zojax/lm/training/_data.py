@@ -145,7 +145,7 @@ def load_data(
         if min(config.data.most_tokens, model.max_length) != tokens.max_length:
             tokens = _tokens(config.data, tokens.task, model)
             sets = {name: PromptSet.of(split.examples, tokens) for name, split in sets.items()}
-    train, buckets = sets["train"], config.data.num_buckets
+    train, buckets = sets["train"], config.data.padded_lengths
     solver = objective(model, tokens)
     loss, view = _loss(config.objective, solver, train)
     room = tokens.task.max_new_tokens if view == "prompt" else 0
@@ -191,7 +191,7 @@ def _load_sequences(
             for name, part in prepared.sets.items()
             if isinstance(part, SequenceSet)
         }
-    train, buckets = sets["train"], config.data.num_buckets
+    train, buckets = sets["train"], config.data.padded_lengths
     solver = NextToken(model, tokens)
     return Data(
         solver,

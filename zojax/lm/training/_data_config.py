@@ -9,7 +9,9 @@ from typing import Literal, get_args
 
 DataKind = Literal["classification", "instruction", "chat", "text"]
 
-_MOST_TOKENS, _MOST_OF_SEQUENCES = 64, 512
+_MOST_TOKENS, _MOST_TOKENS_OF_SEQUENCES = 64, 512
+# benchmarks/packing.py: with four lengths rows of texts are read nearly as fast as packed ones.
+_BUCKETS, _BUCKETS_OF_SEQUENCES = 2, 4
 # Options for rows of one's own, and which options are for rows of which kinds.
 _OWN = (
     *("dev", "test", "kind", "skip_bad_rows", "text_column", "label_column"),
@@ -85,15 +87,25 @@ class DataConfig:
     """Most dev examples; without it, the task's own number, mostly 500."""
     test_size: int | None = None
     """Most test examples; without it, the task's own number, mostly 1000."""
-    num_buckets: int = 2
-    """How many padded lengths batches may have; each is compiled once."""
+    num_buckets: int | None = None
+    """How many padded lengths batches may have, each of which is compiled once; without it, 2, and
+    for chats, instructions and plain text 4."""
 
     @property
     def most_tokens(self) -> int:
         """``max_length``, or what is taken without it."""
-        if self.max_length is not None:
-            return self.max_length
-        return _MOST_TOKENS if self.kind in (None, "classification") else _MOST_OF_SEQUENCES
+        most = _MOST_TOKENS if self._are_prompts else _MOST_TOKENS_OF_SEQUENCES
+        return most if self.max_length is None else self.max_length
+
+    @property
+    def padded_lengths(self) -> int:
+        """``num_buckets``, or what is taken without it."""
+        most = _BUCKETS if self._are_prompts else _BUCKETS_OF_SEQUENCES
+        return most if self.num_buckets is None else self.num_buckets
+
+    @property
+    def _are_prompts(self) -> bool:
+        return self.kind in (None, "classification")
 
 
 def check_data(data: DataConfig) -> None:

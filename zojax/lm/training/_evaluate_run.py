@@ -65,7 +65,7 @@ def _examples(
     if data is None:
         own = load_data(config, model)
         return own.task, own.test
-    sizes = (model.max_length, config.data.num_buckets, config.eval_batch_size)
+    sizes = (model.max_length, config.data.padded_lengths, config.eval_batch_size)
     if sequence_kind(config.data) is not None:
         texts = tokens_of(config, model)
         part = read_set(config, texts, Path(data))
