@@ -98,7 +98,7 @@ def chat_tokenizer(template: str | None = CHATML) -> Any:
 def write_chat_model(folder: Path, template: str | None = CHATML, **settings: Any) -> Path:
     """Write a random OPT of one layer whose tokenizer has a chat template."""
     sizes = dict(num_hidden_layers=1, bos_token_id=1, eos_token_id=2, pad_token_id=0)
-    sizes |= dict(max_position_embeddings=96, **settings)
+    sizes |= {"max_position_embeddings": 96, **settings}
     return write_tiny_model(folder, "opt", chat_tokenizer(template), **sizes)
 
 

@@ -218,7 +218,7 @@ def measure_sequences(
     Of long rows a batch has fewer than ``batch_size``: the logits of all tokens may be large.
     """
     lengths = _lengths(splits, "candidates", max_length, num_buckets)
-    size = max(1, min(batch_size, _MOST_MEASURED // lengths[-1]))
+    size = max(1, min(batch_size, max(map(len, splits)), _MOST_MEASURED // lengths[-1]))
     return [Measured(list(evaluation_batches(split, lengths, size)), ()) for split in splits]
 
 
