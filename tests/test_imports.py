@@ -33,6 +33,7 @@ LAYERS = (
     ("zojax.lm.adapters",),
     ("zojax.lm.decoding",),
     ("zojax.lm.tasks",),
+    ("zojax.lm.sequences",),
     ("zojax.lm.training",),
     ("zojax.lm.baselines", "zojax.lm.prediction"),
     ("zojax.lm.comparison",),

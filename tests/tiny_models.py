@@ -67,3 +67,30 @@ def masked_tokenizer_of(folder: Path) -> Any:
     backend = Backend.from_file(str(folder / "tokenizer.json"))
     backend.add_special_tokens(["<mask>"])
     return Tokenizer(backend, dict(bos="<s>", eos="</s>", pad="<pad>", mask="<mask>"))
+
+
+def spaced_tokenizer() -> Any:
+    """A tokenizer of SentencePiece's kind, as LLaMA has: it puts a space before every text."""
+    from tokenizers import Tokenizer as Backend
+    from tokenizers import decoders, models, normalizers
+
+    from zojax.lm.models import Tokenizer
+
+    letters = "▁.,:?abcdefghijklmnopqrstuvwxyzIQT"
+    pieces = [*"▁", "▁It", "▁was", "▁great", "▁terrible", "great", "▁film", "film", *letters[1:]]
+    bytes_ = [f"<0x{i:02X}>" for i in range(256)]
+    vocabulary = {p: i for i, p in enumerate(["<unk>", "<s>", "</s>", *bytes_, *pieces])}
+    merges: list[tuple[str, str]] = []
+    for piece in ("▁It", "▁was", "▁film", "▁great", "▁terrible"):
+        for end in range(2, len(piece) + 1):
+            left, right = piece[: end - 1], piece[end - 1]
+            vocabulary.setdefault(left + right, len(vocabulary))
+            merges.append((left, right))
+    model = models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    raw = Backend(model)
+    raw.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    raw.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    raw.add_special_tokens(["<s>", "</s>", "<unk>"])
+    return Tokenizer(raw, dict(bos="<s>", eos="</s>", unk="<unk>"))

@@ -63,6 +63,7 @@ SMOKES = {
         {"SCALES": "{'mezo': 1.0, 'adam': 1.0}", "GRID": "(1e-4,)"},
         ("nine_optimizers",),
     ),
+    "packing": Smoke("--rounds=1", {"ROWS": "80", "BUCKETS": "(1, 2)"}, ("packing",)),
     "pairwise": Smoke("--jobs=1", {"pairs": "lambda: [*pairs()][40:50]"}, ("axes",)),
     "replay": Smoke(
         "--steps=4 --short-steps=2 --batch-size=2",

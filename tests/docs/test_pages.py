@@ -14,6 +14,7 @@ import ml_dtypes
 import numpy as np
 import optax
 import pytest
+from chats import write_chat_model
 from flax import linen as nn
 
 import zojax
@@ -227,6 +228,37 @@ def test_the_page_on_predicting_runs_as_printed(
     printed = [line.split(" ") for line in capsys.readouterr().out.splitlines()]
     assert len(printed) == 2
     assert all(label in run.labels and 0.5 <= float(score) <= 1 for label, score in printed)
+
+
+CHATS = ROOT / "examples" / "chats.jsonl"
+
+
+def test_the_page_on_chats_runs_as_printed(tmp_path: Path):
+    from zojax.lm.training import DataConfig, FinetuneConfig
+    from zojax.lm.training._run_folder import RunFolder
+
+    # Long enough for the page's messages in a tokenizer of few merges.
+    model = write_chat_model(tmp_path / "model", max_position_embeddings=300)
+    data = DataConfig(train=CHATS, kind="chat")
+    config = FinetuneConfig(model=str(model), data=data)
+    RunFolder(tmp_path / "run", config).write_results({"best_step": 0})
+    answers = run_page("docs/chats.md", folder=tmp_path / "run")["answers"]
+    assert [type(answer) for answer in answers] == [str, str]
+
+
+@pytest.mark.quick
+def test_the_example_of_chats_is_read_whole(tmp_path: Path):
+    from zojax.lm.training import DataConfig, FinetuneConfig, prepare
+
+    model = write_chat_model(tmp_path / "model", max_position_embeddings=600)
+    found = prepare(FinetuneConfig(model=str(model), data=DataConfig(train=CHATS)))
+    assert found.config.data.kind == "chat"
+    assert sum(found.report.rows.values()) == len(CHATS.read_text().splitlines())
+    assert (found.report.cut, found.report.skipped, found.report.repeated) == (0, 0, 0)
+    shown = (ROOT / "docs" / "chats.md").read_text(encoding="utf-8")
+    # The page shows another model's tokens, and the same rows.
+    for line in found.report.lines()[:4]:
+        assert line.replace(str(CHATS), "examples/chats.jsonl") in shown
 
 
 @pytest.mark.quick

@@ -30,7 +30,7 @@ class ProcessArguments:
 
 @dataclass(frozen=True)
 class Finetune:
-    """Fine-tune a language model on labelled texts.
+    """Fine-tune a language model on labelled texts, chats, instructions or plain text.
 
     Without options: opt-mini on the Rotten Tomatoes sentences by ZO-AdaMU, in less than five
     minutes on two CPU cores. ``zojax finetune --defaults`` shows each optimizer's settings.
@@ -63,7 +63,7 @@ class EvaluateArguments:
 @dataclass(frozen=True)
 class PredictArguments:
     """Predict with a run: a line of standard output for each text, the label first, then each
-    class's probability; or the answer, for a task that generates.
+    class's probability; or the answer, for a run that writes one.
 
     - zojax predict runs/mine --texts tickets.csv > labels.tsv
     - zojax predict runs/mine --texts - < lines.txt | cut -f1
@@ -83,6 +83,8 @@ class PredictArguments:
     """The parameters of the step that scored best on dev, or those after the last step."""
     batch_size: int | None = None
     """Most texts of a forward pass; without it, the run's --eval-batch-size."""
+    max_new_tokens: int | None = None
+    """Most tokens of an answer of a run on chats, instructions or plain text; without it, 128."""
     skip_bad_rows: bool = False
     """Write - for a row without a text, in place of stopping at the first one."""
 

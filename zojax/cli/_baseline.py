@@ -45,9 +45,11 @@ def _measured(arguments: BaselineArguments, config: FinetuneConfig, observer: Ob
 
 
 def _table(method: str, found: Measured) -> str:
-    lines = [f"{method:<14}{found.test.metric_name:>9}{'loss':>9}{'examples':>10}"]
+    metric = found.test.metric_name
+    width = max(9, len(metric) + 1)
+    lines = [f"{method:<14}{metric:>{width}}{'loss':>9}{'examples':>10}"]
     for name, scores in (("dev", found.dev), ("test", found.test)):
-        lines.append(f"{name:<14}{scores.metric:>9.1%}{scores.loss:>9.4f}{scores.examples:>10}")
+        lines.append(f"{name:<14}{scores.shown:>{width}}{scores.loss:>9.4f}{scores.examples:>10}")
     if found.chosen:
         chosen = ", ".join(f"{name} {value:g}" for name, value in found.chosen.items())
         lines.append(f"{'chosen':<14}{chosen}")

@@ -16,7 +16,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "finetune": Command(
-        "Fine-tune a language model on labelled texts.",
+        "Fine-tune a language model on labelled texts, or on chats.",
         "zojax finetune --train tickets.csv --text-column ticket",
     ),
     "eval": Command(

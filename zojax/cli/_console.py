@@ -75,7 +75,7 @@ class Console(Observer):
         left = tick.seconds / tick.step * (self._steps - tick.step)
         self.line(
             f"step {tick.step}/{self._steps}  loss {tick.loss:.4f}  "
-            f"dev {tick.dev.metric_name} {tick.dev.metric:.1%}  "
+            f"dev {tick.dev.metric_name} {tick.dev.shown}  "
             f"{_rate(tick):.0f} forward passes/s  {_clock(left)} left"
         )
 
@@ -194,7 +194,7 @@ class BarConsole(Console):
     def ticked(self, tick: Tick) -> None:
         """Advance the bar."""
         if tick.dev is not None:
-            self._metric = f"  {tick.dev.metric_name} {tick.dev.metric:.1%}"
+            self._metric = f"  {tick.dev.metric_name} {tick.dev.shown}"
         self._progress.update(
             self._task,
             completed=tick.step,
@@ -231,8 +231,13 @@ def _start(result: Result) -> str:
 
 
 def _scores(name: str, scores: Scores) -> str:
+    if scores.tokens is not None:
+        return (
+            f"{name:<10} perplexity {scores.shown}, loss {scores.loss:.4f} of {scores.tokens} "
+            f"tokens of {scores.examples} test rows"
+        )
     if scores.f1 is None:
-        return f"{name:<10} {scores.accuracy:.1%} of {scores.examples} test examples"
+        return f"{name:<10} {scores.shown} of {scores.examples} test examples"
     return (
         f"{name:<10} F1 {scores.f1:.1%}, exact match {scores.exact_match:.1%} of {scores.examples} "
         "test examples"

@@ -5,11 +5,23 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from zojax.cli._arguments import PredictArguments
-from zojax.lm.prediction import TunedRun, header, line, load_run, read_texts, text_format
-from zojax.lm.training import Observer
+from zojax.lm.prediction import (
+    Prediction,
+    PromptRow,
+    TextRow,
+    TunedRun,
+    header,
+    line,
+    load_run,
+    read_prompts,
+    read_texts,
+    text_format,
+)
+from zojax.lm.training import Observer, columns_of, sequence_kind
 
 _SECONDS = 5.0  # between two lines of progress
 
@@ -36,27 +48,48 @@ def run_predict(arguments: PredictArguments) -> None:
 def _write(run: TunedRun, arguments: PredictArguments, progress: _Progress) -> None:
     if arguments.format == "tsv":
         print(header(run.labels), flush=True)
-    texts = _texts(run, arguments, progress)
-    each = run.generate_each if run.task.kind == "generation" else run.predict_each
-    for found in each(texts, batch_size=arguments.batch_size or run.config.eval_batch_size):
+    for found in _answers(run, arguments, progress):
         print(line(found, run.labels, arguments.format))
         progress.row()
     sys.stdout.flush()
     progress.end()
 
 
-def _texts(
+def _answers(
     run: TunedRun, arguments: PredictArguments, progress: _Progress
-) -> Iterator[Mapping[str, str] | None]:
-    for row in read_texts(arguments.texts, run.task, arguments.texts_format):
-        if row.fields is None:
+) -> Iterator[Prediction | str | None]:
+    size = arguments.batch_size or run.config.eval_batch_size
+    most, data = arguments.max_new_tokens, run.config.data
+    if kind := sequence_kind(data):
+        rows = read_prompts(arguments.texts, kind, columns_of(data), arguments.texts_format)
+        prompts = _good(rows, arguments, progress)
+        return run.generate_each(prompts, max_new_tokens=most, batch_size=size)
+    texts = _good(
+        read_texts(arguments.texts, run.task, arguments.texts_format), arguments, progress
+    )
+    if run.kind == "generation":
+        return run.generate_each(texts, max_new_tokens=most, batch_size=size)
+    if most is not None:
+        raise ValueError(
+            f"predict: max_new_tokens must be for a run that writes answers, got {most} for "
+            f"{run.task.name}, which has classes. Leave --max-new-tokens out."
+        )
+    return run.predict_each(texts, batch_size=size)
+
+
+def _good(
+    rows: Iterable[TextRow] | Iterable[PromptRow], arguments: PredictArguments, progress: _Progress
+) -> Iterator[Any]:
+    """What is to be read of each row; None for a bad one, if those are skipped."""
+    for where, content, problem in rows:
+        if content is None:
             if not arguments.skip_bad_rows:
                 raise ValueError(
-                    f"predict: {row.where}: {row.problem} Correct the row, or write - in its place "
-                    "with --skip-bad-rows."
+                    f"predict: {where}: {problem} Correct the row, or write - in its place with "
+                    "--skip-bad-rows."
                 )
             progress.bad += 1
-        yield row.fields
+        yield content
 
 
 class _Progress(Observer):

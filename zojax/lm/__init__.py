@@ -21,6 +21,7 @@ __getattr__, __dir__ = submodules(
         "models",
         "prediction",
         "processes",
+        "sequences",
         "tasks",
         "training",
     ),

@@ -211,10 +211,13 @@ def test_what_cannot_run_is_refused_before_the_first_run(
 ):
     no_runs(monkeypatch)
     heard = Heard()
+    path.with_name("book.txt").write_text("a film. It was great. " * 300)
+    path.with_name("test.txt").write_text("a film. It was great.")
     for old, new, error in (
         ('optimizer = "adam"', 'optimizer = "adam"\neps = 1.0', "adam must not be given eps"),
         ('optimizer = "adam"', 'optimizer = "adams"', "Invalid enum value 'adams'"),
         ("/train.csv", "/none.csv", "none.csv"),
+        ("/train.csv", "/book.txt", "book.txt with rows of another kind"),
     ):
         changed = path.with_name("changed.toml")
         changed.write_text(path.read_text().replace(old, new))

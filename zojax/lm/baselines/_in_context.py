@@ -61,7 +61,7 @@ def in_context(
     )
     longest = max(dev.lengths.max(), test.lengths.max())
     size = max(1, config.eval_batch_size * tokens.max_length // int(longest))
-    on_dev, on_test = to_measure([dev, test], model.max_length, config.data.num_buckets, size)
+    on_dev, on_test = to_measure([dev, test], model.max_length, config.data.padded_lengths, size)
     found = measure(
         model,
         objective(model, with_demonstrations),

@@ -73,7 +73,7 @@ def linear_probe(config: FinetuneConfig, observer: Observer | None = None) -> Me
     rows = [row for part in questions for row in part.rows]
     observer.status(f"reading {len(rows)} rows with {config.model}")
     states = hidden_states(
-        model, rows, config.eval_batch_size, config.data.num_buckets, observer.status
+        model, rows, config.eval_batch_size, config.data.padded_lengths, observer.status
     )
     ends = np.cumsum([len(part.rows) for part in questions])
     train, dev, test = (

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zojax.lm.models import LanguageModel
+from zojax.lm.sequences import NextToken
 from zojax.lm.tasks import Batch, Objective
 from zojax.lm.training import (
     CompiledTotals,
@@ -68,7 +69,7 @@ def load_untuned(name: str, config: FinetuneConfig, observer: Observer) -> Langu
 
 def measure(
     model: LanguageModel,
-    task: Objective,
+    task: Objective | NextToken,
     dev: ToMeasure,
     test: ToMeasure,
     observer: Observer,

@@ -17,6 +17,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from zojax.lm.comparison._records import Records
 from zojax.lm.comparison._runs import Record, Run
 from zojax.lm.comparison._study import Cell, Study
+from zojax.lm.sequences import NextToken
 from zojax.lm.training import FinetuneConfig, load_data, load_to_tune
 
 
@@ -139,7 +140,12 @@ def _reporting(study: Study, chosen: Run) -> list[Run]:
 
 
 def _load(config: FinetuneConfig) -> None:
-    load_data(config, load_to_tune(config).model)
+    data = load_data(config, load_to_tune(config).model)
+    if isinstance(data.task, NextToken):
+        raise ValueError(  # noqa: TRY004 - the study's file, as for every other option
+            "compare: tasks must have classes, choices or answers, to compare accuracy or F1, got "
+            f"{config.data.train} with rows of another kind. Run finetune on it."
+        )
 
 
 class _Pool:

@@ -31,6 +31,8 @@ class AnyTokenizer(Protocol):
     def eos_token_id(self) -> Any: ...
     @property
     def mask_token_id(self) -> Any: ...
+    @property
+    def chat_template(self) -> Any: ...
     def __len__(self) -> int: ...
     def __call__(
         self, text: Any, *, add_special_tokens: bool = True, verbose: bool = True
@@ -195,15 +197,23 @@ def read_tokenizer(source: str) -> Tokenizer:
             raise ValueError(f"load: {file} is damaged ({error}). Copy it again.") from error
     config = {**json.loads(files.get(_SPECIAL, b"{}")), **json.loads(files.get(_CONFIG, b"{}"))}
     special = {name: _content(config.get(f"{name}_token")) for name in _SPECIAL_TOKENS}
-    template = config.get("chat_template")
-    if "chat_template.jinja" in files:
-        template = files["chat_template.jinja"].decode()
     return Tokenizer(
         backend,
         {name: token for name, token in special.items() if token is not None},
-        template if isinstance(template, str) else None,
+        _chat_template(config, files),
         files,
     )
+
+
+def _chat_template(config: Mapping[str, Any], files: Mapping[str, bytes]) -> str | None:
+    """The template of a chat, from a file of its own or from the configuration."""
+    if "chat_template.jinja" in files:
+        return files["chat_template.jinja"].decode()
+    template = config.get("chat_template")
+    if isinstance(template, list):  # several, with names
+        named = {each["name"]: each["template"] for each in template}
+        template = named.get("default")
+    return template if isinstance(template, str) else None
 
 
 def _content(token: Any) -> str | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import jax
 import numpy as np
 
 from zojax.lm.models import Params
 from zojax.lm.processes import Spread
-from zojax.lm.tasks import Batch, Example, PromptSet, PromptTokens, View
+from zojax.lm.tasks import Batch, Examples, View
 from zojax.lm.training import CompiledByShape
 
 _WINDOW = 4  # batches that are read at once, so that rows of similar length share a batch
@@ -21,7 +21,10 @@ Result = tuple[np.ndarray, ...]
 """What the function returns for one example: a row of each of its arrays."""
 
 
-class InBatches:
+T = TypeVar("T")
+
+
+class InBatches(Generic[T]):
     """Applies a function of batches to a stream of examples, and yields its results in order.
 
     Rows are padded to a power of two of tokens, and a stream's batches all have the same number of
@@ -31,7 +34,8 @@ class InBatches:
       function: ``(params, batch) -> tuple of arrays``, each with a row for each example.
       name: What the function is called in ``announce``.
       params: The parameters.
-      tokens: Makes the rows of tokens.
+      prompts_of: Makes rows of tokens of examples.
+      longest: The longest padded length, in tokens.
       view: Which rows of an example the function reads.
       announce: Called with a line that says what is being compiled.
       spread: The devices over which a batch's examples are distributed.
@@ -42,7 +46,8 @@ class InBatches:
         function: Callable[[Params, Batch], tuple[jax.Array, ...]],
         name: str,
         params: Params,
-        tokens: PromptTokens,
+        prompts_of: Callable[[Sequence[T]], Examples],
+        longest: int,
         view: View,
         announce: Callable[[str], None],
         spread: Spread,
@@ -54,15 +59,11 @@ class InBatches:
             place=spread.shared_rows,
             out_shardings=spread.everywhere,
         )
-        self._params, self._tokens = params, tokens
+        self._params, self._prompts_of = params, prompts_of
         self._view: View = view
-        self._longest = tokens.max_length
-        if view == "prompt" and tokens.task.kind == "generation":
-            self._longest -= tokens.task.max_new_tokens
+        self._longest = longest
 
-    def stream(
-        self, examples: Iterable[Example | None], batch_size: int
-    ) -> Iterator[Result | None]:
+    def stream(self, examples: Iterable[T | None], batch_size: int) -> Iterator[Result | None]:
         """Yield each example's result; None for None.
 
         At most four batches are read ahead of what has been yielded.
@@ -79,10 +80,10 @@ class InBatches:
             for example in window:
                 yield None if example is None else next(results)
 
-    def _of(self, examples: Sequence[Example], size: int) -> list[Result]:
+    def _of(self, examples: Sequence[T], size: int) -> list[Result]:
         if not examples:
             return []
-        prompts = PromptSet.of(examples, self._tokens)
+        prompts = self._prompts_of(examples)
         lengths = prompts.lengths_of(self._view)
         order = np.argsort(lengths, kind="stable")
         parts = [order[start : start + size] for start in range(0, len(order), size)]

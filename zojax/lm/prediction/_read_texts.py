@@ -6,7 +6,7 @@ import csv
 import difflib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
@@ -82,26 +82,21 @@ def read_texts(
         some line, has not the columns, or is of lines while the task has several fields.
       ImportError: The file is a Parquet file and pyarrow is not installed.
     """
-    found = text_format(source, given)
-    if found == "parquet":
-        rows = _parquet(Path(source))
-    elif found == "lines":
-        if len(task.fields) != 1:
-            raise ValueError(
-                f"predict: lines must be for a task with one field, got {task.name} with "
-                f"{', '.join(task.fields)}. Give CSV or JSONL with a column for each."
-            )
-        column = task.columns.get(task.fields[0], task.fields[0])
-        rows = ((where, {column: line.rstrip("\r\n")}) for where, line in _lines(source))
-    else:
-        rows = _csv(source, task) if found == "csv" else _jsonl(source)
-    for where, values in rows:
+    columns = [task.columns.get(name, name) for name in task.fields]
+    if text_format(source, given) == "lines" and len(columns) != 1:
+        raise ValueError(
+            f"predict: lines must be for a task with one field, got {task.name} with "
+            f"{', '.join(task.fields)}. Give CSV or JSONL with a column for each."
+        )
+    # A task that converts its rows reads columns that are not known here.
+    needed = () if task.prepare is not None else columns
+    for where, values, is_line in rows_of(source, needed, columns[0], given):
         if isinstance(values, str):
             yield TextRow(where, None, values)
             continue
         try:
             row = Row(values, where)
-            if task.prepare is not None and found != "lines":
+            if task.prepare is not None and not is_line:
                 # It converts the label too, which these rows do not have.
                 row = row.with_values(task.prepare(Row({task.label_column: None, **values}, where)))
             fields = {name: row.text(task.columns.get(name, name)) for name in task.fields}
@@ -112,6 +107,28 @@ def read_texts(
 
 
 _Found = tuple[str, Mapping[str, Any] | str]  # where, and the columns or what is wrong
+
+
+def rows_of(
+    source: str | Path, needed: Sequence[str], column: str, given: TextFormat | None
+) -> Iterator[tuple[str, Mapping[str, Any] | str, bool]]:
+    """Yield where each row is, its columns or what is wrong, and whether it is a plain line.
+
+    Args:
+      source: A file, or ``"-"`` for standard input.
+      needed: The columns that a table must have.
+      column: The column that a plain line becomes.
+      given: The format; without it, see :func:`text_format`.
+    """
+    found = text_format(source, given)
+    if found == "parquet":
+        rows = _parquet(Path(source))
+    elif found == "lines":
+        rows = ((where, {column: line.rstrip("\r\n")}) for where, line in _lines(source))
+    else:
+        rows = _csv(source, needed) if found == "csv" else _jsonl(source)
+    for where, values in rows:
+        yield where, values, found == "lines"
 
 
 def _lines(source: str | Path) -> Iterator[tuple[str, str]]:
@@ -147,7 +164,7 @@ def _jsonl(source: str | Path) -> Iterator[_Found]:
         yield where, values if is_row else f"a line must be a JSON object, got {line.strip()[:80]}."
 
 
-def _csv(source: str | Path, task: Task) -> Iterator[_Found]:
+def _csv(source: str | Path, needed: Sequence[str]) -> Iterator[_Found]:
     where = str(source)
 
     def lines() -> Iterator[str]:
@@ -160,18 +177,16 @@ def _csv(source: str | Path, task: Task) -> Iterator[_Found]:
     reader = csv.DictReader(lines(), strict=True)
     try:
         names = [name for name in reader.fieldnames or () if name]
-        _require_columns(task, names, where)
+        _require_columns(needed, names, where)
         for values in reader:
             yield where, {name: value for name, value in values.items() if name}
     except csv.Error as error:
         raise ValueError(f"predict: {where}: not CSV ({error}).") from error
 
 
-def _require_columns(task: Task, names: list[str], where: str) -> None:
+def _require_columns(needed: Sequence[str], names: list[str], where: str) -> None:
     """Refuse a table without the columns at once: every single row of it would be bad."""
-    if task.prepare is not None:
-        return
-    for column in (task.columns.get(name, name) for name in task.fields):
+    for column in needed:
         # Dots lead into JSON in a column.
         if column not in names and column.split(".")[0] not in names:
             near = difflib.get_close_matches(column, names, 1)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
-
-import jax
-import jax.numpy as jnp
+from typing import NamedTuple, TypeAlias, cast
 
 from zojax.lm.decoding import texts as decoded
-from zojax.lm.models import LanguageModel, Params
+from zojax.lm.models import LanguageModel
+from zojax.lm.prediction._continuation import MAX_NEW_TOKENS, Continuations, Prompt
 from zojax.lm.prediction._in_batches import InBatches, Result
-from zojax.lm.tasks import Batch, Classification, Example, Generation, Task, TaskKind, objective
+from zojax.lm.prediction._of_a_task import batches_of
+from zojax.lm.sequences import SequenceKind, SequenceTokens
+from zojax.lm.tasks import Example, Task, TaskKind
 from zojax.lm.training import FinetuneConfig, Observer, Saved, Which, load_from_run
 
 Text: TypeAlias = str | Mapping[str, str]
@@ -39,22 +38,13 @@ class TunedRun:
 
     def __init__(self, saved: Saved, announce: Callable[[str], None]) -> None:
         self._saved = saved
-        task = objective(saved.model, saved.tokens)
-        batches = functools.partial(
-            InBatches,
-            params=saved.model.params,
-            tokens=saved.tokens,
-            announce=announce,
-            spread=saved.spread,
-        )
-        # A program is compiled when its first batch comes.
-        self._batches: InBatches | None = None
-        if isinstance(task, Classification):
-            choose = functools.partial(_choose, task)
-            self._batches = batches(choose, "the forward pass", view=task.view)
-        elif isinstance(task, Generation):
-            write = functools.partial(_write, task)
-            self._batches = batches(write, "greedy decoding", view="prompt")
+        self._batches: InBatches[Example] | None = None
+        self._continuations: Continuations | None = None
+        model, tokens, spread = saved.model, saved.tokens, saved.spread
+        if isinstance(tokens, SequenceTokens):
+            self._continuations = Continuations(model, tokens, announce, spread)
+        else:
+            self._batches = batches_of(model, tokens, announce, spread)
 
     @property
     def config(self) -> FinetuneConfig:
@@ -68,13 +58,28 @@ class TunedRun:
 
     @property
     def task(self) -> Task:
-        """The task that the run was tuned for."""
+        """The task that the run was tuned for.
+
+        Raises:
+          ValueError: The run was tuned on chats, instructions or plain text; see :attr:`kind`.
+        """
+        if isinstance(self._saved.tokens, SequenceTokens):
+            raise ValueError(  # noqa: TRY004 - the run's data, as for every other run
+                f"load_run: the run must be one of a task, got one on rows of kind {self.kind}. It "
+                "has generate alone."
+            )
         return self._saved.tokens.task
+
+    @property
+    def kind(self) -> TaskKind | SequenceKind:
+        """The kind of the run's task, or of its rows."""
+        tokens = self._saved.tokens
+        return tokens.kind if isinstance(tokens, SequenceTokens) else tokens.task.kind
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The names of the classes, class 0 first; empty for a task without classes."""
-        return self.task.class_names
+        return () if self._continuations is not None else self.task.class_names
 
     def predict(self, texts: Iterable[Text], *, batch_size: int = 64) -> list[Prediction]:
         """Predict the class of each text.
@@ -115,37 +120,64 @@ class TunedRun:
             by_name = dict(zip(self.labels, scores.tolist(), strict=True))
             yield Prediction(self.labels[int(choice)], by_name)
 
-    def generate(self, prompts: Iterable[Text], *, batch_size: int = 16) -> list[str]:
+    def generate(
+        self,
+        prompts: Iterable[Text | Prompt],
+        *,
+        max_new_tokens: int | None = None,
+        batch_size: int = 16,
+    ) -> list[str]:
         """Generate an answer to each prompt, always with the most likely token.
 
         Args:
-          prompts: The texts that fill the task's template: one, or the prompt's fields by name.
+          prompts: For a task, the texts that fill its template: one, or the prompt's fields by
+            name. For a run on chats, the user's message, or the list of all messages so far, each
+            with ``role`` and ``content``. For other rows, the text to go on with.
+          max_new_tokens: Most tokens of an answer; without it, 128. A task has its own number.
           batch_size: Most prompts that are answered at once.
 
         Returns:
-          An answer to each prompt, in order: the text up to its first line break.
+          An answer to each prompt, in order. For a task it is the text up to its first line break;
+          of a chat, the turn; of a prompt, the completion, both without white space around them;
+          after a plain text, what follows, as it is.
 
-        Cost: one forward pass over each prompt, and one over each further token of an answer, of at
-          most ``task.max_new_tokens``.
+        Cost: one forward pass over each prompt, and one over each further token of an answer.
 
         Raises:
-          ValueError: A prompt is blank or lacks a field, or the task does not generate.
+          ValueError: A prompt is blank, too long or lacks a field, or the task does not generate.
         """
-        answers = self.generate_each(prompts, batch_size=batch_size)
+        answers = self.generate_each(prompts, max_new_tokens=max_new_tokens, batch_size=batch_size)
         return [answer for answer in answers if answer is not None]
 
     def generate_each(
-        self, prompts: Iterable[Text | None], *, batch_size: int = 16
+        self,
+        prompts: Iterable[Text | Prompt | None],
+        *,
+        max_new_tokens: int | None = None,
+        batch_size: int = 16,
     ) -> Iterator[str | None]:
         """Generate an answer to each prompt as it comes, and read at most four batches ahead.
 
         Args:
           prompts: As for :meth:`generate`, or None, for which None is yielded.
+          max_new_tokens: As for :meth:`generate`.
           batch_size: Most prompts that are answered at once.
 
         Raises:
           ValueError: As for :meth:`generate`.
         """
+        if self._continuations is not None:
+            _check("generate", prompts, batch_size)
+            most = MAX_NEW_TOKENS if max_new_tokens is None else max_new_tokens
+            each = cast("Iterable[Prompt | None]", prompts)
+            yield from self._continuations.each(each, most, batch_size)
+            return
+        if max_new_tokens is not None:
+            raise ValueError(
+                f"generate: max_new_tokens must be left out for {self.task.name}, a task, which "
+                f"has its own number, {self.task.max_new_tokens}, got {max_new_tokens}."
+            )
+        prompts = cast("Iterable[Text | None]", prompts)
         for found in self._results("generate", "generation", prompts, batch_size):
             yield None if found is None else decoded(self.model.tokenizer, found[0][None])[0]
 
@@ -153,17 +185,17 @@ class TunedRun:
         self, name: str, kind: TaskKind, texts: Iterable[Text | None], batch_size: int
     ) -> Iterator[Result | None]:
         """Yield the arrays of each text; refuse what ``name``, the called method, cannot take."""
+        if self._continuations is not None:
+            raise ValueError(
+                f"{name}: the run's task must be one of {kind}, got a run on rows of kind "
+                f"{self.kind}. Use generate."
+            )
         if self.task.kind != kind or self._batches is None:
             raise ValueError(
                 f"{name}: the run's task must be one of {kind}, got {self.task.name}, "
                 f"{_INSTEAD[self.task.kind]}"
             )
-        if batch_size < 1:
-            raise ValueError(f"{name}: batch_size must be >= 1, got {batch_size}.")
-        if isinstance(texts, str | Mapping):
-            raise ValueError(  # noqa: TRY004 - as for every other wrong text
-                f"{name}: texts must be a list of texts, got one. Write [text]."
-            )
+        _check(name, texts, batch_size)
         examples = (
             None if text is None else self._example(name, place, text)
             for place, text in enumerate(texts)
@@ -201,7 +233,8 @@ def load_run(
       observer: Called as the run is loaded and as programs are compiled.
 
     Returns:
-      The run, with ``predict`` for a task of classification and ``generate`` for one of generation.
+      The run, with ``predict`` for a task of classification, and ``generate`` for one of generation
+      and for runs on chats, instructions and plain text.
       It has the run's mesh where there are as many devices, otherwise one device.
 
     Cost: the memory of the model's parameters; the run's data are not read.
@@ -221,6 +254,15 @@ def load_run(
     return TunedRun(load_from_run(Path(folder), which, "load_run"), observer.status)
 
 
+def _check(name: str, texts: object, batch_size: int) -> None:
+    if batch_size < 1:
+        raise ValueError(f"{name}: batch_size must be >= 1, got {batch_size}.")
+    if isinstance(texts, str | Mapping):
+        raise ValueError(  # noqa: TRY004 - as for every other wrong text
+            f"{name}: texts must be a list of texts, got one. Write [text]."
+        )
+
+
 _INSTEAD = {
     "classification": "which has classes. Use predict.",
     "generation": "which generates answers. Use generate.",
@@ -230,13 +272,3 @@ _INSTEAD = {
         "generation."
     ),
 }
-
-
-def _choose(task: Classification, params: Params, batch: Batch) -> tuple[jax.Array, ...]:
-    scores = task.scores(params, batch)
-    # The choice is that of the evaluations. Probabilities are rounded, so that two may be largest.
-    return jnp.argmax(scores, axis=1).astype(jnp.int32), jax.nn.softmax(scores)
-
-
-def _write(task: Generation, params: Params, batch: Batch) -> tuple[jax.Array, ...]:
-    return (task.write(params, batch),)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,6 +16,16 @@ from zojax.lm.tasks._prompt_set import Batch, PromptSet, View
 
 _MULTIPLE = 8  # padded lengths are multiples of this many tokens
 _MOST_LENGTHS = 64  # most candidates for padded lengths; longer rows use larger multiples
+
+
+class Examples(Protocol):
+    """Tokenised examples that batches are made of, as :class:`PromptSet` has them."""
+
+    def __len__(self) -> int: ...
+    def lengths_of(self, view: View) -> np.ndarray: ...
+    def batch(
+        self, members: np.ndarray, length: int, size: int, view: View = "training"
+    ) -> Batch: ...
 
 
 class Decoding(NamedTuple):
@@ -59,7 +69,7 @@ def bucket_lengths(lengths: np.ndarray, num_buckets: int) -> tuple[int, ...]:
 
 
 def training_batches(
-    prompts: PromptSet,
+    prompts: Examples,
     lengths: tuple[int, ...],
     batch_size: int,
     seed: int,
@@ -95,7 +105,7 @@ def training_batches(
 
 
 def evaluation_batches(
-    prompts: PromptSet, lengths: tuple[int, ...], batch_size: int, view: View = "candidates"
+    prompts: Examples, lengths: tuple[int, ...], batch_size: int, view: View = "candidates"
 ) -> Iterator[Batch]:
     """Yield all examples with all their candidates, shorter ones first.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from zojax.lm.tasks._task import Task
 from zojax.lm.tasks._wrong_rows import READ_EXAMPLES, Fixes, refuse_rows
 
 Examples = tuple[Example, ...]
+T = TypeVar("T")
 
 # A part that no file is given for is a tenth of the rows, at most those of MeZO's experiments. Of
 # few rows a tenth measures nothing: there it is 50 rows, or a fifth of all where that is less.
@@ -97,16 +98,35 @@ def divide(
     Raises:
       ValueError: There are too few rows.
     """
-    splits = {name: tuple(examples) for name, examples in files.items()}
+    classes = _label if by_class else _no_class
+    return divide_rows(files, parts, classes, dev=dev, test=test, seed=seed, fixes=fixes)
+
+
+def divide_rows(
+    files: Mapping[str, Sequence[T]],
+    parts: Sequence[Literal["dev", "test"]],
+    class_of: Callable[[T], int],
+    *,
+    dev: int | None,
+    test: int | None,
+    seed: int,
+    fixes: Fixes,
+) -> dict[str, tuple[T, ...]]:
+    """Split rows of any type as :func:`divide` does, those of each ``class_of(row)`` in its share.
+
+    Raises:
+      ValueError: There are too few rows.
+    """
+    splits = {name: tuple(rows) for name, rows in files.items()}
     total = len(splits["train"])
     share = max(total // _SHARE, min(_LEAST, total // _LEAST_SHARE))
-    classes = len({example.label for example in splits["train"]}) if by_class else 1
+    classes = len({class_of(row) for row in splits["train"]})
     # Test goes first, so that it does not depend on the seed, which dev does.
     for name, given, draw in (("test", test, 0), ("dev", dev, seed)):
         if name in splits or name not in parts:
             continue
         count = max(classes, min(share, _MOST[name])) if given is None else given
-        splits["train"], splits[name] = _split_off(splits["train"], count, by_class, draw)
+        splits["train"], splits[name] = _split_off(splits["train"], count, class_of, draw)
         if not splits[name]:
             raise ValueError(
                 f"{fixes.caller}: {total} training rows must be enough to take one of them for "
@@ -116,20 +136,28 @@ def divide(
     return splits
 
 
+def _label(example: Example) -> int:
+    return example.label
+
+
+def _no_class(row: object) -> int:  # noqa: ARG001
+    return 0
+
+
 def _split_off(
-    examples: Examples, count: int, by_class: bool, seed: int
-) -> tuple[Examples, Examples]:
-    """Split off ``count`` random examples, at most all but one of each class."""
+    rows: Sequence[T], count: int, class_of: Callable[[T], int], seed: int
+) -> tuple[tuple[T, ...], tuple[T, ...]]:
+    """Split off ``count`` random rows, at most all but one of each class."""
     rng = np.random.default_rng(seed)
     classes: dict[int, list[int]] = {}
-    for place, example in enumerate(examples):
-        classes.setdefault(example.label if by_class else 0, []).append(place)
+    for place, row in enumerate(rows):
+        classes.setdefault(class_of(row), []).append(place)
     members = [rng.permutation(places) for _, places in sorted(classes.items())]
     counts = _seats([len(places) for places in members], count)
     taken = np.concatenate([places[:n] for places, n in zip(members, counts, strict=True)])
     rest = np.concatenate([places[n:] for places, n in zip(members, counts, strict=True)])
     first, second = (
-        tuple(examples[i] for i in rng.permutation(part).tolist()) for part in (rest, taken)
+        tuple(rows[i] for i in rng.permutation(part).tolist()) for part in (rest, taken)
     )
     return first, second
 

@@ -30,7 +30,9 @@ class Batch(NamedTuple):
     attention_mask: np.ndarray  # int32 [R, T]: 1 for a token, 0 for padding
     positions: np.ndarray  # int32 [R, P]: positions whose outputs predict the candidate's tokens
     targets: np.ndarray  # int32 [R, P]: tokens of the row's candidate, or of the right one
-    target_weights: np.ndarray  # float32 [R, P]: 1 / L for the L tokens of a candidate, else 0
+    # float32 [R, P]: each token's weight in its row's sum: 1 / L for the L tokens of a candidate; 0
+    # where nothing is predicted.
+    target_weights: np.ndarray
     labels: np.ndarray  # int32 [B]: the right candidate that is trained on
     right: np.ndarray  # bool [B, C]: whether each candidate is right
     weights: np.ndarray  # float32 [B]: 1 for an example, 0 for one that only fills the batch up

@@ -103,6 +103,16 @@ class Row:
                 self.refuse(column, f"must contain non-empty strings, got {text!r}")
         return tuple(texts)
 
+    def objects(self, column: str) -> tuple[Mapping[str, Any], ...]:
+        """Return the column's list of objects, possibly written as JSON; none may be empty."""
+        value = _parsed(self[column])
+        if isinstance(value, str) or not isinstance(value, Sequence) or not value:
+            self.refuse(column, f"must be a list of objects, got {_shown(value)}")
+        for each in value:
+            if not isinstance(each, Mapping) or not each:
+                self.refuse(column, f"must contain objects, got {_shown(each)}")
+        return tuple(value)
+
     def has_list(self, column: str) -> bool:
         """Whether the column's value is a list, possibly written as JSON."""
         return isinstance(_parsed(self[column]), list | tuple)

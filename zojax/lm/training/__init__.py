@@ -16,6 +16,7 @@ from zojax.lm.training._data import load_prompts as load_prompts
 from zojax.lm.training._data import prepare as prepare
 from zojax.lm.training._data import to_measure as to_measure
 from zojax.lm.training._data_config import DataConfig as DataConfig
+from zojax.lm.training._data_config import DataKind as DataKind
 from zojax.lm.training._evaluate_run import evaluate_run as evaluate_run
 from zojax.lm.training._evaluation import CompiledTotals as CompiledTotals
 from zojax.lm.training._evaluation import Confusion as Confusion
@@ -25,6 +26,8 @@ from zojax.lm.training._evaluation import Scores as Scores
 from zojax.lm.training._evaluation import evaluate as evaluate
 from zojax.lm.training._export import export_run as export_run
 from zojax.lm.training._finetune import finetune as finetune
+from zojax.lm.training._kind import columns_of as columns_of
+from zojax.lm.training._kind import sequence_kind as sequence_kind
 from zojax.lm.training._loop import Tick as Tick
 from zojax.lm.training._observer import Observer as Observer
 from zojax.lm.training._optimizer import DEFAULTS as DEFAULTS
@@ -45,6 +48,7 @@ from zojax.lm.training._run_folder import versions as versions
 from zojax.lm.training._saved import Saved as Saved
 from zojax.lm.training._saved import Which as Which
 from zojax.lm.training._saved import load_from_run as load_from_run
+from zojax.lm.training._sequence_report import SequenceReport as SequenceReport
 from zojax.lm.training._step import CompiledByShape as CompiledByShape
 from zojax.lm.training._step import make_step as make_step
 from zojax.lm.training._tensorboard import TensorBoard as TensorBoard
@@ -65,6 +69,7 @@ __all__ = [
     "Replayed",
     "Result",
     "Scores",
+    "SequenceReport",
     "TensorBoard",
     "Tick",
     "evaluate_run",

@@ -78,7 +78,7 @@ def begin(
         return Begun(config, tuned, None, None)
     model = tuned.model
     if model.labels:
-        _check_classes(config, asked, model.labels, prepared)
+        _check_classes(config, asked, model.labels, prepared.fitted_to(model)[0].task.class_names)
         return Begun(config, tuned, Start(asked, "folder"), None)
     if asked not in START_NAMES:  # an adapter that scores label words
         return Begun(config, tuned, Start(asked, "folder"), None)
@@ -101,7 +101,7 @@ def begin(
 
 
 def _check_classes(
-    config: FinetuneConfig, asked: str, labels: tuple[str, ...], prepared: Prepared
+    config: FinetuneConfig, asked: str, labels: tuple[str, ...], names: tuple[str, ...]
 ) -> None:
     """Refuse a model whose classes are not those of the task, or a second head for it."""
     if asked in FITTED:
@@ -109,7 +109,6 @@ def _check_classes(
             f"finetune: start must be words for a model that has a head or a bias of classes, got "
             f"{asked} for {config.model}. Leave it out: tuning goes on from what the model has."
         )
-    names = prepared.tokens.task.class_names
     numbered = all(name.startswith("LABEL_") for name in labels)  # transformers' default names
     if len(labels) != len(names) or not (numbered or labels == names):
         raise ValueError(

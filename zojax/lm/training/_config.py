@@ -107,7 +107,7 @@ class HyperParameters:
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """Fine-tune a language model on labelled texts, by forward passes alone."""
+    """Fine-tune a language model on labelled texts, chats or plain text by forward passes alone."""
 
     model: str = "opt-mini"
     """opt-mini or roberta-mini (inside this package), a folder, a hub name."""
@@ -158,7 +158,7 @@ class FinetuneConfig:
     """Examples of one forward pass: a batch is read in parts of this size, all under the same
     perturbation, in the memory of one part. It must divide the batch."""
     eval_batch_size: int = 64
-    """Examples of a forward pass in evaluations."""
+    """Examples of a forward pass in evaluations; fewer of long chats or texts."""
     eval_every: int = 100
     """Steps between two evaluations on dev."""
     log_every: int = 10

@@ -10,6 +10,12 @@ from typing import Any
 
 from zojax.lm.training._config import ObjectiveName
 
+_LABELS = {
+    "dev_f1": "dev F1 (%)",
+    "dev_accuracy": "dev accuracy (%)",
+    "dev_perplexity": "dev perplexity",
+}
+
 
 def require_matplotlib() -> None:
     """Refuse before the run if its curve cannot be drawn.
@@ -39,9 +45,11 @@ def draw_curve(
     losses = [(line["step"], line["loss"]) for line in metrics if "loss" in line]
     measured = [line for line in metrics if "dev_loss" in line]
     generates = any("dev_f1" in line for line in measured)
-    metric = "dev_f1" if generates else "dev_accuracy"
-    scores = [(line["step"], 100 * line[metric]) for line in measured]
-    levels = _levels(measured, metric)
+    perplexity = any("dev_perplexity" in line for line in measured)
+    metric = "dev_f1" if generates else "dev_perplexity" if perplexity else "dev_accuracy"
+    unit, scale = ("", 1) if perplexity else (" %", 100)
+    scores = [(line["step"], scale * line[metric]) for line in measured]
+    levels = {name: scale * level for name, level in _levels(measured, metric).items()}
     figure = Figure(figsize=(7, 5), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
     upper.set_title(title)
@@ -49,10 +57,10 @@ def draw_curve(
     upper.set_ylabel("training loss (nats)" if objective == "loss" else f"training −{objective}")
     lower.plot(*_columns(scores), color="tab:blue", marker="o", markersize=3)
     for (name, level), style in zip(levels.items(), ("--", ":"), strict=False):
-        lower.axhline(level, color="tab:gray", linestyle=style, label=f"{name} {level:.1f} %")
+        lower.axhline(level, color="tab:gray", linestyle=style, label=f"{name} {level:.1f}{unit}")
     if levels:
         lower.legend(loc="best", fontsize="small")
-    lower.set_ylabel("dev F1 (%)" if generates else "dev accuracy (%)")
+    lower.set_ylabel(_LABELS[metric])
     lower.set_xlabel("step")
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
@@ -79,10 +87,10 @@ def draw_rates(path: Path, rates: Sequence[float], losses: Sequence[float], chos
 
 
 def _levels(measured: list[dict[str, Any]], metric: str) -> dict[str, float]:
-    """What the curve is to be compared with, in percent."""
+    """What the curve is to be compared with."""
     first = measured[0] if measured else {}
     found = {"start": first.get(metric), "majority": first.get("dev_majority")}
-    return {name: 100 * share for name, share in found.items() if share is not None}
+    return {name: level for name, level in found.items() if level is not None}
 
 
 def _passes_of_a_step(metrics: list[dict[str, Any]]) -> float:

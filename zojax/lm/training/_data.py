@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zojax.lm.models import LanguageModel, ModelInput, load_input
+from zojax.lm.sequences import NextToken, SequenceSet, SequenceTokens
 from zojax.lm.tasks import (
     BatchLoss,
     Classification,
@@ -30,9 +31,14 @@ from zojax.lm.tasks import (
 from zojax.lm.training._config import FinetuneConfig, ObjectiveName
 from zojax.lm.training._data_config import DataConfig
 from zojax.lm.training._evaluation import Measured
+from zojax.lm.training._kind import sequence_kind, with_kind
 from zojax.lm.training._report import DataReport, report_on
+from zojax.lm.training._sequence_data import prepare_sequences, tokens_of
 from zojax.lm.training._splits import read_splits
 from zojax.lm.training._task import task_of
+
+# Most tokens of an evaluation's batch of rows that are no prompts.
+_MOST_MEASURED = 16384
 
 
 @dataclass(frozen=True)
@@ -49,10 +55,10 @@ class Data:
       test: All test examples.
     """
 
-    task: Objective
+    task: Objective | NextToken
     loss: BatchLoss
     view: View
-    train: PromptSet
+    train: PromptSet | SequenceSet
     lengths: tuple[int, ...]
     dev: Measured
     test: Measured
@@ -64,25 +70,26 @@ class Prepared:
 
     Attributes:
       config: The run's configuration, with the classes that the rows have.
-      tokens: The prompt's tokens.
+      tokens: The prompt's tokens, or what makes tokens of rows that are no prompts.
       sets: The tokenised examples of each split.
       report: What was read.
     """
 
     config: FinetuneConfig
-    tokens: PromptTokens
-    sets: dict[str, PromptSet]
+    tokens: PromptTokens | SequenceTokens
+    sets: dict[str, PromptSet] | dict[str, SequenceSet]
     report: DataReport
 
     def fitted_to(self, model: LanguageModel) -> tuple[PromptTokens, dict[str, PromptSet]]:
         """The tokens and the examples for a model, whose adapter may leave less room for them."""
         data, tokens = self.config.data, self.tokens
-        if min(data.max_length, model.max_length) == tokens.max_length:
-            return tokens, self.sets
+        if not isinstance(tokens, PromptTokens):
+            raise TypeError("load_data: prepared must be the data of config. Prepare it again.")
+        sets = {name: part for name, part in self.sets.items() if isinstance(part, PromptSet)}
+        if min(data.most_tokens, model.max_length) == tokens.max_length:
+            return tokens, sets
         tokens = _tokens(data, tokens.task, model)
-        return tokens, {
-            name: PromptSet.of(split.examples, tokens) for name, split in self.sets.items()
-        }
+        return tokens, {name: PromptSet.of(part.examples, tokens) for name, part in sets.items()}
 
 
 def prepare(config: FinetuneConfig) -> Prepared:
@@ -93,6 +100,9 @@ def prepare(config: FinetuneConfig) -> Prepared:
       ValueError: A setting or rows of the data are wrong.
     """
     reads = load_input(config.model, implementation=config.implementation)
+    config = dataclasses.replace(config, data=with_kind(config.data))
+    if sequence_kind(config.data) is not None:
+        return Prepared(*prepare_sequences(config, reads))
     splits = read_splits(config.data, reads.kind, config.seed)
     _check_objective(config.objective, splits.task)
     tokens = _tokens(config.data, splits.task, reads)
@@ -109,7 +119,17 @@ def prompt_tokens(config: FinetuneConfig, model: LanguageModel) -> PromptTokens:
 def load_prompts(
     config: FinetuneConfig, model: LanguageModel
 ) -> tuple[PromptTokens, dict[str, tuple[Example, ...]]]:
-    """Read the splits of ``config``, and make the tokens of their prompts for ``model``."""
+    """Read the splits of ``config``, and make the tokens of their prompts for ``model``.
+
+    Raises:
+      ValueError: As for :func:`prepare`; or the rows are no prompts of a task.
+    """
+    data = with_kind(config.data)
+    if sequence_kind(data) is not None:
+        raise ValueError(
+            f"load_prompts: the rows must be those of a task or of classification, got {data.kind} "
+            f"in {data.train}. Only finetune, eval and predict take others."
+        )
     splits = read_splits(config.data, model.kind, config.seed)
     return _tokens(config.data, splits.task, model), splits.examples
 
@@ -125,19 +145,24 @@ def load_data(
       prepared: The examples, if they have been read.
     """
     if prepared is None:
+        config = dataclasses.replace(config, data=with_kind(config.data))
+    if sequence_kind(config.data) is not None:
+        return _load_sequences(config, model, prepared)
+    if prepared is None:
         tokens, splits = load_prompts(config, model)
         sets = {name: PromptSet.of(split, tokens) for name, split in splits.items()}
     else:
         tokens, sets = prepared.fitted_to(model)
-    train, buckets = sets["train"], config.data.num_buckets
+    train, buckets = sets["train"], config.data.padded_lengths
     solver = objective(model, tokens)
     loss, view = _loss(config.objective, solver, train)
+    room = tokens.task.max_new_tokens if isinstance(solver, Generation) and view == "prompt" else 0
     return Data(
         solver,
         loss,
         view,
         train,
-        _lengths([train], view, model.max_length, buckets),
+        _lengths([train], view, model.max_length - room, buckets),
         *to_measure(
             [sets["dev"], sets["test"]],
             model.max_length,
@@ -157,11 +182,56 @@ def _tokens(data: DataConfig, task: Task, model: LanguageModel | ModelInput) -> 
     return tokenize(
         task,
         model.tokenizer,
-        min(data.max_length, model.max_length),
+        min(data.most_tokens, model.max_length),
         kind=model.kind,
         template=not data.bare,
         vocab_size=model.config.vocab_size,
     )
+
+
+def _load_sequences(
+    config: FinetuneConfig, model: LanguageModel, prepared: Prepared | None
+) -> Data:
+    tokens = tokens_of(config, model)
+    if prepared is None:
+        reads = ModelInput(model.config, model.tokenizer, model.kind, model.max_length)
+        sets = prepare_sequences(config, reads).sets
+    else:
+        # An adapter that puts positions before the text leaves fewer for it.
+        sets = {
+            name: SequenceSet.of(part.whole, tokens)
+            for name, part in prepared.sets.items()
+            if isinstance(part, SequenceSet)
+        }
+    train, buckets = sets["train"], config.data.padded_lengths
+    solver = NextToken(model, tokens)
+    return Data(
+        solver,
+        solver.loss,
+        "training",
+        train,
+        _in_use(_lengths([train], "training", model.max_length, buckets), train.lengths),
+        *measure_sequences(
+            [sets["dev"], sets["test"]], model.max_length, buckets, config.eval_batch_size
+        ),
+    )
+
+
+def _in_use(lengths: tuple[int, ...], rows: np.ndarray) -> tuple[int, ...]:
+    """Padded lengths that are the shortest for a row: the others need no program."""
+    return tuple(lengths[place] for place in np.unique(np.searchsorted(lengths, rows)))
+
+
+def measure_sequences(
+    splits: Sequence[SequenceSet], max_length: int, num_buckets: int, batch_size: int
+) -> list[Measured]:
+    """Make evaluation batches of several splits, with padded lengths that all of them share.
+
+    Of long rows a batch has fewer than ``batch_size``: the logits of all tokens may be large.
+    """
+    lengths = _lengths(splits, "candidates", max_length, num_buckets)
+    size = max(1, min(batch_size, max(map(len, splits)), _MOST_MEASURED // lengths[-1]))
+    return [Measured(list(evaluation_batches(split, lengths, size)), ()) for split in splits]
 
 
 def to_measure(
@@ -174,7 +244,8 @@ def to_measure(
     """Make evaluation batches of several splits, with padded lengths that all of them share."""
     rows = _lengths(splits, view, max_length, num_buckets)
     generates = splits[0].tokens.task.kind == "generation"
-    prompts = _lengths(splits, "prompt", max_length, num_buckets) if generates else ()
+    room = max_length - splits[0].tokens.task.max_new_tokens  # prompts leave it for an answer
+    prompts = _lengths(splits, "prompt", room, num_buckets) if generates else ()
     return [
         Measured(
             list(evaluation_batches(split, rows, batch_size, view)),
@@ -185,13 +256,10 @@ def to_measure(
 
 
 def _lengths(
-    sets: Sequence[PromptSet], view: View, max_length: int, num_buckets: int
+    sets: Sequence[PromptSet] | Sequence[SequenceSet], view: View, longest: int, num_buckets: int
 ) -> tuple[int, ...]:
     rows = np.concatenate([prompts.lengths_of(view) for prompts in sets])
-    longest = max_length
-    if sets[0].tokens.task.kind == "generation" and view == "prompt":
-        longest -= sets[0].tokens.task.max_new_tokens
-    # Prompts leave room for an answer, but buckets round lengths up, possibly beyond that.
+    # Buckets round lengths up, possibly beyond what the model has positions for.
     return tuple(min(n, longest) for n in bucket_lengths(rows, num_buckets))
 
 

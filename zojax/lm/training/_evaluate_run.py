@@ -5,12 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from zojax.lm.models import LanguageModel
+from zojax.lm.sequences import NextToken
 from zojax.lm.tasks import Objective, PromptSet, objective, read_examples
 from zojax.lm.training._config import FinetuneConfig
-from zojax.lm.training._data import load_data, prompt_tokens, to_measure, view_of
+from zojax.lm.training._data import (
+    load_data,
+    measure_sequences,
+    prompt_tokens,
+    to_measure,
+    view_of,
+)
 from zojax.lm.training._evaluation import CompiledTotals, Evaluation, Measured, evaluate_classes
+from zojax.lm.training._kind import sequence_kind
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._run_folder import BEST, TUNED, load_config
+from zojax.lm.training._sequence_data import read_set, tokens_of
 from zojax.lm.training._tuned import load_saved, spread_of_saved
 
 
@@ -58,12 +67,16 @@ def evaluate_run(
 
 def _examples(
     config: FinetuneConfig, model: LanguageModel, data: str | Path | None
-) -> tuple[Objective, Measured]:
+) -> tuple[Objective | NextToken, Measured]:
     if data is None:
         own = load_data(config, model)
         return own.task, own.test
+    sizes = (model.max_length, config.data.padded_lengths, config.eval_batch_size)
+    if sequence_kind(config.data) is not None:
+        texts = tokens_of(config, model)
+        part = read_set(config, texts, Path(data))
+        return NextToken(model, texts), measure_sequences([part], *sizes)[0]
     tokens = prompt_tokens(config, model)
     rows = PromptSet.of(read_examples(data, tokens.task), tokens)
-    sizes = (model.max_length, config.data.num_buckets, config.eval_batch_size)
     task = objective(model, tokens)
     return task, to_measure([rows], *sizes, view_of(task))[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import numpy as np
 from zojax.lm.decoding import texts
 from zojax.lm.models import Params
 from zojax.lm.processes import Spread
+from zojax.lm.sequences import NextToken, TokenTotals
 from zojax.lm.tasks import (
     Batch,
     Classification,
@@ -23,29 +25,48 @@ from zojax.lm.tasks import (
 )
 from zojax.lm.training._step import CompiledByShape
 
+_MOST_NATS = 700.0  # exp of more is no float64
+
 
 class Scores(NamedTuple):
     """Scores of one set of parameters on some examples."""
 
-    accuracy: float  # fraction of right predictions; for generation, see Generation
-    loss: float  # mean cross entropy, nats
+    # Fraction of right predictions, for generation see Generation; None for rows without a choice.
+    accuracy: float | None
+    loss: float  # mean cross entropy, nats: of examples, or of tokens if those are counted
     examples: int  # number of examples
     f1: float | None = None  # mean F1 of the generated answers; None for a task that chooses
     exact_match: float | None = None  # fraction of generated answers that are right; None likewise
+    tokens: int | None = None  # number of predicted tokens of rows without a choice; else None
 
     @property
     def metric(self) -> float:
-        """The score that selects the best step: F1 where answers are generated, else accuracy."""
-        return self.accuracy if self.f1 is None else self.f1
+        """What the best step has most of: F1 of generated answers, accuracy, or minus the loss."""
+        return next(score for score in (self.f1, self.accuracy, -self.loss) if score is not None)
 
     @property
     def metric_name(self) -> str:
-        """``"F1"`` or ``"accuracy"``."""
+        """``"F1"``, ``"accuracy"`` or ``"perplexity"``."""
+        if self.accuracy is None:
+            return "perplexity"
         return "accuracy" if self.f1 is None else "F1"
+
+    @property
+    def shown(self) -> str:
+        """The metric as people read it: a percentage, or the perplexity."""
+        return f"{self.metric:.1%}" if self.perplexity is None else f"{self.perplexity:.4g}"
+
+    @property
+    def perplexity(self) -> float | None:
+        """exp(loss) of rows without a choice; None for others."""
+        if self.tokens is None:
+            return None
+        return math.exp(self.loss) if self.loss < _MOST_NATS else math.inf
 
     def as_dict(self) -> dict[str, float]:
         """The scores that are not None, by name."""
-        return {name: value for name, value in self._asdict().items() if value is not None}
+        scores = {**self._asdict(), "perplexity": self.perplexity}
+        return {name: value for name, value in scores.items() if value is not None}
 
 
 class Confusion(NamedTuple):
@@ -77,7 +98,8 @@ class Measured:
 
 def dev_metrics(dev: Scores) -> dict[str, float]:
     """The scores on dev under their names in metrics.jsonl."""
-    return {f"dev_{name}": value for name, value in dev.as_dict().items() if name != "examples"}
+    counts = ("examples", "tokens")
+    return {f"dev_{name}": value for name, value in dev.as_dict().items() if name not in counts}
 
 
 class CompiledTotals:
@@ -93,7 +115,7 @@ class CompiledTotals:
 
     def __init__(
         self,
-        task: Objective,
+        task: Objective | NextToken,
         announce: Callable[[str], None],
         spread: Spread = Spread(),  # noqa: B008 (frozen)
         compiled: Callable[[str, float], None] | None = None,
@@ -109,6 +131,7 @@ class CompiledTotals:
         self._labels = classes.tokens.task.class_names if classes else ()
         sums = classes.confusion if classes else _alone(task.totals)
         self._totals = CompiledByShape(sums, "the forward pass", announce, **where)
+        self._of_tokens = isinstance(task, NextToken)
         self._tokenizer = task.model.tokenizer
         # A task that chooses has no prompts, so its self._write is never called.
         write = task.write if isinstance(task, Generation) else task.totals
@@ -120,12 +143,15 @@ class CompiledTotals:
         return self._totals.seconds + self._write.seconds
 
     def of(self, params: Params, batches: Sequence[Batch]) -> Evaluation:
-        """Return the mean loss and the accuracy of ``batches``, and the confusion if asked for."""
+        """Return the scores of ``batches``, and the confusion if it was asked for."""
         self._totals.prepare(*((params, batch) for batch in batches))
         # All batches are dispatched before the first sum is read, so that the device never idles.
         sums = [self._totals(params, batch) for batch in batches]
-        loss, correct, examples = np.sum([[float(x) for x in totals] for totals, _ in sums], axis=0)
-        scores = Scores(float(correct / examples), float(loss / examples), int(examples))
+        loss, second, examples = np.sum([[float(x) for x in totals] for totals, _ in sums], axis=0)
+        if self._of_tokens:
+            scores = Scores(None, float(loss / second), int(examples), tokens=int(second))
+        else:
+            scores = Scores(float(second / examples), float(loss / examples), int(examples))
         if not self._labels:
             return Evaluation(scores, None)
         # The sum of a batch is exact, for it is a number of examples in float32.
@@ -170,7 +196,9 @@ def evaluate_classes(totals: CompiledTotals, params: Params, examples: Measured)
     return found._replace(scores=scores)
 
 
-def _alone(totals: Callable[[Params, Batch], Totals]) -> Callable[..., tuple[Totals, None]]:
+def _alone(
+    totals: Callable[[Params, Batch], Totals | TokenTotals],
+) -> Callable[..., tuple[Totals | TokenTotals, None]]:
     """Totals without a confusion."""
     return lambda params, batch: (totals(params, batch), None)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from zojax.lm.sequences import NextToken
 from zojax.lm.tasks import Objective
 from zojax.lm.training._evaluation import Measured
 
 
-def majority_metrics(task: Objective, dev: Measured) -> dict[str, float]:
+def majority_metrics(task: Objective | NextToken, dev: Measured) -> dict[str, float]:
     """The largest class's share of dev under its name in metrics.jsonl.
 
     Args:
@@ -18,7 +19,7 @@ def majority_metrics(task: Objective, dev: Measured) -> dict[str, float]:
     Returns:
       Nothing for a task without classes.
     """
-    if task.tokens.task.kind != "classification":
+    if isinstance(task, NextToken) or task.tokens.task.kind != "classification":
         return {}
     # A row that only fills a batch up has weight 0.
     counts = sum(

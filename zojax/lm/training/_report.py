@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from zojax.lm.tasks import PromptSet
-from zojax.lm.training._data_config import DataConfig
+from zojax.lm.tasks import PromptSet, RowError
+from zojax.lm.training._data_config import DataConfig, DataKind
 from zojax.lm.training._splits import Splits
 
 _MOST = 10
@@ -22,6 +22,7 @@ class DataReport:
     """The data of a run.
 
     Attributes:
+      kind: What the rows are; None for a task that has a name or a file.
       rows: Examples of each split.
       files: Examples that each of the user's files has, by its path; empty without files.
       split_off: The splits that were taken from the training rows.
@@ -38,6 +39,7 @@ class DataReport:
       reasons: ``file:line: reason`` of the first ten of them.
     """
 
+    kind: DataKind | None
     rows: dict[str, int]
     files: dict[str, int]
     split_off: tuple[str, ...]
@@ -57,6 +59,7 @@ class DataReport:
     def lines(self) -> list[str]:
         """The report as text: subjects, and beside each what there is to say of it."""
         told = {
+            "kind": self._kind(),
             "data": self._data(),
             "classes": self._classes(),
             "tokens": self._tokens(),
@@ -68,6 +71,9 @@ class DataReport:
             for subject, lines in told.items()
             for number, line in enumerate(lines)
         ]
+
+    def _kind(self) -> list[str]:
+        return [] if self.kind is None else [f"{self.kind}: texts with a label"]
 
     def _data(self) -> list[str]:
         parts = ", ".join(f"{name} {count}" for name, count in self.rows.items())
@@ -93,12 +99,15 @@ class DataReport:
         return lines
 
     def _tokens(self) -> list[str]:
-        median, p95, longest, most = self.tokens.values()
-        total = sum(self.rows.values())
+        total, most = sum(self.rows.values()), self.tokens["max_length"]
         return [
-            f"median {median}, 95 % up to {p95}, longest {longest}",
+            *self._lengths(),
             f"{self.cut} of {total} prompts are cut to {most} (--max-length)",
         ]
+
+    def _lengths(self) -> list[str]:
+        median, p95, longest = (self.tokens[name] for name in ("median", "p95", "longest"))
+        return [f"median {median}, 95 % up to {p95}, longest {longest}"]
 
     def _skipped(self) -> list[str]:
         if not self.skipped:
@@ -122,22 +131,18 @@ def report_on(splits: Splits, sets: Mapping[str, PromptSet], max_length: int) ->
     of_test = classes.get("test", {}).values()
     first = next(iter(sets.values()))
     return DataReport(
+        kind=splits.data.kind,
         rows={name: len(examples) for name, examples in splits.examples.items()},
         files={str(files[name]): count for name, count in splits.read.items()},
         split_off=tuple(name for name in ("dev", "test") if files and name not in files),
         classes=classes,
         majority=max(of_test) / sum(of_test) if of_test else None,
-        tokens={
-            "median": int(np.median(lengths)),
-            "p95": int(np.percentile(lengths, 95)),
-            "longest": int(lengths.max()),
-            "max_length": max_length,
-        },
+        tokens=summary_of(lengths, max_length),
         cut=int((lengths > max_length).sum()),
         rows_of_an_example=max(map(len, first.rows)),
         repeated=_repeated(splits),
         skipped=len(splits.wrong),
-        reasons=_reasons(splits),
+        reasons=reasons_of(splits.wrong),
     )
 
 
@@ -163,5 +168,16 @@ def _repeated(splits: Splits) -> int:
     return sum((*e.fields.items(), e.choices) in inputs for e in splits.examples["test"])
 
 
-def _reasons(splits: Splits) -> tuple[str, ...]:
-    return tuple(error.line for error in splits.wrong[:_MOST])
+def summary_of(lengths: np.ndarray, max_length: int) -> dict[str, int]:
+    """What a report says of the lengths of its rows."""
+    return {
+        "median": int(np.median(lengths)),
+        "p95": int(np.percentile(lengths, 95)),
+        "longest": int(lengths.max()),
+        "max_length": max_length,
+    }
+
+
+def reasons_of(wrong: Sequence[RowError]) -> tuple[str, ...]:
+    """The lines that a report shows of rows that were left out."""
+    return tuple(error.line for error in wrong[:_MOST])

@@ -7,10 +7,13 @@ from typing import Literal, NamedTuple, get_args
 
 from zojax.lm.models import LanguageModel
 from zojax.lm.processes import Spread
+from zojax.lm.sequences import SequenceTokens
 from zojax.lm.tasks import PromptTokens
 from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._data import prompt_tokens
+from zojax.lm.training._kind import sequence_kind
 from zojax.lm.training._run_folder import BEST, TUNED, load_config, read_results
+from zojax.lm.training._sequence_data import tokens_of
 from zojax.lm.training._tuned import load_saved, load_to_tune, spread_of_saved
 
 Which = Literal["best", "last"]
@@ -21,7 +24,7 @@ class Saved(NamedTuple):
 
     config: FinetuneConfig  # of the run
     model: LanguageModel  # with its adapter, on the devices of `spread`
-    tokens: PromptTokens  # of the run's task
+    tokens: PromptTokens | SequenceTokens  # of the run's task or rows
     spread: Spread  # the run's mesh where there are as many devices, otherwise one device
 
 
@@ -52,7 +55,9 @@ def load_from_run(folder: Path, which: Which, where: str) -> Saved:
         model = load_to_tune(config, spread).model
     else:
         model = load_saved(config, saved_part(folder, which, where), spread)
-    return Saved(config, model, prompt_tokens(config, model), spread)
+    without_task = sequence_kind(config.data) is not None
+    tokens = tokens_of(config, model) if without_task else prompt_tokens(config, model)
+    return Saved(config, model, tokens, spread)
 
 
 def saved_part(folder: Path, which: Which, where: str) -> Path:

@@ -62,7 +62,7 @@ def set_up(
     Raises:
       ValueError: A setting does not fit the model, the task or the devices.
     """
-    asked = asked_start(config, prepared.tokens.task)
+    asked = asked_start(config, prepared.tokens)
     observer.status(f"loading {config.model}")
     loaded = load_to_tune(config, spread)
     begun = begin(config, asked, loaded, prepared, observer, spread, resume=resume)

@@ -146,7 +146,7 @@ def find_start(
     of_train, of_dev = reader.of(train), reader.of(sets["dev"])
     observer.status("fitting a start")
     tried, chosen = _fit(asked, of_train, of_dev)
-    dev = {name: measured.accuracy for name, (measured, _) in tried.items()}
+    dev = {name: measured.metric for name, (measured, _) in tried.items()}
     best = max(dev, key=lambda name: dev[name]) if asked == "auto" else asked
     kinds = {"calibrated": "scores", "probe": "features"}
     passes = {

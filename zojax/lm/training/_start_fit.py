@@ -100,7 +100,7 @@ def fit_probe(
             rows = np.concatenate([-rows / 2, rows / 2])
         kernel = np.ascontiguousarray((rows / scale).T.astype(np.float32))
         on_dev = measure_scores(dev @ kernel, dev_labels)
-        fits.append(((on_dev.accuracy, -on_dev.loss), Probe(kernel, strength)))
+        fits.append(((on_dev.metric, -on_dev.loss), Probe(kernel, strength)))
     return max(fits, key=lambda fit: fit[0])[1]
 
 

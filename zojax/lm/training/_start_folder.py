@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from zojax.lm.tasks import Task
+from zojax.lm.sequences import SequenceTokens
+from zojax.lm.tasks import PromptTokens
 from zojax.lm.training._config import START_NAMES, AdapterConfig, FinetuneConfig
 from zojax.lm.training._run_folder import BEST, TUNED, load_config, read_results
 from zojax.lm.training._start_fit import require_sklearn
@@ -57,7 +58,7 @@ def with_folder(config: FinetuneConfig) -> FinetuneConfig:
     return dataclasses.replace(config, model=str(part), start="words")
 
 
-def asked_start(config: FinetuneConfig, task: Task) -> str | None:
+def asked_start(config: FinetuneConfig, tokens: PromptTokens | SequenceTokens) -> str | None:
     """The start that a run asks for, checked before the model loads; None without classes.
 
     Without ``start`` that is auto for the user's own rows, and the label words for tasks that have
@@ -67,11 +68,17 @@ def asked_start(config: FinetuneConfig, task: Task) -> str | None:
       ImportError: scikit-learn is not installed, which fits a head.
       ValueError: The task has no classes.
     """
-    if task.kind != "classification":
+    task = tokens.task if isinstance(tokens, PromptTokens) else None
+    if task is None or task.kind != "classification":
+        what = (
+            f"rows of kind {config.data.kind}"
+            if task is None
+            else f"{task.name}, a task of {task.kind.replace('_', ' ')}"
+        )
         if config.start in START_NAMES:
             raise ValueError(
                 f"finetune: start must be left out for a task without classes, got {config.start} "
-                f"for {task.name}, a task of {task.kind.replace('_', ' ')}."
+                f"for {what}."
             )
         return None
     asked = config.start or ("auto" if is_own(config.data) else "words")

@@ -119,7 +119,7 @@ class StartReader:
     def _in_order(
         self, compiled: CompiledByShape, prompts: PromptSet, view: View
     ) -> tuple[np.ndarray, np.ndarray]:
-        lengths = bucket_lengths(prompts.lengths_of(view), self._config.data.num_buckets)
+        lengths = bucket_lengths(prompts.lengths_of(view), self._config.data.padded_lengths)
         longest = self._task.model.max_length
         buckets = tuple(min(length, longest) for length in lengths)
         batches = list(evaluation_batches(prompts, buckets, self._config.eval_batch_size, view))
