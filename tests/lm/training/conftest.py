@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from compiled_once import compiled_once
 
-from zojax.lm.training import DataConfig, FinetuneConfig, HyperParameters
+from zojax.lm.training import (
+    DataConfig,
+    FinetuneConfig,
+    HyperParameters,
+    Observer,
+    Result,
+    finetune,
+)
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +64,14 @@ def base(tiny_opt: Path, data: DataConfig) -> FinetuneConfig:
         data=data,
         hyper=HyperParameters(learning_rate=1e-3),
     )
+
+
+@pytest.fixture
+def run(base: FinetuneConfig, tmp_path: Path) -> Callable[..., Result]:
+    """Fine-tune with settings changed, into a folder of the test's own."""
+
+    def run(observer: Observer | None = None, **changes: Any) -> Result:
+        output = changes.pop("output", tmp_path / "run")
+        return finetune(dataclasses.replace(base, output=output, **changes), observer)
+
+    return run

@@ -18,7 +18,7 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 def test_a_fitted_bias_gives_each_class_its_share():
     rng = np.random.default_rng(0)
     labels = rng.choice(3, size=200, p=[0.6, 0.3, 0.1])
-    scores = rng.normal(size=(200, 3)).astype(np.float32) + [30.0, 0.0, -5.0]
+    scores = rng.normal(size=(200, 3)) + np.array([30.0, 0.0, -5.0])
     bias = fit_bias(scores, labels)
     assert bias.dtype == np.float32
     assert bias.mean() == pytest.approx(0.0, abs=1e-5)

@@ -85,16 +85,20 @@ def fit_probe(
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     train = train.astype(np.float64)
     scale = float(np.sqrt(train.var(axis=0).mean())) or 1.0
+    # Each fit begins at the one before it, whose penalty is stronger.
+    fit: Any = LogisticRegression(fit_intercept=False, max_iter=_MAX_ITER, warm_start=True)
     fits: list[tuple[tuple[float, float], Probe]] = []
     for strength in _GRID:
-        fit: Any = LogisticRegression(C=strength, fit_intercept=False, max_iter=_MAX_ITER)
-        with warnings.catch_warnings():
+        # With one thread the bits do not depend on their number. Several are no faster at these
+        # sizes, and many times as slow on a busy machine.
+        with warnings.catch_warnings(), threadpool_limits(limits=1):
             # A weak penalty may need more iterations; dev decides if the head is good.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            fit.fit(train / scale, labels)
+            fit.set_params(C=strength).fit(train / scale, labels)
         rows: np.ndarray = fit.coef_
         if len(rows) == 1:  # of two classes, scikit-learn keeps the difference of the two rows
             rows = np.concatenate([-rows / 2, rows / 2])
