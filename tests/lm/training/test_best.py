@@ -28,6 +28,26 @@ def test_written_answers_are_judged_by_their_f1():
     assert best.step == 1
 
 
+def test_texts_are_judged_by_their_loss():
+    best = Best(0, Scores(None, 2.0, 10, tokens=80), {"x": np.zeros(1)})
+    best.offer(1, Scores(None, 1.5, 10, tokens=80), {"x": np.ones(1)})
+    best.offer(2, Scores(None, 1.6, 10, tokens=80), {"x": np.ones(1)})
+    assert best.step == 1
+
+
+def test_the_perplexity_of_texts():
+    scores = Scores(None, float(np.log(12.5)), 10, tokens=80)
+    assert (scores.metric_name, scores.shown) == ("perplexity", "12.5")
+    assert scores.as_dict() == {
+        "loss": scores.loss,
+        "examples": 10,
+        "tokens": 80,
+        "perplexity": scores.perplexity,
+    }
+    assert Scores(None, 1e4, 1, tokens=1).perplexity == np.inf
+    assert "perplexity" not in Scores(0.5, 1.0, 10).as_dict()
+
+
 def test_the_next_step_still_takes_the_memory_of_what_was_kept():
     params = {"x": jnp.arange(1000.0) + 1.0}
     place = params["x"].unsafe_buffer_pointer()

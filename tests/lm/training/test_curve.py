@@ -57,3 +57,13 @@ def test_what_a_run_does_not_have_is_left_out(tmp_path: Path, figures: list[Any]
     draw_curve(tmp_path / "stopped.png", "a run", [], "loss")
     assert figures[1].get_axes()[1].get_legend() is None
     assert (tmp_path / "stopped.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_perplexity_is_no_percentage(tmp_path: Path, figures: list[Any]):
+    metrics = [{"step": i, "dev_loss": 2.0 - i, "dev_perplexity": 7.5 - i} for i in range(2)]
+    draw_curve(tmp_path / "texts.png", "a run", metrics, "loss")
+    lower = figures[0].get_axes()[1]
+    assert lower.get_ylabel() == "dev perplexity"
+    lines = lines_of(lower)
+    assert lines["start 7.5"] == [7.5, 7.5]
+    assert [7.5, 6.5] in lines.values()

@@ -47,6 +47,7 @@ def test_a_run_folder_has_everything(mezo_run: Result, base: FinetuneConfig):
         "data.json",
         "metrics.jsonl",
         "results.json",
+        "start.json",
         "curve.png",
         "model",
         "trajectory.log",

@@ -164,6 +164,16 @@ def test_the_kind_may_be_named(base: FinetuneConfig, tmp_path: Path):
 
 
 @pytest.mark.quick
+def test_a_class_that_was_not_named_is_asked_for(base: FinetuneConfig, tmp_path: Path):
+    rows = [{"text": f"a film {i}", "queue": "sales"} for i in range(20)]
+    path = write_rows(tmp_path / "rows.jsonl", rows)
+    message = r"has no column label; its columns are text, queue\..*--label-column.* with --kind"
+    with pytest.raises(ValueError, match=message):
+        prepare(on(base, path))
+    assert prepare(on(base, path, kind="text")).report.kind == "text"
+
+
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("data", "message"),
     [

@@ -8,7 +8,7 @@ from typing import Literal
 
 from zojax.lm.sequences._segments import Columns, SequenceKind
 from zojax.lm.sequences._text_file import is_text_file
-from zojax.lm.tasks import Row, file_rows, near
+from zojax.lm.tasks import Row, file_rows
 
 # Rows that tell which columns there are: rows of JSON may lack some.
 _ROWS = 10
@@ -19,8 +19,8 @@ def kind_of(path: Path, columns: Columns) -> SequenceKind | Literal["classificat
 
     Rows with a text and a label are for classification, whatever else they have; then come chats,
     a prompt with a completion, and a text alone. Other rows count as those of classification, which
-    refuses them with the names of their columns; so do rows with a text and a column that is spelt
-    nearly as the label's.
+    refuses them with the names of their columns: a text beside other columns may have its class in
+    one of them, and whoever forgot to name that column must not tune something else.
 
     Raises:
       FileNotFoundError, ImportError, ValueError: As for :func:`zojax.lm.tasks.read_examples`.
@@ -39,6 +39,6 @@ def kind_of(path: Path, columns: Columns) -> SequenceKind | Literal["classificat
     if has(columns.prompt, columns.completion):
         return "instruction"
     others = {name for row in rows for name in row.columns} - {columns.text}
-    if has(columns.text) and not near(columns.label, sorted(others)):
+    if has(columns.text) and not others:
         return "text"
     return "classification"

@@ -22,7 +22,6 @@ from zojax.lm.tasks._metric_objectives import BatchLoss as BatchLoss
 from zojax.lm.tasks._metric_objectives import negative_accuracy as negative_accuracy
 from zojax.lm.tasks._metric_objectives import negative_f1 as negative_f1
 from zojax.lm.tasks._multiple_choice import MultipleChoice as MultipleChoice
-from zojax.lm.tasks._near import near as near
 from zojax.lm.tasks._objective import Objective as Objective
 from zojax.lm.tasks._objective import objective as objective
 from zojax.lm.tasks._own_files import Files as Files

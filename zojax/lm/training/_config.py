@@ -107,7 +107,7 @@ class HyperParameters:
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """Fine-tune a language model on labelled texts, chats or plain text by forward passes alone."""
+    """Fine-tune a language model on labels, chats or plain text, by forward passes alone."""
 
     model: str = "opt-mini"
     """opt-mini or roberta-mini (inside this package), a folder, a hub name."""

@@ -27,7 +27,8 @@ _FIXES = Fixes(
     "finetune",
     "Correct the rows, name the classes with --label-names (label_names), or leave these rows out "
     "with --skip-bad-rows (skip_bad_rows)",
-    "Name yours with --text-column (text_column) and --label-column (label_column)",
+    "Name yours with --text-column (text_column) and --label-column (label_column), or say what "
+    "the rows are with --kind (kind): text, chat or instruction",
 )
 
 
