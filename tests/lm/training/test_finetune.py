@@ -153,6 +153,7 @@ def test_a_broken_run_saves_no_broken_model(base: FinetuneConfig, tmp_path: Path
         "metrics.jsonl",
         "losses.bin",  # of step 1, which has no line yet
         "results.json",
+        "start.json",
         "curve.png",
     }
     assert "failed" in json.loads((tmp_path / "run" / "results.json").read_text())
