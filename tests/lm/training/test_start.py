@@ -99,7 +99,9 @@ def test_what_a_run_starts_with_is_tuned_and_kept(
         assert (output / "classes.safetensors").is_file() == (start == "calibrated")
 
 
-def test_a_head_takes_one_row_for_an_example(run: Callable[..., Result], base: FinetuneConfig):
+def test_a_head_takes_one_row_for_an_example(
+    run: Callable[..., Result], base: FinetuneConfig, monkeypatch: pytest.MonkeyPatch
+):
     data = dataclasses.replace(base.data, label_words=("a long film", "film"))
 
     class Rows(Observer):
@@ -114,8 +116,17 @@ def test_a_head_takes_one_row_for_an_example(run: Callable[..., Result], base: F
     assert any("mezo's step for 8 x" in program for program in rows.programs), rows.programs
     assert results(result)["start"]["passes"] == {"probe": 5}
     # Label words of three tokens take a row for each class.
-    result = run(start="calibrated", data=data, steps=2, overwrite=True)
-    assert results(result)["start"]["passes"] == {"words": 0, "calibrated": 10}
+    result = run(start="auto", data=data, steps=2, overwrite=True)
+    assert results(result)["start"]["passes"] == {"words": 0, "calibrated": 10, "probe": 5}
+    # Too many rows: for auto the words are left out, and fewer examples calibrate them.
+    monkeypatch.setattr(start_module, "_MOST_ROWS", 100)
+    watcher = Watcher()
+    result = run(watcher, start="auto", data=data, steps=1, overwrite=True)
+    assert results(result)["start"]["passes"] == {"probe": 5}
+    assert any("no calibrated: label words of several tokens" in line for line in watcher.lines)
+    monkeypatch.setattr(start_module, "_MOST_ROWS", 40)
+    result = run(start="calibrated", data=data, steps=1, overwrite=True)
+    assert results(result)["start"]["passes"] == {"words": 0, "calibrated": 5}
 
 
 @pytest.mark.parametrize("start", ["probe", pytest.param("calibrated", marks=pytest.mark.slow)])

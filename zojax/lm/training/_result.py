@@ -21,13 +21,13 @@ class Result:
       best_step: The step whose parameters scored best on dev; 0 for the initial parameters.
       skipped: Steps whose loss or slopes were not finite.
       signal: The number of the signal that ended the run early; 0 if none did.
-      start: Where tuning started from; None for a task without classes.
       zero_shot: Test scores before the first step, those of the start. Like ``tuned`` and
         ``best``, None if ``report`` leaves them out.
       tuned: Test scores after the last step; None for an interrupted run.
       best: Test scores of the parameters of ``best_step``; None for an interrupted run.
       seconds: Seconds spent: ``total``, and its parts ``load``, ``start``, ``search``,
         ``compile`` and ``steps``.
+      start: Where tuning started from; None for a task without classes.
     """
 
     folder: Path
@@ -36,11 +36,11 @@ class Result:
     best_step: int
     skipped: int
     signal: int
-    start: Start | None
     zero_shot: Scores | None
     tuned: Scores | None
     best: Scores | None
     seconds: dict[str, float]
+    start: Start | None = None
 
 
 def scores_as_json(value: Scores | None) -> dict[str, float] | None:

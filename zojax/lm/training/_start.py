@@ -20,7 +20,7 @@ from zojax.lm.training._start_fit import fit_bias, fit_probe, measure_scores
 from zojax.lm.training._start_read import Rows, StartReader
 
 FITTED = ("calibrated", "probe")
-# The rows that a start is fitted to: more hardly improve a head, and all take a whole pass.
+# The rows of tokens that a start is fitted to: more hardly improve a head.
 _MOST_ROWS = 10_000
 
 
@@ -113,16 +113,19 @@ def find_start(
     Returns:
       The start; the bias or the head that it adds to the model; seconds spent compiling.
 
-    Cost: one forward pass over train, at most 10,000 rows of it, and one over dev; where label
-      words of several tokens are calibrated, another one for each class. H floats in the host's
-      memory for each row. Nothing for words alone.
+    Cost: one forward pass over train, at most 10,000 rows of it, and one over dev; label words of
+      several tokens take another row for each class. ``"auto"`` leaves such words out if they would
+      take more than 10,000 rows. H floats in the host's memory for each row. Nothing for words.
 
     Raises:
       ValueError: A class has no training example, and no other start was asked for.
     """
     if asked == "words":
         return Start(asked, "words"), None, 0.0
-    train, missing = _sample(sets["train"], config.seed, task.tokens.num_classes)
+    classes, dev = task.tokens.num_classes, sets["dev"]
+    of_words = 1 if task.tokens.one_token else classes  # rows of tokens for an example
+    most = _MOST_ROWS // of_words if asked == "calibrated" else _MOST_ROWS
+    train, missing = _sample(sets["train"], config.seed, classes, max(most, classes))
     if missing:
         names = ", ".join(task.tokens.task.class_names[label] for label in missing)
         if asked != "auto":
@@ -132,22 +135,27 @@ def find_start(
             )
         reason = f"no training row of {names}"
         return Start(asked, "words", left_out=dict.fromkeys(FITTED, reason)), None, 0.0
+    rows, left_out = of_words * (len(train) + len(dev)), dict[str, str]()
+    if asked == "auto" and of_words > 1 and rows > _MOST_ROWS:
+        reason = f"label words of several tokens take {rows} rows of tokens"
+        left_out = {"words": reason, "calibrated": reason}
+    words, features = asked != "probe" and not left_out, asked != "calibrated"
     reader = StartReader(
         config,
         task,
         task.model.params,
-        words=asked != "probe",
-        features=asked != "calibrated",
+        words=words,
+        features=features,
         spread=spread,
         announce=observer.status,
         compiled=observer.compiled,
     )
     observer.status(f"reading {len(train)} training rows for a start")
-    of_train, of_dev = reader.of(train), reader.of(sets["dev"])
+    of_train, of_dev = reader.of(train), reader.of(dev)
     observer.status("fitting a start")
-    tried, chosen = _fit(asked, of_train, of_dev)
-    dev = {name: measured.metric for name, (measured, _) in tried.items()}
-    best = max(dev, key=lambda name: dev[name]) if asked == "auto" else asked
+    tried, chosen = _fit(of_train, of_dev, words=words, features=features)
+    dev_scores = {name: measured.metric for name, (measured, _) in tried.items()}
+    best = max(dev_scores, key=lambda name: dev_scores[name]) if asked == "auto" else asked
     kinds = {"calibrated": "scores", "probe": "features"}
     passes = {
         name: math.ceil(of_train.rows[kinds[name]] / config.batch_size) if name in kinds else 0
@@ -156,42 +164,43 @@ def find_start(
     found = Start(
         asked,
         best,
-        dev=dev,
+        dev=dev_scores,
         passes=passes,
         all_passes=math.ceil((of_train.read + of_dev.read) / config.batch_size),
         chosen=chosen if best == "probe" else {},
+        left_out=left_out,
     )
     own = tried[best][1]
     return found, Score(own, task.tokens.task.class_names) if own else None, reader.seconds
 
 
 def _fit(
-    asked: str, train: Rows, dev: Rows
+    train: Rows, dev: Rows, *, words: bool, features: bool
 ) -> tuple[dict[str, tuple[Scores, dict[str, np.ndarray]]], dict[str, float]]:
     """The scores on dev of each start, with what it adds; and what was chosen on dev."""
     tried: dict[str, tuple[Scores, dict[str, np.ndarray]]] = {}
     chosen: dict[str, float] = {}
-    if asked != "probe":
+    if words:
         tried["words"] = measure_scores(dev.scores, dev.labels), {}
         bias = fit_bias(train.scores, train.labels)
         tried["calibrated"] = measure_scores(dev.scores + bias, dev.labels), {"bias": bias}
-    if asked != "calibrated":
+    if features:
         kernel, strength = fit_probe(train.features, train.labels, dev.features, dev.labels)
         tried["probe"] = measure_scores(dev.features @ kernel, dev.labels), {"kernel": kernel}
         chosen["C"] = strength
     return tried, chosen
 
 
-def _sample(prompts: PromptSet, seed: int, classes: int) -> tuple[PromptSet, list[int]]:
+def _sample(prompts: PromptSet, seed: int, classes: int, most: int) -> tuple[PromptSet, list[int]]:
     """At most so many rows, with one of each class first; and the classes that have none."""
     labels = np.array([example.label for example in prompts.examples])
     order = np.random.default_rng(seed).permutation(len(labels))
     found, first = np.unique(labels[order], return_index=True)
     missing = sorted({*range(classes)} - {*found.tolist()})
-    if len(labels) <= _MOST_ROWS:
+    if len(labels) <= most:
         return prompts, missing
     ahead = np.isin(np.arange(len(order)), first)
-    members = np.sort(np.concatenate([order[ahead], order[~ahead]])[:_MOST_ROWS])
+    members = np.sort(np.concatenate([order[ahead], order[~ahead]])[:most])
     part = dataclasses.replace(
         prompts,
         examples=tuple(prompts.examples[i] for i in members),
