@@ -162,3 +162,9 @@ def test_a_tokenizer_that_puts_a_space_before_every_text():
     assert found.ids.tolist() == whole
     learnt = tokenizer.backend.decode(found.ids[found.learnt].tolist(), skip_special_tokens=False)
     assert learnt.split() == ["It", "was", "great</s>", "terrible</s>"]
+
+
+def test_of_several_templates_the_default_is_taken():
+    tokenizer = chat_tokenizer(None)
+    tokenizer.chat_template = {"tool_use": GEMMA, "default": CHATML}  # as transformers keeps them
+    assert read_chat_template(tokenizer, "it").end_of_turn == ENDS[CHATML]
