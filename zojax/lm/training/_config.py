@@ -70,7 +70,8 @@ class HyperParameters:
     """The optimizer's settings; those that are not given take the optimizer's own default."""
 
     learning_rate: float | Literal["auto"] | None = None
-    """Step size, at the start of the schedule; auto tries some, each for a few steps."""
+    """Step size, at the start of the schedule; auto tries some, each for a few steps. With slopes
+    over their size it is the change of a parameter in a step; without it, steps have length 1."""
     schedule: Literal["constant", "linear", "cosine"] | None = None
     """The learning rate over the steps: constant, or decreasing to 0."""
     weight_decay: float | None = None
@@ -86,9 +87,10 @@ class HyperParameters:
     difference: Literal["central", "forward", "centred"] | None = None
     """Each query takes 2 forward passes (central), 1 against a pass that all share (forward), or 1
     against the mean of all (centred); for optimizers with num_queries."""
-    slope_rule: SlopeRuleName | None = None
-    """What replaces or scales a step's slopes: their sign, clipping at 100, their running size, or
-    their spread over the queries; for optimizers with num_queries."""
+    slope_rule: SlopeRuleName | Literal["none"] | None = None
+    """What replaces or scales a step's slopes: their sign, clipping at 100, their running size
+    (rms), their spread over the queries, or nothing (none), as in MeZO's paper; for optimizers with
+    num_queries."""
     anneal: Literal["figure", "equation"] | None = None
     """How the weights of the noise's parts anneal (zo_adamu)."""
     phases: tuple[float, float] | None = None

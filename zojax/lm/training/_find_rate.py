@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, NamedTuple
 
 from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._optimizer import defaults_of, optimizer_of
 from zojax.lm.training._passes import passes_of_a_step
+from zojax.lm.training._rate import at_rate, default_rate, is_in_unit, with_rate
 from zojax.lm.training._trial import Trial
 from zojax.lm.training._tuned import Tuned
 from zojax.rates import RateSearch, search
@@ -32,15 +32,12 @@ def is_auto(config: FinetuneConfig) -> bool:
     return config.hyper.learning_rate == "auto"
 
 
-def first_rate(config: FinetuneConfig) -> FinetuneConfig:
+def first_rate(config: FinetuneConfig, params: Any) -> FinetuneConfig:
     """The configuration with the rate that the search begins with: the optimizer's default."""
     default = defaults_of(config.optimizer, config.tuned.adapter)["learning_rate"]
-    return at_rate(config, default) if is_auto(config) else config
-
-
-def at_rate(config: FinetuneConfig, rate: float) -> FinetuneConfig:
-    """The configuration with another learning rate."""
-    return dataclasses.replace(config, hyper=dataclasses.replace(config.hyper, learning_rate=rate))
+    in_unit = is_in_unit(config.optimizer, config.hyper.slope_rule)
+    rate = default_rate(config.optimizer, params) if in_unit else default
+    return at_rate(config, rate) if is_auto(config) else with_rate(config, params)
 
 
 def find_rate(config: FinetuneConfig, tuned: Tuned, trial: Trial, observer: Observer) -> FoundRate:

@@ -20,6 +20,7 @@ from zojax.lm.training._config import (
     OptimizerName,
 )
 from zojax.lm.training._passes import passes_of_a_step
+from zojax.lm.training._rate import is_in_unit, with_rate
 from zojax.lm.training._tuned import Tuned
 from zojax.trajectory import Field
 
@@ -34,24 +35,27 @@ _SPSA = {
     **_ONE_DIRECTION,
     "num_queries": 1,
     "difference": "central",
-    "slope_rule": None,
+    "slope_rule": "none",
     "weight_decay": 0.0,
 }
+# Slopes over their own size: the learning rate has one unit, whatever the loss is.
+_IN_UNIT = {**_SPSA, "slope_rule": "rms"}
 
 # The settings that each optimizer takes, with their defaults. The learning rates are those that
-# benchmarks/nine_optimizers.py found best for opt-mini.
+# benchmarks/nine_optimizers.py found best for opt-mini; where slopes are scaled, _rate.py has
+# another, which fits models of other sizes.
 DEFAULTS: Mapping[OptimizerName, Mapping[str, Any]] = {
     "zo_adamu": {
         "learning_rate": 3e-5,
         "anneal": "figure",
         "phases": (0.05, 0.8),
         "signed_momentum": True,
-        **_SPSA,
+        **_IN_UNIT,
     },
-    "mezo": {"learning_rate": 3e-5, **_SPSA},
+    "mezo": {"learning_rate": 3e-5, **_IN_UNIT},
     "zo_sgd_sign": {"learning_rate": 1e-3, **_SPSA},
-    "zo_sgd_momentum": {"learning_rate": 3e-6, "momentum": 0.9, **_SPSA},
-    "zo_sgd_conservative": {"learning_rate": 1e-4, **_SPSA},
+    "zo_sgd_momentum": {"learning_rate": 3e-6, "momentum": 0.9, **_IN_UNIT},
+    "zo_sgd_conservative": {"learning_rate": 1e-4, **_IN_UNIT},
     "zo_sgd_blockwise": {
         "learning_rate": 1e-4,
         "in_turn": True,
@@ -62,7 +66,7 @@ DEFAULTS: Mapping[OptimizerName, Mapping[str, Any]] = {
     "zo_adamm": {"learning_rate": 1e-4, "b1": 0.9, "b2": 0.999, **_SPSA},
     "forward_gradient_sgd": {
         "learning_rate": 3e-5,
-        **{k: v for k, v in _SPSA.items() if k not in ("eps", "difference")},
+        **{k: v for k, v in _IN_UNIT.items() if k not in ("eps", "difference")},
     },
     "adam": {"learning_rate": 3e-4, "b1": 0.9, "b2": 0.999, **_FIRST_ORDER},
     "sgd": {"learning_rate": 1e-2, "momentum": 0.0, **_FIRST_ORDER},
@@ -127,7 +131,10 @@ def resolve(config: FinetuneConfig) -> FinetuneConfig:
             "finetune: learning_rate auto must be for evaluation streamed or copy, whose step is "
             "compiled once for all rates, got in_place. Give a number."
         )
-    config = dataclasses.replace(config, hyper=HyperParameters(**{**defaults, **given}))
+    hyper = HyperParameters(**{**defaults, **given})
+    if "learning_rate" not in given and is_in_unit(config.optimizer, hyper.slope_rule):
+        hyper = dataclasses.replace(hyper, learning_rate=None)  # it depends on the parameters
+    config = dataclasses.replace(config, hyper=hyper)
     return dataclasses.replace(config, steps=_steps(config))
 
 
@@ -175,10 +182,13 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
 
     Args:
       config: A configuration with the optimizer's defaults filled in, by :func:`resolve`.
-      params: The parameters to tune; only their paths are read.
+      params: The parameters to tune; only their paths and shapes are read.
       key: Typed PRNG key that the optimizer's noise is drawn from; None derives it from the seed.
     """
+    config = with_rate(config, params)
     settings = {k: v for k, v in dataclasses.asdict(config.hyper).items() if v is not None}
+    if settings.get("slope_rule") == "none":
+        del settings["slope_rule"]
     rate = partial(_schedule, settings.pop("schedule"), steps=config.num_planned)
     given = settings.pop("learning_rate")
     if "weight_decay" in settings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from zojax.lm.models import Params
 from zojax.lm.processes import Spread
 from zojax.lm.training._begin import Begun, begin
 from zojax.lm.training._config import FinetuneConfig
@@ -67,7 +68,7 @@ def set_up(
     loaded = load_to_tune(config, spread)
     begun = begin(config, asked, loaded, prepared, observer, spread, resume=resume)
     data = load_data(begun.config, begun.tuned.model, prepared)
-    auto, config = is_auto(config), first_rate(begun.config)
+    auto, config = is_auto(begun.config), first_rate(begun.config, _trainable(begun.tuned))
     optimizer = optimizer_of(config, begun.tuned)
     spread.require(
         batch_size=min(config.batch_size, len(data.train)),
@@ -85,4 +86,8 @@ def set_up(
 
 def _losses(config: FinetuneConfig, tuned: Tuned) -> int:
     """The losses that a step evaluates."""
-    return passes_of_a_step(config, tuned.trainable(tuned.model.params)).forward
+    return passes_of_a_step(config, _trainable(tuned)).forward
+
+
+def _trainable(tuned: Tuned) -> Params:
+    return tuned.trainable(tuned.model.params)

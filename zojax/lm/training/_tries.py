@@ -11,10 +11,11 @@ import jax
 from zojax.lm.processes import Spread
 from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._data import Data
-from zojax.lm.training._find_rate import STEPS, FoundRate, at_rate, find_rate
+from zojax.lm.training._find_rate import STEPS, FoundRate, find_rate
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._optimizer import optimizer_of
 from zojax.lm.training._program import StepProgram
+from zojax.lm.training._rate import at_rate
 from zojax.lm.training._trial import Trial
 from zojax.lm.training._tuned import Tuned
 

@@ -1,0 +1,54 @@
+"""The learning rate of a run that is given none."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from zojax.lm.training._config import FinetuneConfig, OptimizerName
+from zojax.rates import usual_rate
+
+# η·√d, the length of a step, by optimizer. Those of zo_sgd_sign, zo_adam and zo_adamm are what
+# benchmarks/nine_optimizers.py found best for opt-mini, with momentum steps are ten times as long.
+LENGTHS: Mapping[OptimizerName, float] = {
+    "zo_adamu": 1.0,
+    "mezo": 1.0,
+    "zo_sgd_sign": 2.0,
+    "zo_sgd_momentum": 0.1,
+    "zo_sgd_conservative": 1.0,
+    "zo_adam": 0.2,
+    "zo_adamm": 0.2,
+    "forward_gradient_sgd": 1.0,
+}
+# These take no account of the size of slopes, whatever the slope rule.
+_BY_THEMSELVES = ("zo_sgd_sign", "zo_adam", "zo_adamm")
+
+
+def is_in_unit(optimizer: OptimizerName, slope_rule: str | None) -> bool:
+    """Whether the learning rate is in the unit of :mod:`zojax.rates`: whatever the loss is."""
+    return optimizer in LENGTHS and (
+        optimizer in _BY_THEMSELVES or slope_rule in ("rms", "spread", "sign")
+    )
+
+
+def default_rate(optimizer: OptimizerName, params: Any) -> float:
+    """The rate at which steps have the optimizer's usual length.
+
+    Args:
+      optimizer: One whose rate is in the unit.
+      params: The parameters to tune; of arrays or shapes.
+    """
+    return float(f"{LENGTHS[optimizer] * usual_rate(params):.2g}")
+
+
+def with_rate(config: FinetuneConfig, params: Any) -> FinetuneConfig:
+    """A resolved configuration with its learning rate, where none was given."""
+    if config.hyper.learning_rate is not None:
+        return config
+    return at_rate(config, default_rate(config.optimizer, params))
+
+
+def at_rate(config: FinetuneConfig, rate: float | None) -> FinetuneConfig:
+    """The configuration with another learning rate."""
+    return dataclasses.replace(config, hyper=dataclasses.replace(config.hyper, learning_rate=rate))
