@@ -89,7 +89,7 @@ SHOWN = {
         "--phases FLOAT FLOAT",
         "--label-words TEXT ...",
         "--signed-momentum, --no-signed-momentum",
-        "(default: 1000)",
+        "(default: opt-mini)",
         "{zo_adamu, mezo, zo_sgd_sign,",
     ),
     "plan": ("--layout {tensor-parallel,fully-sharded}",),
@@ -114,14 +114,15 @@ def test_defaults_are_shown_on_request(capsys: pytest.CaptureFixture[str]):
     assert main(["finetune", "--defaults", "zo_adamu"]) == 0
     printed = capsys.readouterr().out
     assert "\n  mezo\n" not in printed
-    assert "\n    --learning-rate 3e-05\n" in printed
+    assert "\n    learning rate: 1/√d for d parameters\n" in printed
     assert "\n  lora\n" in printed
     # What is shown can be given.
     block = printed.split("\n\n")[0]
     flags = [part for line in re.findall(r"^    (--.*)$", block, re.M) for part in line.split()]
     hyper = parse("finetune", Finetune, flags).config.hyper
     given = {name: value for name, value in vars(hyper).items() if value is not None}
-    assert given == {name: v for name, v in DEFAULTS["zo_adamu"].items() if v is not None}
+    rest = {name: v for name, v in DEFAULTS["zo_adamu"].items() if name != "learning_rate"}
+    assert given == rest
     assert main(["finetune", "--defaults", "sgd"]) == 0
     assert "With an adapter" not in capsys.readouterr().out
     assert main(["finetune", "--defaults", "mezzo"]) == 2

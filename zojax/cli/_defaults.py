@@ -7,7 +7,16 @@ from typing import Any
 
 from zojax.cli._hints import meant
 from zojax.cli._parser import UsageError
-from zojax.lm.training import DEFAULTS, WITH_ADAPTER, WITH_ADAPTER_OPTIMIZERS
+from zojax.lm.training import (
+    DEFAULTS,
+    LENGTHS,
+    WITH_ADAPTER,
+    WITH_ADAPTER_OPTIMIZERS,
+    OptimizerName,
+    is_in_unit,
+)
+
+_IN_UNIT = "learning rate"
 
 
 def defaults_of(optimizers: Sequence[str]) -> str:
@@ -22,12 +31,22 @@ def defaults_of(optimizers: Sequence[str]) -> str:
                 f"finetune: --defaults takes the names of optimizers, {', '.join(DEFAULTS)}, got "
                 f"{name!r}.{meant(name, DEFAULTS)}"
             )
-    chosen = {name: DEFAULTS[name] for name in DEFAULTS if name in optimizers or not optimizers}
+    chosen = {name: _shown(name) for name in DEFAULTS if name in optimizers or not optimizers}
     lines = ["Settings by optimizer, with their defaults:", *_table(chosen)]
     if not optimizers or not {*optimizers}.isdisjoint(WITH_ADAPTER_OPTIMIZERS):
         names = " and ".join(WITH_ADAPTER_OPTIMIZERS)
         lines += ["", f"With an adapter, {names} take instead:", *_table(WITH_ADAPTER)]
     return "\n".join(lines)
+
+
+def _shown(optimizer: OptimizerName) -> Mapping[str, Any]:
+    """An optimizer's defaults; its learning rate in words if it depends on the parameters."""
+    settings = DEFAULTS[optimizer]
+    if not is_in_unit(optimizer, settings.get("slope_rule")):
+        return settings
+    return {_IN_UNIT: f"{LENGTHS[optimizer]:g}/√d for d parameters"} | {
+        name: value for name, value in settings.items() if name != "learning_rate"
+    }
 
 
 def _table(rows: Mapping[Any, Mapping[str, Any]]) -> list[str]:
@@ -43,6 +62,8 @@ def _table(rows: Mapping[Any, Mapping[str, Any]]) -> list[str]:
 
 
 def _flag(setting: str, value: Any) -> str:
+    if setting == _IN_UNIT:
+        return f"learning rate: {value}"
     name = setting.replace("_", "-")
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no-{name}"

@@ -89,9 +89,10 @@ def build(kind: Any, values: dict[tuple[str, ...], Any], group: tuple[str, ...] 
 def _value(hint: Any) -> tuple[type, tuple[str, ...], int | None]:
     """The type of one value, its choices, and how many values there are."""
     if get_origin(hint) in (Union, UnionType):  # X | None: None is the option left out
-        hint, *words = (each for each in get_args(hint) if each is not NoneType)
-        if words:  # a number, or one of some words
-            return _value(hint)[0], get_args(words[0]), None
+        hint, *others = (each for each in get_args(hint) if each is not NoneType)
+        if others:  # words of two kinds, or a number or one of some words
+            kind, words, _ = _value(hint)
+            return kind, (*words, *(word for other in others for word in get_args(other))), None
     if get_origin(hint) is Literal:
         return str, get_args(hint), None
     if get_origin(hint) is tuple:

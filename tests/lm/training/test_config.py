@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from zojax.lm.training import (
@@ -21,6 +22,7 @@ from zojax.lm.training import (
     resolve,
 )
 from zojax.lm.training._output import output_folder
+from zojax.lm.training._rate import LENGTHS, with_rate
 from zojax.lm.training._run_folder import RunFolder
 
 pytestmark = pytest.mark.quick
@@ -80,6 +82,7 @@ def test_adapters_have_defaults_of_their_own(adapter: str):
         assert (hyper.learning_rate, hyper.eps) == (own["learning_rate"], own["eps"])
         assert hyper.learning_rate > DEFAULTS[optimizer]["learning_rate"]
         assert hyper.direction == DEFAULTS[optimizer]["direction"]
+        assert hyper.slope_rule == "none"  # their rates were found without one
     given = FinetuneConfig(tuned=tuned, hyper=HyperParameters(eps=0.5))
     assert resolve(given).hyper.eps == 0.5
     # For the others nothing is known.
@@ -210,3 +213,19 @@ def test_runs_are_named_by_time_and_optimizer(tmp_path: Path, monkeypatch: pytes
     folder = output_folder(FinetuneConfig(optimizer="mezo"))
     assert folder.parent == tmp_path / "runs"
     assert folder.name.endswith("-mezo")
+
+
+@pytest.mark.quick
+def test_a_rate_that_is_not_given_follows_from_the_number_of_parameters():
+    params = {"w": np.zeros((30, 30), np.float32)}
+    for optimizer, length in LENGTHS.items():
+        hyper = resolve(FinetuneConfig(optimizer=optimizer)).hyper
+        assert hyper.learning_rate is None
+        found = with_rate(resolve(FinetuneConfig(optimizer=optimizer)), params)
+        assert found.hyper.learning_rate == pytest.approx(length / 30, rel=0.05)
+    # As in the papers, slopes and rates have no common unit.
+    plain = resolve(FinetuneConfig(optimizer="mezo", hyper=HyperParameters(slope_rule="none")))
+    assert plain.hyper.learning_rate == DEFAULTS["mezo"]["learning_rate"]
+    assert with_rate(plain, params) == plain
+    given = resolve(FinetuneConfig(hyper=HyperParameters(learning_rate=0.5)))
+    assert with_rate(given, params).hyper.learning_rate == 0.5

@@ -55,15 +55,15 @@ def square(params) -> jax.Array:
 
 
 DESCENDING: dict[str, dict[str, object]] = {
-    "mezo": {"learning_rate": 0.02, "direction": "rademacher", "difference": "forward"},
-    "zo_adamu": {"learning_rate": 1e-2},
+    "mezo": {"learning_rate": 0.2, "direction": "rademacher", "difference": "forward"},
+    "zo_adamu": {"learning_rate": 1e-2, "slope_rule": "none"},
     "zo_sgd_sign": {"learning_rate": 0.05},
-    "zo_sgd_momentum": {"learning_rate": 1e-3},
-    "zo_sgd_conservative": {"learning_rate": 0.02, "num_queries": 2},
+    "zo_sgd_momentum": {"learning_rate": 1e-3, "slope_rule": "none"},
+    "zo_sgd_conservative": {"learning_rate": 0.2, "num_queries": 2},
     "zo_sgd_blockwise": {"learning_rate": 0.02, "in_turn": False},
     "zo_adam": {"learning_rate": 0.1, "direction": "low_rank"},
     "zo_adamm": {"learning_rate": 0.1, "b2": 0.9},
-    "forward_gradient_sgd": {"learning_rate": 0.02},
+    "forward_gradient_sgd": {"learning_rate": 0.2},
     "adam": {"learning_rate": 0.1},
     "sgd": {"learning_rate": 0.1, "momentum": 0.5, "schedule": "linear"},
 }

@@ -76,11 +76,11 @@ DEFAULTS: Mapping[OptimizerName, Mapping[str, Any]] = {
 # These are the values that benchmarks/adapter_defaults.py found best for opt-mini, except the
 # prefix's learning rate: the best one there was the largest tried, and a third of it, which is used
 # here, was not significantly worse.
-WITH_ADAPTER: Mapping[AdapterName, Mapping[str, float]] = {
-    "lora": {"learning_rate": 1e-2, "eps": 1e-2},
-    "prefix": {"learning_rate": 0.3, "eps": 1e-1},
-    "virtual_tokens": {"learning_rate": 1e-2, "eps": 1e-3},
-    "head": {"learning_rate": 3e-4, "eps": 1e-3},
+WITH_ADAPTER: Mapping[AdapterName, Mapping[str, Any]] = {
+    "lora": {"learning_rate": 1e-2, "eps": 1e-2, "slope_rule": "none"},
+    "prefix": {"learning_rate": 0.3, "eps": 1e-1, "slope_rule": "none"},
+    "virtual_tokens": {"learning_rate": 1e-2, "eps": 1e-3, "slope_rule": "none"},
+    "head": {"learning_rate": 3e-4, "eps": 1e-3, "slope_rule": "none"},
 }
 WITH_ADAPTER_OPTIMIZERS: tuple[OptimizerName, ...] = ("zo_adamu", "mezo")
 _WITHOUT_LAYERS: tuple[AdapterName, ...] = ("virtual_tokens", "head")
