@@ -26,7 +26,8 @@ def test_finetune_and_eval_print_the_same_accuracy(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     run = tmp_path / "run"
-    assert main([*arguments, f"--output={run}", "--learning-rate=0.1", "--seed=3"]) == 0
+    options = ["--learning-rate=0.1", "--seed=3", "--start=words"]
+    assert main([*arguments, f"--output={run}", *options]) == 0
     printed = capsys.readouterr().out
     config = json.loads((run / "config.json").read_text())
     assert (config["seed"], config["hyper"]["learning_rate"]) == (3, 0.1)
@@ -40,6 +41,7 @@ def test_finetune_and_eval_print_the_same_accuracy(
     assert re.search(
         r"^compiled sgd's step for 8 x \d+ tokens in \d+\.\d s$", printed, re.MULTILINE
     )
+    assert re.search(r"^words +\d+\.\d% +\d+\.\d% +0  <- taken$", printed, re.MULTILINE)
     assert re.search(r"step 2/4  loss \d\.\d{4}  dev accuracy .*% .* forward passes/s", printed)
 
     assert main(["eval", str(run)]) == 0

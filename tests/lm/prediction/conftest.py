@@ -53,6 +53,7 @@ def run(tiny_opt: Path, files: dict[str, Path], tmp_path_factory: pytest.TempPat
         batch_size=20,
         eval_batch_size=16,
         eval_every=10,
+        start="words",
         output=tmp_path_factory.mktemp("run"),
         data=DataConfig(**files, label_words=tuple(CLASSES.values()), num_buckets=1),
         hyper=HyperParameters(learning_rate=1e-2),

@@ -45,6 +45,7 @@ def test_a_run_folder_has_everything(mezo_run: Result, base: FinetuneConfig):
     assert {path.name for path in folder.iterdir()} - {"best"} == {
         "config.json",
         "data.json",
+        "start.json",
         "metrics.jsonl",
         "results.json",
         "start.json",
@@ -150,6 +151,7 @@ def test_a_broken_run_saves_no_broken_model(base: FinetuneConfig, tmp_path: Path
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         "config.json",
         "data.json",
+        "start.json",
         "metrics.jsonl",
         "losses.bin",  # of step 1, which has no line yet
         "results.json",
