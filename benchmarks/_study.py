@@ -10,7 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zojax.lm.training import FinetuneConfig, NonFiniteLossError, finetune
+from zojax.lm.training import (
+    DEFAULTS,
+    FinetuneConfig,
+    NonFiniteLossError,
+    OptimizerName,
+    finetune,
+)
 
 # The committed runs were measured with transformers' Flax classes, whose rounding is another than
 # that of this package's models.
@@ -42,6 +48,11 @@ def once(
         file.write(json.dumps(record) + "\n")
     print(json.dumps(record), flush=True)
     return record
+
+
+def as_published(optimizer: OptimizerName) -> dict[str, Any]:
+    """Settings of MeZO and its kin as their papers have them: the slopes are not scaled."""
+    return {"slope_rule": "none"} if "slope_rule" in DEFAULTS[optimizer] else {}
 
 
 def best_rate(grid: list[dict[str, Any]]) -> float:

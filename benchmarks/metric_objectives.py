@@ -129,7 +129,7 @@ def _config(
         batch_size=64,
         eval_every=steps // 4,
         data=data,
-        hyper=HyperParameters(eps=eps, direction="rademacher"),
+        hyper=HyperParameters(eps=eps, direction="rademacher", slope_rule="none"),
     )
 
 

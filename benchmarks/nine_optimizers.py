@@ -122,7 +122,7 @@ def _rows(runs: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
 def _run(name: str, steps: int, rate: float, seed: int) -> dict[str, Any]:
     # Random signs, which a CPU draws several times faster than normal numbers.
     signs = None if name in FIRST_ORDER else "rademacher"
-    hyper = HyperParameters(learning_rate=rate, direction=signs)
+    hyper = HyperParameters(learning_rate=rate, direction=signs, **_study.as_published(name))
     config = _config(name, hyper=hyper, steps=steps, eval_every=max(1, steps // 4), seed=seed)
     key = {"optimizer": name, "steps": steps, "learning_rate": rate, "seed": seed}
     return _study.run(RUNS, key, config)

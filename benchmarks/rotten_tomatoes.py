@@ -102,7 +102,11 @@ def _run(name: str, steps: int, rate: float, seed: int) -> dict[str, Any]:
     config = FinetuneConfig(
         implementation=_study.MEASURED_WITH,
         optimizer=settings["optimizer"],
-        hyper=HyperParameters(learning_rate=rate, **settings["hyper"]),
+        hyper=HyperParameters(
+            learning_rate=rate,
+            **settings["hyper"],
+            **_study.as_published(settings["optimizer"]),
+        ),
         data=DataConfig(dev_size=1000),
         steps=steps,
         eval_every=max(1, steps // 10),

@@ -103,7 +103,9 @@ def _run(name: str, passes: int, rate: float, evaluations: int, test_size: int) 
         data=_data(test_size),
         tuned=AdapterConfig(adapter=adapter),
         hyper=HyperParameters(
-            learning_rate=rate, direction=None if optimizer == "adam" else "rademacher"
+            learning_rate=rate,
+            direction=None if optimizer == "adam" else "rademacher",
+            **_study.as_published(optimizer),
         ),
     )
     key = {"method": name, "steps": steps, "learning_rate": rate, "test_size": test_size}

@@ -48,7 +48,6 @@ def test_a_run_folder_has_everything(mezo_run: Result, base: FinetuneConfig):
         "start.json",
         "metrics.jsonl",
         "results.json",
-        "start.json",
         "curve.png",
         "model",
         "trajectory.log",
@@ -155,7 +154,6 @@ def test_a_broken_run_saves_no_broken_model(base: FinetuneConfig, tmp_path: Path
         "metrics.jsonl",
         "losses.bin",  # of step 1, which has no line yet
         "results.json",
-        "start.json",
         "curve.png",
     }
     assert "failed" in json.loads((tmp_path / "run" / "results.json").read_text())
