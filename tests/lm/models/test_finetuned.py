@@ -62,6 +62,7 @@ def test_a_folder_of_transformers_is_tuned(
         FinetuneConfig(
             model=str(folder),
             optimizer="mezo",
+            start="words",
             steps=2,
             batch_size=4,
             eval_batch_size=16,
