@@ -73,6 +73,8 @@ def _measured(config: FinetuneConfig) -> dict[str, Any]:
         except NonFiniteLossError as error:
             return {"dev": 0.0, "dev_loss": float("inf"), "failed": str(error)}
         metrics = (result.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        searched = result.folder / "learning_rate.json"
+        search = json.loads(searched.read_text(encoding="utf-8")) if searched.is_file() else {}
     if result.tuned is None or result.best is None:
         raise KeyboardInterrupt
     lines = [json.loads(line) for line in metrics]
@@ -80,6 +82,9 @@ def _measured(config: FinetuneConfig) -> dict[str, Any]:
     metric = "dev_f1" if "dev_f1" in last else "dev_accuracy"
     return {
         "forward_passes": last["forward_passes"],
+        # Those of fitting a start, and of searching the learning rate.
+        "passes_before": search.get("forward_passes", 0)
+        + (result.start.all_passes if result.start else 0),
         "zero_shot": result.zero_shot.metric,
         "dev": last[metric],
         "dev_loss": last["dev_loss"],
