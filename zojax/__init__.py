@@ -45,8 +45,10 @@ if TYPE_CHECKING:
     from zojax.optimizers import zo_sgd_momentum as zo_sgd_momentum
     from zojax.optimizers import zo_sgd_sign as zo_sgd_sign
     from zojax.rates import find_rate as find_rate
+    from zojax.rules import compensated as compensated
     from zojax.rules import conservative as conservative
     from zojax.rules import keep_in_box as keep_in_box
+    from zojax.rules import stochastic_rounding as stochastic_rounding
     from zojax.streaming import compiler_options as compiler_options
 
 # Everything is imported when it is first used, so that `zojax --help` need not wait for jax. The
@@ -97,8 +99,10 @@ _NAMES = {
     ),
     "rates": ("find_rate",),
     "rules": (
+        "compensated",
         "conservative",
         "keep_in_box",
+        "stochastic_rounding",
     ),
     "streaming": ("compiler_options",),
 }
