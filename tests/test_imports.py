@@ -29,6 +29,7 @@ LAYERS = (
     ("zojax.passes",),
     ("zojax.parallel", "zojax.sharding", "zojax.trajectory"),
     ("zojax.gallery", "zojax.planning", "zojax.testing"),
+    ("zojax.lm.settings",),
     ("zojax.lm.models", "zojax.lm.processes"),
     ("zojax.lm.adapters",),
     ("zojax.lm.decoding",),

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from zojax.cli import main
-from zojax.cli._arguments import EvaluateArguments, Finetune, GalleryArguments, Replay
+from zojax.cli._arguments import EvaluateArguments, Finetune, Replay
+from zojax.cli._gallery_arguments import GalleryArguments
 from zojax.cli._hints import SYNONYMS, closest, meant_option
 from zojax.cli._options import options_of
 from zojax.cli._parser import UsageError, parse

@@ -14,20 +14,20 @@ import pytest
 from zojax import planning
 from zojax.cli import main
 from zojax.cli._arguments import Finetune
+from zojax.cli._options import options_of
 from zojax.cli._parser import parse
 from zojax.cli._plan import finetune_command, run_figures, run_lines
-from zojax.cli._plan_arguments import DeviceName, LayoutName, OptimizerName, PlanArguments
+from zojax.cli._plan_arguments import DeviceName, PlanArguments
 from zojax.lm.training import DEFAULTS, AdapterConfig, FinetuneConfig
 from zojax.lm.training import resolve as resolved
-from zojax.sharding import LayoutName as Layout
 
 
 @pytest.mark.quick
 def test_the_names_are_those_of_the_library():
     # They are written again in a module that is read without jax.
-    assert {*get_args(OptimizerName)} == {*planning.OPTIMIZERS} == {*DEFAULTS, "inference"}
+    names = {one.name: one for one in options_of(PlanArguments)}["optimizer"].choices
+    assert {*names} == {*planning.OPTIMIZERS} == {*DEFAULTS, "inference"}
     assert get_args(DeviceName) == planning.DEVICES
-    assert get_args(LayoutName) == get_args(Layout)
 
 
 PLANNED = {

@@ -1,16 +1,23 @@
 """The commands' arguments as dataclasses; the strings below the attributes are the help.
 
-Those of ``zojax plan`` are in ``_plan_arguments``, which needs no import of jax.
+No import of them waits for jax. Those of ``zojax gallery``, whose functions and optimizers it reads
+from the library, are in ``_gallery_arguments``.
 """
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from zojax import gallery
 from zojax.cli._options import Positional
-from zojax.lm.prediction import OutputFormat, TextFormat
-from zojax.lm.training import DataConfig, FinetuneConfig, Implementation
+from zojax.cli._plan_arguments import PlanArguments
+from zojax.lm.settings import (
+    DataConfig,
+    FinetuneConfig,
+    Implementation,
+    ModelDtype,
+    OutputFormat,
+    TextFormat,
+)
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,7 @@ class BaselineArguments:
     """Read PyTorch weights (needs torch)."""
     implementation: Implementation = "zojax"
     """This package's model, or the Flax class of OPT or RoBERTa of transformers 4."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: ModelDtype = "float32"
     """Dtype of the parameters and of the computation."""
     eval_batch_size: int = 64
     """Examples of a forward pass."""
@@ -145,35 +152,6 @@ class Replay:
 
 
 @dataclass(frozen=True)
-class GalleryArguments:
-    """Draw optimizers on test functions of two parameters.
-
-    Trajectories over contours, curves, and an animation. Each optimizer has the same budget and
-    the best learning rate of the same grid. Without options: the functions and optimizers of the
-    ZO-AdaMU paper's Figure 2, in about a minute.
-    """
-
-    functions: tuple[str, ...] = field(
-        default=tuple(gallery.FUNCTIONS), metadata={"choices": tuple(gallery.FUNCTIONS)}
-    )
-    """The test functions."""
-    optimizers: tuple[str, ...] = field(
-        default=gallery.PAPERS, metadata={"choices": tuple(gallery.OPTIMIZERS)}
-    )
-    """The optimizers, in the order in which they are drawn."""
-    steps: int = 1000
-    """The budget, in steps of two forward passes; a gradient costs three forward passes."""
-    seeds: int = 25
-    """Runs to tune each learning rate with; as many others are shown."""
-    seed: int = 0
-    """Determines all random numbers."""
-    out: Path | None = None
-    """Folder for the images and results.json; without it, runs/<date-time>-gallery."""
-    overwrite: bool = False
-    """Replace the gallery that is in this folder."""
-
-
-@dataclass(frozen=True)
 class CompareArguments:
     """Compare methods: models x tasks x methods x adapters, over several seeds."""
 
@@ -195,5 +173,5 @@ KINDS: dict[str, type] = {
     "baseline": BaselineArguments,
     "compare": CompareArguments,
     "replay": Replay,
-    "gallery": GalleryArguments,
+    "plan": PlanArguments,
 }

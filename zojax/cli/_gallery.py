@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from zojax import gallery
-from zojax.cli._arguments import GalleryArguments
+from zojax.cli._gallery_arguments import GalleryArguments
 
 
 def run_gallery(arguments: GalleryArguments, command: str) -> None:

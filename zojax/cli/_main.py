@@ -70,10 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(name: str, arguments: list[str]) -> int:
     if name not in COMMANDS:
         raise UsageError(unknown(name))
-    if name == "plan":  # its help and its refusals do not wait for jax
-        from zojax.cli._plan_arguments import PlanArguments
+    if name == "gallery":  # the others' help and refusals do not wait for jax
+        from zojax.cli._gallery_arguments import GalleryArguments
 
-        kind = PlanArguments
+        kind = GalleryArguments
     else:
         from zojax.cli._arguments import KINDS
 

@@ -4,20 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-OptimizerName = Literal[
-    "zo_adamu",
-    "mezo",
-    "zo_sgd_sign",
-    "zo_sgd_momentum",
-    "zo_sgd_conservative",
-    "zo_sgd_blockwise",
-    "zo_adam",
-    "zo_adamm",
-    "forward_gradient_sgd",
-    "adam",
-    "sgd",
-    "inference",
-]
+from zojax.lm.settings import LayoutName, ModelDtype, OptimizerName
+
+PlanOptimizer = OptimizerName | Literal["inference"]
 DeviceName = Literal[
     "a100-80gb",
     "a100-40gb",
@@ -28,7 +17,6 @@ DeviceName = Literal[
     "tpu-v5p",
     "tpu-v6e",
 ]
-LayoutName = Literal["tensor-parallel", "fully-sharded"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +29,7 @@ class PlanArguments:
     model: str = "opt-13b"
     """A name such as opt-13b or facebook/opt-13b, roberta-large, llama-2-7b, mistral-7b, opt-mini;
     or a config.json, or a folder with one."""
-    optimizer: OptimizerName = "zo_adamu"
+    optimizer: PlanOptimizer = "zo_adamu"
     """An optimizer of finetune, of which adam and sgd use backpropagation; or a forward pass
     alone."""
     device: DeviceName = "a100-80gb"
@@ -62,7 +50,7 @@ class PlanArguments:
     class."""
     max_length: int | None = field(default=None, metadata={"aliases": ("length",)})
     """Tokens of a row; without it, 256, or 400 with --largest. Also --length."""
-    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    dtype: ModelDtype = "bfloat16"
     """Dtype of parameters, state and computation."""
     adapter: Literal["none", "lora"] = "none"
     """Tune a LoRA beside the frozen model, in float32."""

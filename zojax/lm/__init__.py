@@ -22,6 +22,7 @@ __getattr__, __dir__ = submodules(
         "prediction",
         "processes",
         "sequences",
+        "settings",
         "tasks",
         "training",
     ),

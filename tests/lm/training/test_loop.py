@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from zojax.lm.settings import NonFinite
 from zojax.lm.training import NonFiniteLossError, Tick
-from zojax.lm.training._config import NonFinite
 from zojax.lm.training._interrupt import interrupt_flag
 from zojax.lm.training._loop import train
 from zojax.lm.training._reader import Reader

@@ -7,12 +7,10 @@ from zojax.lm.prediction._continuation import Prompt as Prompt
 from zojax.lm.prediction._files import draw_confusion as draw_confusion
 from zojax.lm.prediction._files import new_folder as new_folder
 from zojax.lm.prediction._files import write_evaluations as write_evaluations
-from zojax.lm.prediction._lines import OutputFormat as OutputFormat
 from zojax.lm.prediction._lines import header as header
 from zojax.lm.prediction._lines import line as line
 from zojax.lm.prediction._read_prompts import PromptRow as PromptRow
 from zojax.lm.prediction._read_prompts import read_prompts as read_prompts
-from zojax.lm.prediction._read_texts import TextFormat as TextFormat
 from zojax.lm.prediction._read_texts import TextRow as TextRow
 from zojax.lm.prediction._read_texts import read_texts as read_texts
 from zojax.lm.prediction._read_texts import text_format as text_format

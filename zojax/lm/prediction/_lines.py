@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Literal
 
 from zojax.lm.prediction._tuned_run import Prediction
+from zojax.lm.settings import OutputFormat
 
-OutputFormat = Literal["tsv", "jsonl"]
 _DECIMALS = 6
 _NONE = "-"  # of a row without a prediction
 

@@ -8,11 +8,11 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, get_args
+from typing import Any, BinaryIO, NamedTuple, get_args
 
+from zojax.lm.settings import TextFormat
 from zojax.lm.tasks import Row, RowError, Task
 
-TextFormat = Literal["lines", "csv", "jsonl", "parquet"]
 STDIN = "-"
 _SUFFIXES: Mapping[str, TextFormat] = {
     ".txt": "lines",

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from zojax.lm.processes._join import Agreed
+from zojax.lm.settings import Parallel
 from zojax.parallel import pad_batch, query_parallel, replicate, shard_batch
 from zojax.sharding import make_mesh, over_axes, rows_over, state_layout
 
-Parallel: TypeAlias = Literal["data", "query"]
 Step = TypeVar("Step", bound=Callable[..., Any])
 
 

@@ -4,19 +4,19 @@
 and benchmarks, which measure or train in other ways, use them too.
 """
 
-from zojax.lm.training._config import AdapterConfig as AdapterConfig
-from zojax.lm.training._config import AdapterName as AdapterName
-from zojax.lm.training._config import FinetuneConfig as FinetuneConfig
-from zojax.lm.training._config import HyperParameters as HyperParameters
-from zojax.lm.training._config import Implementation as Implementation
-from zojax.lm.training._config import OptimizerName as OptimizerName
+from zojax.lm.settings import AdapterConfig as AdapterConfig
+from zojax.lm.settings import AdapterName as AdapterName
+from zojax.lm.settings import DataConfig as DataConfig
+from zojax.lm.settings import DataKind as DataKind
+from zojax.lm.settings import FinetuneConfig as FinetuneConfig
+from zojax.lm.settings import HyperParameters as HyperParameters
+from zojax.lm.settings import Implementation as Implementation
+from zojax.lm.settings import OptimizerName as OptimizerName
 from zojax.lm.training._data import Prepared as Prepared
 from zojax.lm.training._data import load_data as load_data
 from zojax.lm.training._data import load_prompts as load_prompts
 from zojax.lm.training._data import prepare as prepare
 from zojax.lm.training._data import to_measure as to_measure
-from zojax.lm.training._data_config import DataConfig as DataConfig
-from zojax.lm.training._data_config import DataKind as DataKind
 from zojax.lm.training._evaluate_run import evaluate_run as evaluate_run
 from zojax.lm.training._evaluation import CompiledTotals as CompiledTotals
 from zojax.lm.training._evaluation import Confusion as Confusion

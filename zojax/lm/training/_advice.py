@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._best import Best
-from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._evaluation import Scores
 
 # Evaluations on dev without a better one, after which it is said.

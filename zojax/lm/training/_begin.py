@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zojax.lm.processes import Spread
+from zojax.lm.settings import START_NAMES, FinetuneConfig
 from zojax.lm.tasks import Classification
-from zojax.lm.training._config import START_NAMES, FinetuneConfig
 from zojax.lm.training._data import Prepared
 from zojax.lm.training._evaluation import Scores
 from zojax.lm.training._observer import Observer

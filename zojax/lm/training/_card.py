@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from zojax.lm.training._config import FinetuneConfig
+from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._score_file import FILE, ScorePlace
 from zojax.lm.training._tuned import make_adapter
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zojax.lm.training._config import ObjectiveName
+from zojax.lm.settings import ObjectiveName
 
 _LABELS = {
     "dev_f1": "dev F1 (%)",

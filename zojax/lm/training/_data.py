@@ -10,6 +10,7 @@ import numpy as np
 
 from zojax.lm.models import LanguageModel, ModelInput, load_input
 from zojax.lm.sequences import NextToken, SequenceSet, SequenceTokens
+from zojax.lm.settings import DataConfig, FinetuneConfig, ObjectiveName
 from zojax.lm.tasks import (
     BatchLoss,
     Classification,
@@ -28,8 +29,6 @@ from zojax.lm.tasks import (
     objective,
     tokenize,
 )
-from zojax.lm.training._config import FinetuneConfig, ObjectiveName
-from zojax.lm.training._data_config import DataConfig
 from zojax.lm.training._evaluation import Measured
 from zojax.lm.training._kind import sequence_kind, with_kind
 from zojax.lm.training._report import DataReport, report_on

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from zojax.lm.models import LanguageModel
 from zojax.lm.sequences import NextToken
+from zojax.lm.settings import FinetuneConfig
 from zojax.lm.tasks import Objective, PromptSet, objective, read_examples
-from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._data import (
     load_data,
     measure_sequences,

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from zojax.lm.adapters import load_adapter, merge
+from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._card import CARD, model_card
-from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._run_folder import (
     BEST,

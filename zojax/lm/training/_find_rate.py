@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from zojax.lm.training._config import FinetuneConfig
+from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._optimizer import defaults_of, optimizer_of
 from zojax.lm.training._passes import passes_of_a_step

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from zojax.lm.processes import Spread
+from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._begin import Begun
 from zojax.lm.training._best import Best, to_host
 from zojax.lm.training._checkpoints import require_orbax
-from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._curve import require_matplotlib
 from zojax.lm.training._data import prepare
 from zojax.lm.training._evaluation import (

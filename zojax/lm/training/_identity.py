@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from zojax.lm.models import Params
-from zojax.lm.training._config import FinetuneConfig
+from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._optimizer import Optimizer
 from zojax.lm.training._run_folder import as_json, versions
 from zojax.trajectory import Header, fingerprint, key_parts

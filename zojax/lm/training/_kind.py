@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from zojax.lm.sequences import Columns, SequenceKind, kind_of
-from zojax.lm.training._data_config import DataConfig, DataKind, check_kind
+from zojax.lm.settings import DataConfig, DataKind, check_kind
 
 # Options that say what the rows are; text_column does not.
 _SAYS: tuple[tuple[DataKind, tuple[str, ...]], ...] = (

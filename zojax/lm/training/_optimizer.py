@@ -13,7 +13,7 @@ import optax
 
 import zojax
 from zojax.coordinates import find_blocks
-from zojax.lm.training._config import (
+from zojax.lm.settings import (
     AdapterName,
     FinetuneConfig,
     HyperParameters,

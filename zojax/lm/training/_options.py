@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zojax.lm.training._config import AdapterConfig, FinetuneConfig, HyperParameters
-from zojax.lm.training._data_config import DataConfig
+from zojax.lm.settings import AdapterConfig, DataConfig, FinetuneConfig, HyperParameters
 
 _GROUPS = {"data": DataConfig, "tuned": AdapterConfig, "hyper": HyperParameters}
 

@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from zojax.lm.training._config import FinetuneConfig
+from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._lock import LOCK
 from zojax.lm.training._run_folder import CONFIG
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from zojax.coordinates import find_blocks
-from zojax.lm.training._config import FinetuneConfig
+from zojax.lm.settings import FinetuneConfig
 from zojax.passes import GRADIENT, Passes, of_step
 
 

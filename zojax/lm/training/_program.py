@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from zojax.lm.models import Params
 from zojax.lm.processes import Spread
+from zojax.lm.settings import FinetuneConfig
 from zojax.lm.tasks import Batch, training_batches
-from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._data import Data
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._optimizer import Optimizer

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from zojax.lm.training._config import FinetuneConfig, OptimizerName
+from zojax.lm.settings import FinetuneConfig, OptimizerName
 from zojax.rates import usual_rate
 
 # η·√d, the length of a step, by optimizer. Those of zo_sgd_sign, zo_adam and zo_adamm are what

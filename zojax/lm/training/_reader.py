@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zojax.lm.training._config import NonFinite
+from zojax.lm.settings import NonFinite
 from zojax.lm.training._step import Outcome
 from zojax.lm.training._window import Losses
 from zojax.trajectory import LogWriter

@@ -11,9 +11,9 @@ import numpy as np
 
 from zojax.lm.models import Params
 from zojax.lm.processes import Spread
+from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._best import Best
 from zojax.lm.training._checkpoints import Checkpoints
-from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._evaluation import Scores, dev_metrics
 from zojax.lm.training._identity import identity, same_run
 from zojax.lm.training._optimizer import Optimizer

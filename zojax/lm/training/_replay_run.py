@@ -9,8 +9,8 @@ from pathlib import Path
 
 import jax
 
+from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._card import CARD, model_card
-from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._optimizer import DEFAULTS, optimizer_of
 from zojax.lm.training._options import from_json

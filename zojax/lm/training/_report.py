@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from zojax.lm.settings import DataConfig, DataKind
 from zojax.lm.tasks import PromptSet, RowError
-from zojax.lm.training._data_config import DataConfig, DataKind
 from zojax.lm.training._splits import Splits
 
 _MOST = 10

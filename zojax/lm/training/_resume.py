@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from zojax.lm.training._config import FinetuneConfig
+from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._optimizer import steps_of_passes
 from zojax.lm.training._run_folder import load_config, read_results
 

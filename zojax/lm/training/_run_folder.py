@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zojax.lm.models import Params
+from zojax.lm.settings import FinetuneConfig, ObjectiveName
 from zojax.lm.training._card import CARD, model_card
-from zojax.lm.training._config import FinetuneConfig, ObjectiveName
 from zojax.lm.training._curve import draw_curve, draw_rates
 from zojax.lm.training._options import from_json
 from zojax.lm.training._score_file import place_of_score

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple, get_args
 from zojax.lm.models import LanguageModel
 from zojax.lm.processes import Spread
 from zojax.lm.sequences import SequenceTokens
+from zojax.lm.settings import FinetuneConfig
 from zojax.lm.tasks import PromptTokens
-from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._data import prompt_tokens
 from zojax.lm.training._kind import sequence_kind
 from zojax.lm.training._run_folder import BEST, TUNED, load_config, read_results

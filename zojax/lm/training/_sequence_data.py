@@ -21,9 +21,8 @@ from zojax.lm.sequences import (
     read_sequences,
     sequence_tokens,
 )
+from zojax.lm.settings import DataConfig, FinetuneConfig
 from zojax.lm.tasks import Fixes, divide_rows
-from zojax.lm.training._config import FinetuneConfig
-from zojax.lm.training._data_config import DataConfig
 from zojax.lm.training._kind import columns_of, sequence_kind
 from zojax.lm.training._sequence_report import SequenceReport, report_on_sequences
 

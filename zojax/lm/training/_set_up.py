@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from zojax.lm.models import Params
 from zojax.lm.processes import Spread
+from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._begin import Begun, begin
-from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._data import Data, Prepared, load_data
 from zojax.lm.training._find_rate import FoundRate, first_rate, is_auto
 from zojax.lm.training._observer import Observer

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from zojax.lm.settings import DataConfig
 from zojax.lm.tasks import (
     Example,
     Fixes,
@@ -18,7 +19,6 @@ from zojax.lm.tasks import (
     read_files,
     sample_splits,
 )
-from zojax.lm.training._data_config import DataConfig
 from zojax.lm.training._task import is_own, needs_classes, task_of
 
 Examples = tuple[Example, ...]

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from zojax.lm.processes import Spread
+from zojax.lm.settings import FinetuneConfig
 from zojax.lm.tasks import Classification, PromptSet
-from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._evaluation import Scores
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._score_file import Score

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from zojax.lm.sequences import SequenceTokens
+from zojax.lm.settings import START_NAMES, AdapterConfig, FinetuneConfig
 from zojax.lm.tasks import PromptTokens
-from zojax.lm.training._config import START_NAMES, AdapterConfig, FinetuneConfig
 from zojax.lm.training._run_folder import BEST, TUNED, load_config, read_results
 from zojax.lm.training._start_fit import require_sklearn
 from zojax.lm.training._task import is_own

@@ -11,6 +11,7 @@ from jax import Array
 
 from zojax.lm.models import Params
 from zojax.lm.processes import Spread
+from zojax.lm.settings import FinetuneConfig
 from zojax.lm.tasks import (
     Batch,
     Classification,
@@ -19,7 +20,6 @@ from zojax.lm.tasks import (
     bucket_lengths,
     evaluation_batches,
 )
-from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._step import CompiledByShape
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from zojax.lm.settings import DataConfig
 from zojax.lm.tasks import ModelKind, Task, load_task, own_task
-from zojax.lm.training._data_config import DataConfig
 
 _TEXT = "text"
 

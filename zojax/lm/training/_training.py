@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from zojax.lm.models import Params
 from zojax.lm.processes import Spread
+from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._advice import Advice
 from zojax.lm.training._best import Best
-from zojax.lm.training._config import FinetuneConfig
 from zojax.lm.training._data import Data
 from zojax.lm.training._evaluation import CompiledTotals, Scores, dev_metrics, evaluate
 from zojax.lm.training._interrupt import interrupt_flag

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 
 from zojax.lm.processes import Spread
-from zojax.lm.training._config import FinetuneConfig
+from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._data import Data
 from zojax.lm.training._find_rate import STEPS, FoundRate, find_rate
 from zojax.lm.training._observer import Observer

@@ -19,7 +19,7 @@ from zojax.lm.adapters import Adapter, HeadTuning, LoRA, Prefix, VirtualTokens, 
 from zojax.lm.adapters import load_adapter as _load_adapter
 from zojax.lm.models import SCORE, LanguageModel, Params, load, with_score, without_score
 from zojax.lm.processes import Spread
-from zojax.lm.training._config import START_NAMES, AdapterConfig, AdapterName, FinetuneConfig
+from zojax.lm.settings import START_NAMES, AdapterConfig, AdapterName, FinetuneConfig
 from zojax.lm.training._score_file import FILE, Score, read_score, write_score
 from zojax.sharding import read_mesh
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zojax.lm.training._config import FinetuneConfig
+from zojax.lm.settings import FinetuneConfig
 
 # A step and its loss, little-endian.
 _ENTRY = np.dtype([("step", "<u4"), ("loss", "<f8")])

@@ -12,36 +12,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from zojax.directions import DirectionName
-from zojax.lm.processes import Parallel
-from zojax.lm.training._data_config import DataConfig, at_least_one, check_data
-from zojax.sharding import LayoutName, read_mesh
-from zojax.slope_rules import SlopeRuleName
-
-OptimizerName = Literal[
-    "zo_adamu",
-    "mezo",
-    "zo_sgd_sign",
-    "zo_sgd_momentum",
-    "zo_sgd_conservative",
-    "zo_sgd_blockwise",
-    "zo_adam",
-    "zo_adamm",
-    "forward_gradient_sgd",
-    "adam",
-    "sgd",
-]
-
+from zojax.lm.settings._data_config import DataConfig, at_least_one, check_data
+from zojax.lm.settings._names import (
+    AdapterName,
+    DirectionName,
+    Implementation,
+    LayoutName,
+    LogDtype,
+    ModelDtype,
+    NonFinite,
+    ObjectiveName,
+    OptimizerName,
+    Parallel,
+    SlopeRuleName,
+)
 
 DEFAULT_STEPS = 1000
-
-AdapterName = Literal["none", "lora", "prefix", "virtual_tokens", "head"]
-ModelDtype = Literal["float32", "bfloat16", "float16"]
-Implementation = Literal["zojax", "transformers"]
-NonFinite = Literal["stop", "skip"]
-LogDtype = Literal["float32", "bfloat16"]
-
-ObjectiveName = Literal["loss", "accuracy", "f1"]
 START_NAMES = ("auto", "words", "calibrated", "probe")
 # These optimizers use derivatives; the derivative of a metric is zero almost everywhere.
 _NEED_DERIVATIVES = ("adam", "sgd", "forward_gradient_sgd")
@@ -249,6 +235,8 @@ def _check_mesh(config: FinetuneConfig) -> None:
                 f"finetune: layout needs mesh, got {config.layout} without one. Give both."
             )
         return
+    from zojax.sharding import read_mesh  # which waits for jax
+
     read_mesh("finetune", config.mesh, config.layout)
     if config.parallel is not None:
         raise ValueError(
