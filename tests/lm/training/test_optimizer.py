@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -133,3 +135,23 @@ def test_the_seed_decides_the_directions():
 def test_phases_are_fractions_in_order():
     with pytest.raises(ValueError, match=r"phases must be fractions .* got \(0.5, 0.2\)"):
         optimizer_of("zo_adamu", phases=(0.5, 0.2))
+
+
+@pytest.mark.parametrize("rounding", ["stochastic", "compensated"])
+def test_updates_of_16_bits_land(rounding: str):
+    """At a rate whose updates bfloat16 loses, parameters move, and the loss falls."""
+    ends: dict[str, Any] = {}
+    for name in ("nearest", rounding):
+        optimizer = optimizer_of("mezo", learning_rate=3e-4, eps=0.1, rounding=name)
+        params = jax.tree.map(lambda x: jnp.asarray(x, jnp.bfloat16), PARAMS)
+        state = jax.jit(optimizer.tx.init)(params)
+
+        def loss(params, batch):
+            return square(jax.tree.map(lambda x: x.astype(jnp.float32), params))
+
+        step = quick_jit(make_step(optimizer, loss))
+        for _ in range(200):
+            params, state, _ = step(params, state, None)
+        ends[name] = float(loss(params, None))
+    assert ends["nearest"] == 128.0
+    assert ends[rounding] < 127.5

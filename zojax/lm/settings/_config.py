@@ -77,6 +77,9 @@ class HyperParameters:
     """What replaces or scales a step's slopes: their sign, clipping at 100, their running size
     (rms), their spread over the queries, or nothing (none), as in MeZO's paper; for optimizers with
     num_queries."""
+    rounding: Literal["nearest", "stochastic", "compensated"] | None = None
+    """How updates of 16-bit parameters are rounded: nearest loses small ones; stochastic, by
+    chance, and compensated, with 2 bytes more a parameter, do not."""
     anneal: Literal["figure", "equation"] | None = None
     """How the weights of the noise's parts anneal (zo_adamu)."""
     phases: tuple[float, float] | None = None

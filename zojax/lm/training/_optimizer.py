@@ -24,12 +24,13 @@ from zojax.lm.training._rate import is_in_unit, with_rate
 from zojax.lm.training._tuned import Tuned
 from zojax.trajectory import Field
 
-_FIRST_ORDER = {"schedule": "constant", "weight_decay": 0.0}
+_FIRST_ORDER = {"schedule": "constant", "rounding": "nearest", "weight_decay": 0.0}
 _ONE_DIRECTION = {
     "eps": 1e-3,
     "direction": "gaussian",
     "evaluation": "streamed",
     "schedule": "constant",
+    "rounding": "nearest",
 }
 _SPSA = {
     **_ONE_DIRECTION,
@@ -187,6 +188,8 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
     """
     config = with_rate(config, params)
     settings = {k: v for k, v in dataclasses.asdict(config.hyper).items() if v is not None}
+    key = jax.random.key(config.seed) if key is None else key
+    rounding = settings.pop("rounding")
     if settings.get("slope_rule") == "none":
         del settings["slope_rule"]
     rate = partial(_schedule, settings.pop("schedule"), steps=config.num_planned)
@@ -196,9 +199,9 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
     if config.optimizer in ("adam", "sgd"):
         build = optax.adamw if config.optimizer == "adam" else _sgd
         tx = _with_rate_in_state(partial(build, **settings), rate, given)
-        return Optimizer(tx, False, False, ())
+        return Optimizer(_rounded(tx, rounding, key), False, False, ())
     fields = _fields(config.optimizer, settings, params)
-    settings["key"] = jax.random.key(config.seed) if key is None else key
+    settings["key"] = key
     if "phases" in settings:
         settings["phases"] = _phases(settings["phases"], config.num_planned)
     in_place = settings["evaluation"] == "in_place"
@@ -206,7 +209,7 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
     # In place, update runs outside jit and keeps its compiled programs in the transformation:
     # inject_hyperparams would build a new transformation, and compile again, in every step.
     tx = build(rate(given)) if in_place else _with_rate_in_state(build, rate, given)
-    return Optimizer(tx, True, in_place, fields)
+    return Optimizer(_rounded(tx, rounding, key), True, in_place, fields)
 
 
 def optimizer_of(config: FinetuneConfig, tuned: Tuned, key: jax.Array | None = None) -> Optimizer:
@@ -227,6 +230,16 @@ def _with_rate_in_state(
         return build(schedule(learning_rate))
 
     return optax.inject_hyperparams(with_rate, hyperparam_dtype=jnp.float32)(rate)  # pyright: ignore[reportReturnType]
+
+
+def _rounded(
+    tx: optax.GradientTransformationExtraArgs, rounding: str, key: jax.Array
+) -> optax.GradientTransformationExtraArgs:
+    """The optimizer with a last link that makes small updates of 16-bit parameters land."""
+    if rounding == "nearest":
+        return tx
+    stochastic = rounding == "stochastic"
+    return optax.chain(tx, zojax.stochastic_rounding(key) if stochastic else zojax.compensated())
 
 
 def _fields(
