@@ -52,6 +52,7 @@ SMOKES = {
         ("adapter_defaults",),
     ),
     "batched_queries": Smoke("--rounds=1", {"MODEL": "config"}, ("batched_queries",)),
+    "digits": Smoke("--seeds=2", {"STEPS": "2"}, ("digits",)),
     "drift": Smoke("", {"STEPS": "2"}, ("drift",)),
     "fit_normal_quantile": Smoke("", {}, ()),
     "fuzz": Smoke("--examples=3", {"TARGETS": "['CSV, classes']"}, ("fuzz",)),
