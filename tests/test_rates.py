@@ -105,9 +105,10 @@ def test_in_the_unit_of_rates_the_losses_scale_does_not_matter():
     assert plain.rate == pytest.approx(1000.0 * small.rate, rel=0.1)
 
 
-def test_the_usual_rate_is_one_over_the_root_of_the_parameters():
+def test_at_the_usual_rate_a_step_has_length_one_half():
     params = {"w": jax.ShapeDtypeStruct((30, 30), jnp.bfloat16), "i": jnp.arange(5)}
-    assert rates.usual_rate(params) == pytest.approx(1 / 30)
+    assert rates.usual_rate(params) == pytest.approx(0.5 / 30)
+    assert rates.usual_rate(params, 16) == pytest.approx(4 * 0.5 / 30)
     with pytest.raises(ValueError, match="usual_rate: params must have floating-point leaves"):
         rates.usual_rate({"i": jnp.arange(5)})
 

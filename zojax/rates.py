@@ -5,7 +5,7 @@ with ``slope_rule="rms"`` or ``"spread"``, in ``zo_sgd_sign`` and in ``zo_adam``
 mean square change of a parameter in a step, whatever the loss is. In :func:`zojax.mezo` as it was
 published cᵢ is a slope itself, so that its rates depend on the loss, the batch and the model.
 
-A rate that fits many parameters is small: the length of a step is about η·√d. See
+A rate that fits many parameters is small: the length of a step is about η·√(d/N). See
 :func:`usual_rate`.
 """
 
@@ -25,8 +25,8 @@ from zojax._types import Array, Params
 from zojax.estimators import last_loss
 
 FACTOR = 10**0.5
-LENGTH = 1.0
-"""η·√d, the length of a step in parameter units, that :func:`usual_rate` gives."""
+LENGTH = 0.5
+"""The length of a step in parameter units, η·√(d/N), that :func:`usual_rate` gives."""
 
 
 class RateSearch(NamedTuple):
@@ -46,13 +46,14 @@ class RateSearch(NamedTuple):
     steps: int
 
 
-def usual_rate(params: Params) -> float:
-    """The rate at which a step has the length 1, in the unit of this module: 1/√d.
+def usual_rate(params: Params, num_queries: int = 1) -> float:
+    """The rate at which a step has the length ½, in the unit of this module: ½·√(N/d).
 
     It is where :func:`find_rate` begins, and what ``zojax finetune`` takes by default.
 
     Args:
-      params: The parameters to tune; of arrays or shapes.
+      params: The d parameters to tune; of arrays or shapes.
+      num_queries: N, the directions of a step.
     """
     number = sum(
         math.prod(jnp.shape(leaf))
@@ -61,7 +62,7 @@ def usual_rate(params: Params) -> float:
     )
     if not number:
         raise ValueError("usual_rate: params must have floating-point leaves, got none.")
-    return LENGTH / math.sqrt(number)
+    return LENGTH * math.sqrt(num_queries / number)
 
 
 def find_rate(

@@ -44,7 +44,7 @@ def _shown(optimizer: OptimizerName) -> Mapping[str, Any]:
     settings = DEFAULTS[optimizer]
     if not is_in_unit(optimizer, settings.get("slope_rule")):
         return settings
-    return {_IN_UNIT: f"{LENGTHS[optimizer]:g}/√d for d parameters"} | {
+    return {_IN_UNIT: f"{LENGTHS[optimizer]:g}·√(N/d) for d parameters and N queries"} | {
         name: value for name, value in settings.items() if name != "learning_rate"
     }
 

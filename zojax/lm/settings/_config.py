@@ -57,7 +57,7 @@ class HyperParameters:
 
     learning_rate: float | Literal["auto"] | None = None
     """Step size, at the start of the schedule; auto tries some, each for a few steps. With slopes
-    over their size it is the change of a parameter in a step; without it, steps have length 1."""
+    over their size it is the change of a parameter in a step; without it, steps have length ½."""
     schedule: Literal["constant", "linear", "cosine"] | None = None
     """The learning rate over the steps: constant, or decreasing to 0."""
     weight_decay: float | None = None

@@ -36,7 +36,7 @@ def first_rate(config: FinetuneConfig, params: Any) -> FinetuneConfig:
     """The configuration with the rate that the search begins with: the optimizer's default."""
     default = defaults_of(config.optimizer, config.tuned.adapter)["learning_rate"]
     in_unit = is_in_unit(config.optimizer, config.hyper.slope_rule)
-    rate = default_rate(config.optimizer, params) if in_unit else default
+    rate = default_rate(config, params) if in_unit else default
     return at_rate(config, rate) if is_auto(config) else with_rate(config, params)
 
 

@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from zojax.lm.settings import FinetuneConfig, OptimizerName
-from zojax.rates import usual_rate
+from zojax.rates import LENGTH, usual_rate
 
-# η·√d, the length of a step, by optimizer. Those of zo_sgd_sign, zo_adam and zo_adamm are what
-# benchmarks/nine_optimizers.py found best for opt-mini, with momentum steps are ten times as long.
+# The length of a step, η·√(d/N), by optimizer. Those of zo_sgd_sign, zo_adam and zo_adamm are what
+# benchmarks/nine_optimizers.py found best for opt-mini; with momentum steps are ten times as long.
 LENGTHS: Mapping[OptimizerName, float] = {
-    "zo_adamu": 1.0,
-    "mezo": 1.0,
+    "zo_adamu": LENGTH,
+    "mezo": LENGTH,
     "zo_sgd_sign": 2.0,
-    "zo_sgd_momentum": 0.1,
-    "zo_sgd_conservative": 1.0,
+    "zo_sgd_momentum": 0.1 * LENGTH,
+    "zo_sgd_conservative": LENGTH,
     "zo_adam": 0.2,
     "zo_adamm": 0.2,
-    "forward_gradient_sgd": 1.0,
+    "forward_gradient_sgd": LENGTH,
 }
 # These take no account of the size of slopes, whatever the slope rule.
 _BY_THEMSELVES = ("zo_sgd_sign", "zo_adam", "zo_adamm")
@@ -32,21 +32,22 @@ def is_in_unit(optimizer: OptimizerName, slope_rule: str | None) -> bool:
     )
 
 
-def default_rate(optimizer: OptimizerName, params: Any) -> float:
+def default_rate(config: FinetuneConfig, params: Any) -> float:
     """The rate at which steps have the optimizer's usual length.
 
     Args:
-      optimizer: One whose rate is in the unit.
+      config: A resolved configuration of an optimizer whose rate is in the unit.
       params: The parameters to tune; of arrays or shapes.
     """
-    return float(f"{LENGTHS[optimizer] * usual_rate(params):.2g}")
+    usual = usual_rate(params, config.hyper.num_queries or 1) / LENGTH
+    return float(f"{LENGTHS[config.optimizer] * usual:.2g}")
 
 
 def with_rate(config: FinetuneConfig, params: Any) -> FinetuneConfig:
     """A resolved configuration with its learning rate, where none was given."""
     if config.hyper.learning_rate is not None:
         return config
-    return at_rate(config, default_rate(config.optimizer, params))
+    return at_rate(config, default_rate(config, params))
 
 
 def at_rate(config: FinetuneConfig, rate: float | None) -> FinetuneConfig:

@@ -61,7 +61,7 @@ class Training:
         self._config, self._tuned, self._data = config, tuned, data
         self._optimizer, self._totals, self._observer = optimizer, totals, observer
         self._program, self._spread = program, spread
-        self._adviser: Advice | None = None
+        self._advice: Advice
         self._passes = passes_of_a_step(config, tuned.trainable(tuned.model.params)).cost
 
     @property
@@ -82,6 +82,8 @@ class Training:
           best: The base model; updated to the parameters with the best dev scores.
         """
         config = self._config
+        # Measured by every process, where only one of them reads metrics.jsonl.
+        self._advice = Advice(config, best.dev.loss)
         start = recovery.begin(best, self.measure)
         self._program.prepare(start.params, start.optimizer, self._data)
         self._observer.started(config.num_steps)
@@ -133,12 +135,6 @@ class Training:
         self._observer.status(f"ending at step {tick.step}: {minutes:g} minutes are over")
         return True
 
-    def _advice(self, run: RunFolder) -> Advice:
-        if self._adviser is None:
-            start = next(line["dev_loss"] for line in run.read_metrics() if "dev_loss" in line)
-            self._adviser = Advice(self._config, start)
-        return self._adviser
-
     def _evaluates(self, step: int) -> bool:
         return step % self._config.eval_every == 0 or step == self._config.num_steps
 
@@ -170,7 +166,7 @@ class Training:
             best.offer(tick.step, tick.dev, self._tuned.trainable(tick.params))
             if tick.step < self._config.num_steps:
                 recovery.save(where)
-            if (advice := self._advice(run).after(tick.step, tick.dev, best)) is not None:
+            if (advice := self._advice.after(tick.step, tick.dev, best)) is not None:
                 self._observer.advice(advice)
         self._observer.ticked(tick)
         return tick
