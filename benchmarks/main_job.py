@@ -27,10 +27,6 @@ WAYS: dict[str, dict[str, Any]] = {
     },
     "label words (the default)": {},
     "the best start on dev (--start auto)": {"start": "auto"},
-    "the same, --learning-rate auto": {
-        "start": "auto",
-        "hyper": HyperParameters(learning_rate="auto"),
-    },
 }
 
 
