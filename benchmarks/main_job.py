@@ -19,6 +19,7 @@ import jax
 
 from zojax.lm.training import FinetuneConfig, HyperParameters
 
+STEPS = 1000
 RUNS = _record.RESULTS / "main_job_runs.jsonl"
 # The first is the default of version 0.2: MeZO's unit, in which a rate fits one model and loss.
 WAYS: dict[str, dict[str, Any]] = {
@@ -39,7 +40,7 @@ def main() -> None:
         runs: dict[str, list[dict[str, Any]]] = {name: [] for name in WAYS}
         for seed in range(args.seeds):
             for name, settings in WAYS.items():
-                config = FinetuneConfig(seed=seed, **settings)
+                config = FinetuneConfig(seed=seed, steps=STEPS, **settings)
                 runs[name].append(_study.run(RUNS, {"way": name, "seed": seed}, config))
     path = _record.write(
         "main_job",

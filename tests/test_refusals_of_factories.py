@@ -42,6 +42,8 @@ FACTORIES = {
     "adamu_schedules": {},
     "conservative": {},
     "keep_in_box": {},
+    "compensated": {},
+    "stochastic_rounding": {"key": 0},
     "hybrid": {"zo": zojax.mezo(1e-3, eps=1e-3, key=0), "fo": optax.sgd(1e-3), "split": 1},
     "chain": {"estimator": zojax.spsa(1e-3, key=0)},
     "select": {"tx": zojax.mezo(1e-3, eps=1e-3, key=0), "where": "*"},
@@ -135,7 +137,7 @@ def test_a_link_that_is_none_is_refused():
 
 
 def test_every_factory_and_argument_is_here():
-    makes_none = {"_version", "compiler_options", "last_loss", "last_aux"}
+    makes_none = {"_version", "compiler_options", "find_rate", "last_loss", "last_aux"}
     public = {name: getattr(zojax, name) for name in dir(zojax) if not name.startswith("__")}
     functions = {name for name, value in public.items() if inspect.isfunction(value)}
     classes = {name for name, value in public.items() if inspect.isclass(value)}

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from zojax import slope_rules as slope_rules
     from zojax._types import ValueFn as ValueFn
     from zojax.coordinates import select as select
-    from zojax.directions import AdamuSchedules as AdamuSchedules
     from zojax.directions import Direction as Direction
     from zojax.directions import Draws as Draws
     from zojax.directions import ElementwiseDirection as ElementwiseDirection
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from zojax.directions import Sparse as Sparse
     from zojax.directions import Sphere as Sphere
     from zojax.directions import adamu_schedules as adamu_schedules
-    from zojax.estimators import EstimatorState as EstimatorState
     from zojax.estimators import blockwise as blockwise
     from zojax.estimators import coordinatewise as coordinatewise
     from zojax.estimators import forward_gradient as forward_gradient
@@ -58,7 +56,6 @@ _NAMES = {
     "_types": ("ValueFn",),
     "coordinates": ("select",),
     "directions": (
-        "AdamuSchedules",
         "Direction",
         "Draws",
         "ElementwiseDirection",
@@ -74,7 +71,6 @@ _NAMES = {
         "adamu_schedules",
     ),
     "estimators": (
-        "EstimatorState",
         "blockwise",
         "coordinatewise",
         "forward_gradient",

@@ -64,6 +64,11 @@ SMOKES = {
         {"SCALES": "{'mezo': 1.0, 'adam': 1.0}", "GRID": "(1e-4,)"},
         ("nine_optimizers",),
     ),
+    "main_job": Smoke(
+        "--seeds=2",
+        {"STEPS": "1", "RUNS": "folder / 'runs.jsonl'", "WAYS": "{'by default': {}}"},
+        ("main_job",),
+    ),
     "packing": Smoke("--rounds=1", {"ROWS": "80", "BUCKETS": "(1, 2)"}, ("packing",)),
     "pairwise": Smoke("--jobs=1", {"pairs": "lambda: [*pairs()][40:50]"}, ("axes",)),
     "replay": Smoke(
@@ -114,6 +119,11 @@ PLANNED = {
         "",
         {"MODEL": "config", "BATCH": "2", "LENGTH": "16", "SPLITS": "(1,)"},
         ("hybrid_memory",),
+    ),
+    "landing": Smoke(
+        "",
+        {"STEPS": "3", "SIZES": "(1e-5,)", "DEVICES": "{'cpu': (config, 1, 8)}"},
+        ("landing",),
     ),
     "largest_model": Smoke(
         "",

@@ -139,7 +139,7 @@ def test_concepts_explains_every_field_of_the_state():
     text = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
     section = text.split("\n## State\n")[1].split("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(
-        zojax.EstimatorState._fields
+        zojax.estimators.EstimatorState._fields
     )
 
 

@@ -30,7 +30,8 @@ def compensated() -> optax.GradientTransformationExtraArgs:
     link keeps what rounding took, r, as 16 bits more for each element: the lower half of a float32
     number whose upper half is the bfloat16 parameter. So bfloat16 parameters follow the path of
     float32 ones, and for the rest of the program they are bfloat16. The update that it returns is
-    the difference to the rounded number, which ``optax.apply_updates`` adds without error.
+    the difference to the rounded number, float32, which ``optax.apply_updates`` adds without error
+    (under JAX's standard promotion of dtypes).
 
     Put it last in a chain. It needs no ``value_fn``, works after any optimizer, and a log replays
     it.
@@ -50,13 +51,14 @@ def compensated() -> optax.GradientTransformationExtraArgs:
       "Revisiting BFloat16 Training", arXiv:2010.06192, with r in bfloat16.
 
     Examples:
-      >>> import jax.numpy as jnp, optax, zojax
+      >>> import jax, jax.numpy as jnp, optax, zojax
       >>> tx = optax.chain(optax.sgd(1e-4), zojax.compensated())
       >>> params = jnp.array([1.0], jnp.bfloat16)
       >>> state = tx.init(params)
-      >>> for _ in range(80):
-      ...     updates, state = tx.update(jnp.array([1.0]), state, params)
-      ...     params = optax.apply_updates(params, updates)
+      >>> with jax.numpy_dtype_promotion("standard"):
+      ...     for _ in range(80):
+      ...         updates, state = tx.update(jnp.array([1.0]), state, params)
+      ...         params = optax.apply_updates(params, updates)
       >>> float(params[0])
       0.9921875
     """

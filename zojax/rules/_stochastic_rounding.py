@@ -32,7 +32,7 @@ class _Uniform(ElementwiseDirection):
         return (bits >> 8).astype(jnp.float32) * jnp.float32(2.0**-24)
 
 
-def stochastic_rounding(key: KeyLike) -> optax.GradientTransformationExtraArgs:
+def stochastic_rounding(*, key: KeyLike) -> optax.GradientTransformationExtraArgs:
     r"""A last link by which small updates of 16-bit parameters land: θ is rounded by chance.
 
     .. math:: \theta \leftarrow \lfloor\theta + u\rceil, \qquad
@@ -43,7 +43,7 @@ def stochastic_rounding(key: KeyLike) -> optax.GradientTransformationExtraArgs:
     to the next one, 6e-5 for bfloat16 weights of 0.02, is then lost, every time. Rounded by
     chance it moves θ by a whole distance with a small probability, so that E[θ] is that of
     float32. The update that this link returns is the difference to the rounded number, which
-    ``optax.apply_updates`` adds without error.
+    ``optax.apply_updates`` adds without error (under JAX's standard promotion of dtypes).
 
     Put it last in a chain. It needs no ``value_fn``, works after any optimizer, and a log replays
     it: chances follow from (key, step, path, index).

@@ -35,6 +35,7 @@ def run(folder: Path, model: Path, rows: Path, objective: Any, **settings: Any) 
     count = len(rows.read_text().splitlines())
     config = FinetuneConfig(
         model=str(model),
+        start=None if "task" in settings else "words",
         optimizer="mezo",
         objective=objective,
         steps=2,
