@@ -239,7 +239,9 @@ def _rounded(
     if rounding == "nearest":
         return tx
     stochastic = rounding == "stochastic"
-    return optax.chain(tx, zojax.stochastic_rounding(key=key) if stochastic else zojax.compensated())
+    return optax.chain(
+        tx, zojax.stochastic_rounding(key=key) if stochastic else zojax.compensated()
+    )
 
 
 def _fields(
