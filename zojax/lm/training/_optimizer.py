@@ -24,13 +24,13 @@ from zojax.lm.training._rate import is_in_unit, with_rate
 from zojax.lm.training._tuned import Tuned
 from zojax.trajectory import Field
 
-_FIRST_ORDER = {"schedule": "constant", "rounding": "nearest", "weight_decay": 0.0}
+_FIRST_ORDER = {"schedule": "constant", "rounding": None, "weight_decay": 0.0}
 _ONE_DIRECTION = {
     "eps": 1e-3,
     "direction": "gaussian",
     "evaluation": "streamed",
     "schedule": "constant",
-    "rounding": "nearest",
+    "rounding": None,  # to the nearest
 }
 _SPSA = {
     **_ONE_DIRECTION,
@@ -189,7 +189,7 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
     config = with_rate(config, params)
     settings = {k: v for k, v in dataclasses.asdict(config.hyper).items() if v is not None}
     key = jax.random.key(config.seed) if key is None else key
-    rounding = settings.pop("rounding")
+    rounding = settings.pop("rounding", "nearest")
     if settings.get("slope_rule") == "none":
         del settings["slope_rule"]
     rate = partial(_schedule, settings.pop("schedule"), steps=config.num_planned)
