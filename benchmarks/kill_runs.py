@@ -35,7 +35,7 @@ SETTINGS = ["--steps", str(STEPS), "--eval-every", "250", "--log-every", "7", "-
 OPTIMIZERS = ("mezo", "zo_adamu", "adam")
 # Imported once by a server that every run is a fork of: imports would be most of a run.
 PRELOAD = [
-    "zojax.cli._arguments",
+    "zojax.lm.training",
     "orbax.checkpoint",
     "matplotlib.figure",
     "tokenizers",

@@ -96,6 +96,8 @@ def test_chances_are_those_of_the_distances(dtype: str):
         assert set(np.unique(np.abs(rounded))) <= {0.75, np.float32(0.75 + step)}
         mean = np.mean(np.float64(rounded), axis=0)
         np.testing.assert_array_equal(mean, np.float64(x))
+        # A number of the dtype stays, whatever the chance.
+        assert by_chance(sign * low, jnp.dtype(dtype), jnp.float32(1 - 2.0**-24)) == sign * 0.75
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
