@@ -40,6 +40,7 @@ from zojax.lm.training import (
     load_to_tune,
     make_optimizer,
     make_step,
+    prepare,
     resolve,
 )
 
@@ -143,7 +144,7 @@ class _Prepared:
     def run(self, learning_rate: float, eps: float, seed: int) -> tuple[Scores, Scores]:
         config = dataclasses.replace(self._config, seed=seed)
         tuned = load_to_tune(config)
-        data = load_data(config, tuned.model)
+        data = load_data(prepare(config), tuned.model)
         if self._step is None or self._totals is None:
             self._step = CompiledByShape(self._one_step(tuned, data.loss), "a step", print)
             self._totals = CompiledTotals(data.task, print)

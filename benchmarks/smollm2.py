@@ -38,6 +38,7 @@ from zojax.lm.training import (
     load_data,
     load_to_tune,
     passes_of_a_step,
+    prepare,
     resolve,
 )
 
@@ -128,7 +129,7 @@ def _with_threshold() -> dict[str, Any]:
     """Zero-shot accuracy where the second label is chosen above the best threshold on dev."""
     config = FinetuneConfig(model="smollm2-135m", data=_data(1000))
     model = load_to_tune(config).model
-    data = load_data(config, model)
+    data = load_data(prepare(config), model)
     scores = jax.jit(data.task.scores, compiler_options=zojax.compiler_options())
 
     def margins(split: Measured) -> tuple[np.ndarray, np.ndarray]:

@@ -21,6 +21,7 @@ from zojax.lm.training import (
     load_to_tune,
     make_optimizer,
     make_step,
+    prepare,
     resolve,
 )
 
@@ -40,7 +41,7 @@ def train(spread: Spread) -> tuple[list[np.ndarray], list[float]]:
 
     config = resolve(CONFIG)
     tuned = load_to_tune(config)
-    data = load_data(config, tuned.model)
+    data = load_data(prepare(config), tuned.model)
     optimizer = make_optimizer(config, tuned.model.params)
     step = CompiledByShape(
         spread.step(make_step(optimizer, data.task.loss)),

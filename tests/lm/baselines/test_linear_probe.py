@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_models import tokenizer_of, write_tiny_model
 
 from zojax.lm.baselines import linear_probe, zero_shot
 from zojax.lm.baselines._rows import choice_rows, hidden_states, question_rows
@@ -134,7 +135,11 @@ def test_refusals(base: FinetuneConfig, tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(ValueError, match="linear_probe: adapter must be none"):
         linear_probe(dataclasses.replace(base, tuned=AdapterConfig("head")))
     rows = dict.fromkeys(("train", "test"), ROWS / "squad.jsonl")
-    writing = dataclasses.replace(base, data=DataConfig(task="squad", **rows))
+    longer = write_tiny_model(
+        tmp_path / "longer", "opt", tokenizer_of(Path(base.model)), max_position_embeddings=200
+    )
+    data = DataConfig(task="squad", **rows, max_length=200)
+    writing = dataclasses.replace(base, model=str(longer), data=data)
     with pytest.raises(ValueError, match=r"linear_probe: .* got squad, a generation task"):
         linear_probe(writing)
     (tmp_path / "one.jsonl").write_text('{"text": "a", "label": 1}\n' * 4)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zojax.lm.baselines import Measured, _measured, in_context, zero_shot
+from zojax.lm.baselines import Measured, _measured, in_context, linear_probe, zero_shot
 from zojax.lm.models import load
 from zojax.lm.tasks import load_task
 from zojax.lm.training import (
@@ -166,3 +166,14 @@ def test_choices_are_measured_too(base: FinetuneConfig):
     data = DataConfig(task="copa", train=rows, test=rows, num_buckets=1)
     found = zero_shot(dataclasses.replace(base, data=data))
     assert found.rows_read == 2 * (found.dev.examples + found.test.examples)
+
+
+@pytest.mark.parametrize("baseline", [zero_shot, in_context, linear_probe])
+def test_wrong_rows_are_said_before_the_model_loads(
+    baseline: Any, base: FinetuneConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(_measured, "load_model", lambda _: pytest.fail("the model loads"))
+    (tmp_path / "train.csv").write_text("text,label\na film,0\na story,maybe\n")
+    data = dataclasses.replace(base.data, train=tmp_path / "train.csv")
+    with pytest.raises(ValueError, match=r"train\.csv:3: label"):
+        baseline(dataclasses.replace(base, data=data))

@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 
 from zojax.cli import main
-from zojax.lm.comparison import Record, Records, Run, StudyObserver, check, compare, load_study
+from zojax.lm.comparison import (
+    Record,
+    Records,
+    Run,
+    StudyObserver,
+    _execute,
+    check,
+    compare,
+    load_study,
+)
 from zojax.lm.comparison._execute import best_of, execute
 
 # optax's own rules promote integer counts with floats.
@@ -225,6 +234,14 @@ def test_what_cannot_run_is_refused_before_the_first_run(
             compare(load_study(changed), path.parent / "out", observer=heard)
     assert heard.runs == []
     assert check(load_study(path)) == 7
+
+
+def test_wrong_rows_are_said_before_a_model_loads(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(_execute, "load_to_tune", lambda _: pytest.fail("a model loads"))
+    with path.with_name("train.csv").open("a") as file:
+        file.write(",1\n")
+    with pytest.raises(ValueError, match=r"train\.csv:26: "):
+        check(load_study(path))
 
 
 def test_a_folder_of_something_else_is_left_alone(path: Path):

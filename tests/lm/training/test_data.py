@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from tiny_models import tokenizer_of, write_tiny_model
 
-import zojax.lm.models
 from zojax.lm.tasks import Example, rotten_tomatoes
-from zojax.lm.training import DataConfig, FinetuneConfig, load_data
+from zojax.lm.training import DataConfig, FinetuneConfig, prepare
 from zojax.lm.training._splits import read_splits
 from zojax.lm.training._task import task_of
 
@@ -89,4 +88,4 @@ def test_a_tokenizer_of_more_words_than_the_model_has(files: dict[str, Path], ti
     data = DataConfig(train=files["train"], test=files["test"], label_words=("no", "yes"))
     config = FinetuneConfig(model=str(folder), data=data)
     with pytest.raises(ValueError, match=r"rows of the model's embedding, got \d+ in example 0"):
-        load_data(config, zojax.lm.models.load(folder))
+        prepare(config)

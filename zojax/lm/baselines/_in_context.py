@@ -7,9 +7,9 @@ import time
 import numpy as np
 
 from zojax.lm import tasks
-from zojax.lm.baselines._measured import Measured, load_untuned, measure
+from zojax.lm.baselines._measured import Measured, load_untuned, measure, prepare_untuned
 from zojax.lm.tasks import PromptSet, objective
-from zojax.lm.training import FinetuneConfig, Observer, load_prompts, to_measure
+from zojax.lm.training import FinetuneConfig, Observer, to_measure
 
 
 def in_context(
@@ -43,12 +43,13 @@ def in_context(
     """
     begin = time.perf_counter()
     observer = observer or Observer()
-    model = load_untuned("in_context", config, observer)
-    tokens, splits = load_prompts(config, model)
+    prepared = prepare_untuned("in_context", config)
+    model = load_untuned(config, observer)
+    tokens, sets = prepared.fitted_to(model)
     with_demonstrations = tasks.in_context(
-        tokens, splits["train"], model.max_length, count=demonstrations, seed=config.seed
+        tokens, sets["train"].examples, model.max_length, count=demonstrations, seed=config.seed
     )
-    dev, test = (PromptSet.of(splits[name], with_demonstrations) for name in ("dev", "test"))
+    dev, test = (PromptSet.of(sets[name].examples, with_demonstrations) for name in ("dev", "test"))
     counts = _counts(test)
     chosen = {
         "drawn": len(with_demonstrations.demonstrations),

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from zojax.lm.baselines._measured import Measured, load_untuned
+from zojax.lm.baselines._measured import Measured, load_untuned, prepare_untuned
 from zojax.lm.baselines._rows import ProbedRow, choice_rows, hidden_states, question_rows
 from zojax.lm.tasks import PromptSet
-from zojax.lm.training import FinetuneConfig, Observer, Scores, load_prompts
+from zojax.lm.training import FinetuneConfig, Observer, Scores
 
 # Inverse strengths of the penalty, the strongest penalty first; the best on dev is used.
 _GRID = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -53,8 +53,8 @@ def linear_probe(config: FinetuneConfig, observer: Observer | None = None) -> Me
     begin = time.perf_counter()
     observer = observer or Observer()
     regression = _import_regression()
-    model = load_untuned("linear_probe", config, observer)
-    tokens, splits = load_prompts(config, model)
+    prepared = prepare_untuned("linear_probe", config)
+    tokens, sets = prepared.prompts()
     if tokens.task.kind == "generation":
         raise ValueError(
             f"linear_probe: the task must have classes or choices to tell apart, got "
@@ -62,7 +62,7 @@ def linear_probe(config: FinetuneConfig, observer: Observer | None = None) -> Me
             "Take zero_shot or in_context."
         )
     of_train, of_dev, of_test = questions = [
-        _questions(PromptSet.of(splits[name], tokens)) for name in ("train", "dev", "test")
+        _questions(sets[name]) for name in ("train", "dev", "test")
     ]
     missing = sorted(set(range(tokens.num_classes)) - set(of_train.labels.tolist()))
     if missing:
@@ -71,6 +71,7 @@ def linear_probe(config: FinetuneConfig, observer: Observer | None = None) -> Me
             "train_size, or set k_shot."
         )
     rows = [row for part in questions for row in part.rows]
+    model = load_untuned(config, observer)
     observer.status(f"reading {len(rows)} rows with {config.model}")
     states = hidden_states(
         model, rows, config.eval_batch_size, config.data.padded_lengths, observer.status

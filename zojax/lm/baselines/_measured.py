@@ -14,9 +14,11 @@ from zojax.lm.training import (
     CompiledTotals,
     FinetuneConfig,
     Observer,
+    Prepared,
     Scores,
     evaluate,
     load_model,
+    prepare,
 )
 from zojax.lm.training import Measured as ToMeasure
 
@@ -52,17 +54,22 @@ class Measured:
         }
 
 
-def load_untuned(name: str, config: FinetuneConfig, observer: Observer) -> LanguageModel:
-    """Load the model of ``config`` for the baseline ``name``.
+def prepare_untuned(name: str, config: FinetuneConfig) -> Prepared:
+    """Read and check the data of the baseline ``name``, before its model is loaded.
 
     Raises:
-      ValueError: ``config`` has an adapter.
+      ValueError: ``config`` has an adapter, or a setting or a row of data is wrong.
     """
     if config.tuned.adapter != "none":
         raise ValueError(
             f"{name}: adapter must be none, as the baseline does not tune an adapter, got "
             f"{config.tuned.adapter}. Leave it out."
         )
+    return prepare(config)
+
+
+def load_untuned(config: FinetuneConfig, observer: Observer) -> LanguageModel:
+    """Load the model of ``config``."""
     observer.status(f"loading {config.model}")
     return load_model(config)
 

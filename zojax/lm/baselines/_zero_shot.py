@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from zojax.lm.baselines._measured import Measured, load_untuned, measure
+from zojax.lm.baselines._measured import Measured, load_untuned, measure, prepare_untuned
 from zojax.lm.training import FinetuneConfig, Observer, load_data
 
 
@@ -27,8 +27,9 @@ def zero_shot(config: FinetuneConfig, observer: Observer | None = None) -> Measu
     """
     begin = time.perf_counter()
     observer = observer or Observer()
-    model = load_untuned("zero_shot", config, observer)
-    data = load_data(config, model)
+    prepared = prepare_untuned("zero_shot", config)
+    model = load_untuned(config, observer)
+    data = load_data(prepared, model)
     observer.status(f"measuring {config.model}")
     found = measure(model, data.task, data.dev, data.test, observer, begin=begin, chosen={})
     observer.measured("zero-shot", found.test)

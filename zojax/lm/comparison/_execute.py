@@ -17,8 +17,8 @@ from jax.experimental.compilation_cache import compilation_cache
 from zojax.lm.comparison._records import Records
 from zojax.lm.comparison._runs import Record, Run
 from zojax.lm.comparison._study import Cell, Study
-from zojax.lm.sequences import NextToken
-from zojax.lm.training import FinetuneConfig, load_data, load_to_tune
+from zojax.lm.tasks import PromptTokens
+from zojax.lm.training import FinetuneConfig, Prepared, load_data, load_to_tune, prepare
 
 
 class StudyObserver:
@@ -52,16 +52,19 @@ def check(study: Study, observer: StudyObserver | None = None) -> int:
     """
     observer = observer or StudyObserver()
     runs = 0
-    loaded: set[Any] = set()
+    configs: dict[tuple[str, ...], FinetuneConfig] = {}
     for cell in study.cells():
         candidates = _tuning(study, cell)
         runs += len(candidates) * (len(candidates) > 1) + len(_reporting(study, candidates[0]))
-        configs = [run.config for run in candidates]
+        of_cell = [run.config for run in candidates]  # of all of them, which checks their options
         for what in ((cell.model, cell.task), (cell.model, "with", cell.adapter)):
-            if what not in loaded:
-                observer.status(f"checking {' '.join(what)}")
-                _load(configs[0])
-                loaded.add(what)
+            configs.setdefault(what, of_cell[0])
+    # What is wrong with the data of any task is said before a model is loaded.
+    observer.status("reading the data")
+    prepared = {what: _prepare(config) for what, config in configs.items()}
+    for what, config in configs.items():
+        observer.status(f"checking {' '.join(what)}")
+        load_data(prepared[what], load_to_tune(config).model)
     return runs
 
 
@@ -139,13 +142,14 @@ def _reporting(study: Study, chosen: Run) -> list[Run]:
     return [Run(chosen.cell, "report", chosen.options, chosen.point, seed) for seed in seeds]
 
 
-def _load(config: FinetuneConfig) -> None:
-    data = load_data(config, load_to_tune(config).model)
-    if isinstance(data.task, NextToken):
+def _prepare(config: FinetuneConfig) -> Prepared:
+    prepared = prepare(config)
+    if not isinstance(prepared.tokens, PromptTokens):
         raise ValueError(  # noqa: TRY004 - the study's file, as for every other option
             "compare: tasks must have classes, choices or answers, to compare accuracy or F1, got "
             f"{config.data.train} with rows of another kind. Run finetune on it."
         )
+    return prepared
 
 
 class _Pool:

@@ -14,7 +14,6 @@ from zojax.lm.settings import Implementation as Implementation
 from zojax.lm.settings import OptimizerName as OptimizerName
 from zojax.lm.training._data import Prepared as Prepared
 from zojax.lm.training._data import load_data as load_data
-from zojax.lm.training._data import load_prompts as load_prompts
 from zojax.lm.training._data import prepare as prepare
 from zojax.lm.training._data import to_measure as to_measure
 from zojax.lm.training._evaluate_run import evaluate_run as evaluate_run

@@ -14,7 +14,6 @@ from zojax.lm.settings import DataConfig, FinetuneConfig, ObjectiveName
 from zojax.lm.tasks import (
     BatchLoss,
     Classification,
-    Example,
     Generation,
     Objective,
     PromptSet,
@@ -79,15 +78,27 @@ class Prepared:
     sets: dict[str, PromptSet] | dict[str, SequenceSet]
     report: DataReport
 
-    def fitted_to(self, model: LanguageModel) -> tuple[PromptTokens, dict[str, PromptSet]]:
-        """The tokens and the examples for a model, whose adapter may leave less room for them."""
-        data, tokens = self.config.data, self.tokens
+    def prompts(self) -> tuple[PromptTokens, dict[str, PromptSet]]:
+        """The tokens and the examples of rows that are prompts.
+
+        Raises:
+          ValueError: They are not.
+        """
+        tokens = self.tokens
         if not isinstance(tokens, PromptTokens):
-            raise TypeError("load_data: prepared must be the data of config. Prepare it again.")
-        sets = {name: part for name, part in self.sets.items() if isinstance(part, PromptSet)}
-        if min(data.most_tokens, model.max_length) == tokens.max_length:
+            data = self.config.data
+            raise ValueError(  # noqa: TRY004 - the file of rows, as for every other setting
+                f"{data.train} must have rows of a task or of classification, got {data.kind}. "
+                "Only finetune, eval, predict and zero_shot take others."
+            )
+        return tokens, {n: part for n, part in self.sets.items() if isinstance(part, PromptSet)}
+
+    def fitted_to(self, model: LanguageModel) -> tuple[PromptTokens, dict[str, PromptSet]]:
+        """The same for a model, whose adapter may leave less room for them."""
+        tokens, sets = self.prompts()
+        if min(self.config.data.most_tokens, model.max_length) == tokens.max_length:
             return tokens, sets
-        tokens = _tokens(data, tokens.task, model)
+        tokens = _tokens(self.config.data, tokens.task, model)
         return tokens, {name: PromptSet.of(part.examples, tokens) for name, part in sets.items()}
 
 
@@ -115,43 +126,12 @@ def prompt_tokens(config: FinetuneConfig, model: LanguageModel) -> PromptTokens:
     return _tokens(config.data, task_of(config.data, model.kind), model)
 
 
-def load_prompts(
-    config: FinetuneConfig, model: LanguageModel
-) -> tuple[PromptTokens, dict[str, tuple[Example, ...]]]:
-    """Read the splits of ``config``, and make the tokens of their prompts for ``model``.
-
-    Raises:
-      ValueError: As for :func:`prepare`; or the rows are no prompts of a task.
-    """
-    data = with_kind(config.data)
-    if sequence_kind(data) is not None:
-        raise ValueError(
-            f"load_prompts: the rows must be those of a task or of classification, got {data.kind} "
-            f"in {data.train}. Only finetune, eval and predict take others."
-        )
-    splits = read_splits(config.data, model.kind, config.seed)
-    return _tokens(config.data, splits.task, model), splits.examples
-
-
-def load_data(
-    config: FinetuneConfig, model: LanguageModel, prepared: Prepared | None = None
-) -> Data:
-    """Read, tokenise and batch the examples of ``config`` for ``model``.
-
-    Args:
-      config: The run's configuration.
-      model: The model, with its adapter if there is one.
-      prepared: The examples, if they have been read.
-    """
-    if prepared is None:
-        config = dataclasses.replace(config, data=with_kind(config.data))
+def load_data(prepared: Prepared, model: LanguageModel) -> Data:
+    """Make batches of the examples for ``model``, with its adapter if there is one."""
+    config = prepared.config
     if sequence_kind(config.data) is not None:
-        return _load_sequences(config, model, prepared)
-    if prepared is None:
-        tokens, splits = load_prompts(config, model)
-        sets = {name: PromptSet.of(split, tokens) for name, split in splits.items()}
-    else:
-        tokens, sets = prepared.fitted_to(model)
+        return _load_sequences(prepared, model)
+    tokens, sets = prepared.fitted_to(model)
     train, buckets = sets["train"], config.data.padded_lengths
     solver = objective(model, tokens)
     loss, view = _loss(config.objective, solver, train)
@@ -188,20 +168,15 @@ def _tokens(data: DataConfig, task: Task, model: LanguageModel | ModelInput) -> 
     )
 
 
-def _load_sequences(
-    config: FinetuneConfig, model: LanguageModel, prepared: Prepared | None
-) -> Data:
+def _load_sequences(prepared: Prepared, model: LanguageModel) -> Data:
+    config = prepared.config
     tokens = tokens_of(config, model)
-    if prepared is None:
-        reads = ModelInput(model.config, model.tokenizer, model.kind, model.max_length)
-        sets = prepare_sequences(config, reads).sets
-    else:
-        # An adapter that puts positions before the text leaves fewer for it.
-        sets = {
-            name: SequenceSet.of(part.whole, tokens)
-            for name, part in prepared.sets.items()
-            if isinstance(part, SequenceSet)
-        }
+    # An adapter that puts positions before the text leaves fewer for it.
+    sets = {
+        name: SequenceSet.of(part.whole, tokens)
+        for name, part in prepared.sets.items()
+        if isinstance(part, SequenceSet)
+    }
     train, buckets = sets["train"], config.data.padded_lengths
     solver = NextToken(model, tokens)
     return Data(

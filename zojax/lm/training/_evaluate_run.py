@@ -11,6 +11,7 @@ from zojax.lm.tasks import Objective, PromptSet, objective, read_examples
 from zojax.lm.training._data import (
     load_data,
     measure_sequences,
+    prepare,
     prompt_tokens,
     to_measure,
     view_of,
@@ -69,7 +70,7 @@ def _examples(
     config: FinetuneConfig, model: LanguageModel, data: str | Path | None
 ) -> tuple[Objective | NextToken, Measured]:
     if data is None:
-        own = load_data(config, model)
+        own = load_data(prepare(config), model)
         return own.task, own.test
     sizes = (model.max_length, config.data.padded_lengths, config.eval_batch_size)
     if sequence_kind(config.data) is not None:

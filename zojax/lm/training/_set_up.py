@@ -67,7 +67,7 @@ def set_up(
     observer.status(f"loading {config.model}")
     loaded = load_to_tune(config, spread)
     begun = begin(config, asked, loaded, prepared, observer, spread, resume=resume)
-    data = load_data(begun.config, begun.tuned.model, prepared)
+    data = load_data(prepared, begun.tuned.model)
     auto, config = is_auto(begun.config), first_rate(begun.config, _trainable(begun.tuned))
     optimizer = optimizer_of(config, begun.tuned)
     spread.require(
