@@ -123,6 +123,14 @@ def test_unknown_models_are_refused(capsys: pytest.CaptureFixture[str]):
 
 
 @pytest.mark.quick
+def test_what_finetune_could_not_shard_is_not_planned(capsys: pytest.CaptureFixture[str]):
+    for arguments in (["--mesh=data=2,model=3"], ["--devices=3"]):
+        assert main(["plan", "--model=opt-13b", *arguments]) == 1
+        error = capsys.readouterr().err
+        assert "plan: the axis model of mesh must divide the model's num_attention_heads" in error
+
+
+@pytest.mark.quick
 def test_a_run_costs_at_least_its_steps_on_all_devices():
     arguments = PlanArguments(steps=10_000, price=2.5)
     found: Any = SimpleNamespace(step=SimpleNamespace(seconds=0.36), devices=4)

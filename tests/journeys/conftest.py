@@ -23,8 +23,20 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fresh")
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", f"{ROOT}[demo]"], check=True)
+    install(python, "demo")
     return python
+
+
+@pytest.fixture(scope="session")
+def with_plan(python: Path) -> None:
+    """Adds the compilers for devices that are not there."""
+    if python != Path(sys.executable):
+        install(python, "plan")
+
+
+def install(python: Path, extra: str) -> None:
+    command = [python, "-m", "pip", "install", "--quiet", f"{ROOT}[{extra}]"]
+    subprocess.run(command, check=True)
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import pytest
 from journey import TICKETS, Zojax
 from tickets import write_tickets
 
-pytestmark = [pytest.mark.slow, pytest.mark.plan]
+pytestmark = [pytest.mark.slow, pytest.mark.plan, pytest.mark.usefixtures("with_plan")]
 
 
 def test_the_printed_command_runs(zojax: Zojax, tiny_opt: Path, tmp_path: Path):
     settings = ["--optimizer", "mezo", "--dtype", "float32", "--batch-size", 8, "--max-length", 32]
-    mesh = ["--mesh", "data=2,model=4", "--steps", 3]
+    mesh = ["--mesh", "data=4,model=2", "--steps", 3]
     done = zojax("plan", "--model", tiny_opt / "config.json", *settings, *mesh)
     assert done.returncode == 0, done.stderr
     printed = done.stdout.replace("\\\n", " ").split("To run it:")[1]
@@ -27,5 +27,5 @@ def test_the_printed_command_runs(zojax: Zojax, tiny_opt: Path, tmp_path: Path):
     done = zojax(*arguments, *data, "--output", "run", devices=8)
     assert done.returncode == 0, done.stderr
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert config["mesh"] == "data=2,model=4"
+    assert config["mesh"] == "data=4,model=2"
     assert json.loads((tmp_path / "run" / "results.json").read_text())["test"]

@@ -38,10 +38,12 @@ def run_plan(arguments: PlanArguments) -> None:
         _largest(arguments)
         return
     from zojax.lm.adapters import LoRA
-    from zojax.lm.models import workload
+    from zojax.lm.models import check_heads, model_config, workload
     from zojax.planning import chart, plan, report
 
     axes = _axes(arguments)
+    shards = arguments.devices if axes is None else axes.get("model", 1)
+    check_heads("plan", model_config(arguments.model), shards)
     tokens = _tokens(arguments, _BATCH, _LENGTH)
     work = partial(
         workload,

@@ -12,10 +12,13 @@ from zojax.lm.models._class_head import features_of as features_of
 from zojax.lm.models._class_head import scored as scored
 from zojax.lm.models._class_head import with_score as with_score
 from zojax.lm.models._class_head import without_score as without_score
+from zojax.lm.models._config import ModelConfig as ModelConfig
+from zojax.lm.models._config import check_heads as check_heads
 from zojax.lm.models._input import ModelInput as ModelInput
 from zojax.lm.models._input import load_input as load_input
 from zojax.lm.models._known import MODELS as MODELS
 from zojax.lm.models._known import OPT_MODELS as OPT_MODELS
+from zojax.lm.models._known import model_config as model_config
 from zojax.lm.models._language_model import Cache as Cache
 from zojax.lm.models._language_model import InitCache as InitCache
 from zojax.lm.models._language_model import LanguageModel as LanguageModel

@@ -142,24 +142,6 @@ class Spread:
                 f"got steps of {losses}. Raise num_queries, use fewer devices, or parallel data."
             )
 
-    def require_heads(self, **heads: int) -> None:
-        """Refuse a model whose attention heads do not fit the mesh's axis ``model``.
-
-        Args:
-          **heads: Numbers of heads, by the name of the setting that has them.
-
-        Raises:
-          ValueError: The axis does not divide one of them.
-        """
-        devices = self.mesh.shape.get("model", 1) if self.mesh and self.shards_model else 1
-        for name, number in heads.items():
-            if number % devices:
-                raise ValueError(
-                    f"finetune: the axis model of mesh must divide the model's {name}, {number}, "
-                    f"got {devices}: parts of heads would move between devices. Take a smaller "
-                    "axis model, or shard over fsdp."
-                )
-
     def step(self, step: Step) -> Step:
         """Distribute a step's queries over the devices, if ``parallel`` is ``"query"``."""
         if self.mesh is None or self.parallel == "data":

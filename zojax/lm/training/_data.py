@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zojax.lm.models import LanguageModel, ModelInput, load_input
+from zojax.lm.models import LanguageModel, ModelInput, check_heads, load_input
 from zojax.lm.sequences import NextToken, SequenceSet, SequenceTokens
 from zojax.lm.settings import DataConfig, FinetuneConfig, ObjectiveName
 from zojax.lm.tasks import (
@@ -34,6 +34,7 @@ from zojax.lm.training._report import DataReport, report_on
 from zojax.lm.training._sequence_data import prepare_sequences, tokens_of
 from zojax.lm.training._splits import read_splits
 from zojax.lm.training._task import task_of
+from zojax.sharding import read_mesh
 
 # Most tokens of an evaluation's batch of rows that are no prompts.
 _MOST_MEASURED = 16384
@@ -110,6 +111,8 @@ def prepare(config: FinetuneConfig) -> Prepared:
       ValueError: A setting or rows of the data are wrong.
     """
     reads = load_input(config.model, implementation=config.implementation)
+    axes = read_mesh("finetune", config.mesh, config.layout) if config.mesh else {}
+    check_heads("finetune", reads.config, axes.get("model", 1))
     config = dataclasses.replace(config, data=with_kind(config.data))
     if sequence_kind(config.data) is not None:
         return Prepared(*prepare_sequences(config, reads))

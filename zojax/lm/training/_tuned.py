@@ -227,7 +227,7 @@ def _check_same(asked: Adapter, found: Adapter, folder: Path) -> None:
 
 
 def _load(config: FinetuneConfig, name: str | Path, spread: Spread) -> LanguageModel:
-    model = load(
+    return load(
         name,
         dtype=config.dtype,
         from_pt=config.from_pt,
@@ -236,7 +236,3 @@ def _load(config: FinetuneConfig, name: str | Path, spread: Spread) -> LanguageM
         # Its blocks are layers, so each layer needs leaves of its own.
         scan_layers=config.optimizer != "zo_sgd_blockwise",
     )
-    names = ("num_attention_heads", "num_key_value_heads")
-    heads = {name: getattr(model.config, name, None) for name in names}
-    spread.require_heads(**{name: number for name, number in heads.items() if number})
-    return model
