@@ -12,7 +12,7 @@ import pytest
 from quick_compile import quick_jit
 
 import zojax
-from zojax.rules._sixteen_bits import by_chance, spacing
+from zojax._sixteen_bits import by_chance, spacing
 
 DTYPES = ("bfloat16", "float16")
 LINKS = {

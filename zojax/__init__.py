@@ -9,7 +9,10 @@ if TYPE_CHECKING:
     from zojax import optimizers as optimizers
     from zojax import slope_rules as slope_rules
     from zojax._types import ValueFn as ValueFn
+    from zojax.coordinates import fold as fold
+    from zojax.coordinates import folded as folded
     from zojax.coordinates import select as select
+    from zojax.coordinates import subspace as subspace
     from zojax.directions import Direction as Direction
     from zojax.directions import Draws as Draws
     from zojax.directions import ElementwiseDirection as ElementwiseDirection
@@ -18,11 +21,9 @@ if TYPE_CHECKING:
     from zojax.directions import MomentumCentred as MomentumCentred
     from zojax.directions import Rademacher as Rademacher
     from zojax.directions import SampledDirection as SampledDirection
-    from zojax.directions import Sampler as Sampler
     from zojax.directions import Shaped as Shaped
     from zojax.directions import Sparse as Sparse
     from zojax.directions import Sphere as Sphere
-    from zojax.directions import adamu_schedules as adamu_schedules
     from zojax.estimators import blockwise as blockwise
     from zojax.estimators import coordinatewise as coordinatewise
     from zojax.estimators import forward_gradient as forward_gradient
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from zojax.rates import find_rate as find_rate
     from zojax.rules import compensated as compensated
     from zojax.rules import conservative as conservative
-    from zojax.rules import keep_in_box as keep_in_box
     from zojax.rules import stochastic_rounding as stochastic_rounding
     from zojax.streaming import compiler_options as compiler_options
 
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 # checkers.
 _NAMES = {
     "_types": ("ValueFn",),
-    "coordinates": ("select",),
+    "coordinates": ("fold", "folded", "select", "subspace"),
     "directions": (
         "Direction",
         "Draws",
@@ -64,11 +64,9 @@ _NAMES = {
         "MomentumCentred",
         "Rademacher",
         "SampledDirection",
-        "Sampler",
         "Shaped",
         "Sparse",
         "Sphere",
-        "adamu_schedules",
     ),
     "estimators": (
         "blockwise",
@@ -97,7 +95,6 @@ _NAMES = {
     "rules": (
         "compensated",
         "conservative",
-        "keep_in_box",
         "stochastic_rounding",
     ),
     "streaming": ("compiler_options",),

@@ -105,7 +105,7 @@ def select(tx: optax.GradientTransformation, where: Where) -> optax.GradientTran
         moved = iter(jax.tree.structure(moving).flatten_up_to(updates))
         leaves, tree = jax.tree.flatten(params)
         kept = [
-            next(moved) if moves else _no_update(leaf)
+            next(moved) if moves else no_update(leaf)
             for leaf, moves in zip(leaves, chosen, strict=True)
         ]
         return jax.tree.unflatten(tree, kept), state
@@ -113,7 +113,8 @@ def select(tx: optax.GradientTransformation, where: Where) -> optax.GradientTran
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _no_update(parameter: Any) -> Array | None:
+def no_update(parameter: Any) -> Array | None:
+    """The update of a parameter that stays."""
     # x + -0 is x to the bit, also for x = -0, so compilers may drop it. A scalar, because outside
     # of jit zeros of the parameter's shape would be real memory.
     dtype = getattr(parameter, "dtype", None) or jnp.result_type(parameter)

@@ -4,6 +4,7 @@ from zojax.directions._anneal import AdamuSchedules as AdamuSchedules
 from zojax.directions._anneal import Anneal as Anneal
 from zojax.directions._anneal import adamu_schedules as adamu_schedules
 from zojax.directions._counter import key_paths as key_paths
+from zojax.directions._counter import leaf_words as leaf_words
 from zojax.directions._direction import Direction as Direction
 from zojax.directions._direction import Draws as Draws
 from zojax.directions._direction import Noises as Noises
@@ -31,3 +32,7 @@ from zojax.directions._shaped import ShapedState as ShapedState
 from zojax.directions._sparse import Sparse as Sparse
 from zojax.directions._sparse import SparseState as SparseState
 from zojax.directions._sphere import Sphere as Sphere
+from zojax.directions._subspace_noise import Matrices as Matrices
+from zojax.directions._subspace_noise import SubspaceNoise as SubspaceNoise
+from zojax.directions._subspace_noise import thin_factors as thin_factors
+from zojax.directions._uniform import Uniform as Uniform

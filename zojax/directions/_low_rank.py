@@ -111,15 +111,15 @@ class LowRank(SampledDirection):
         return noises
 
     @property
-    def _elements(self) -> _Rounded:
-        return _Rounded(self.base)
+    def _elements(self) -> RoundedDirection:
+        return RoundedDirection(self.base)
 
     def _noise(self, shape: tuple[int, ...], rows: Sequence[Row]) -> LowRankNoise:
         return LowRankNoise(*rows, rank=self.rank, split=_split(shape))
 
 
 @dataclasses.dataclass(frozen=True)
-class _Rounded(ElementwiseDirection):
+class RoundedDirection(ElementwiseDirection):
     """A direction whose elements are rounded to bfloat16."""
 
     base: ElementwiseDirection
@@ -150,9 +150,15 @@ class LowRankNoise(LeafNoise):
     def random_access(self) -> bool:
         return True
 
-    def factors(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
-        """a, float32 [r, *shape[:split]], and b, float32 [r, *shape[split:]]; z is Σ ab·weight."""
-        return jnp.moveaxis(self._left(shape), -1, 0), jnp.moveaxis(self._right(shape), -1, 0)
+    @property
+    def few_bits(self) -> tuple[bool, bool]:
+        """Whether a and b have no more bits than bfloat16."""
+        return True, True
+
+    def factors(self, shape: tuple[int, ...]) -> tuple[Array, float, Array]:
+        """a, float32 [r, *shape[:split]], 1/√r, and b, float32 [r, *shape[split:]]."""
+        left, right = self._left(shape), self._right(shape)
+        return jnp.moveaxis(left, -1, 0), self.rank**-0.5, jnp.moveaxis(right, -1, 0)
 
     # A row's numbers go element by element, r for each, so that those of a layer in a stack do not
     # depend on how many layers there are.
@@ -162,13 +168,9 @@ class LowRankNoise(LeafNoise):
     def _right(self, shape: tuple[int, ...]) -> Array:
         return self.right.value().reshape(*shape[self.split :], self.rank)
 
-    @property
-    def weight(self) -> float:
-        """1/√r."""
-        return self.rank**-0.5
-
     def draw(self, shape: tuple[int, ...]) -> Array:
-        return self._product(*self.factors(shape))
+        left, _, right = self.factors(shape)
+        return self._product(left, right)
 
     def tied(self, values: Sequence[Array]) -> tuple[Self, list[Array]]:
         left, held = self.left.tied(values)
@@ -178,13 +180,13 @@ class LowRankNoise(LeafNoise):
         return dataclasses.replace(self, left=self.left.in_loop(counter))
 
     def rows(self, shape: tuple[int, ...], rows: Array) -> Array:
-        left, right = self.factors(shape)
+        left, _, right = self.factors(shape)
         if not self.split:
             return self._product(left, right[:, rows])
         return self._product(left[:, rows], right)
 
     def block(self, shape: tuple[int, ...], axis: int, first: Array, size: int) -> Array:
-        left, right = self.factors(shape)
+        left, _, right = self.factors(shape)
         if axis < self.split:
             left = lax.dynamic_slice_in_dim(left, first, size, axis + 1)
         else:
@@ -209,7 +211,7 @@ class LowRankNoise(LeafNoise):
             for i in range(self.rank)
         ]
         total = sum(terms[1:], terms[0])
-        return total if self.rank == 1 else rounded(total * np.float32(self.weight))
+        return total if self.rank == 1 else rounded(total * np.float32(self.rank**-0.5))
 
 
 def _split(shape: tuple[int, ...]) -> int:

@@ -39,6 +39,10 @@ class EstimatorState(NamedTuple):
     slope_rule: Any  # the slope rule's own; () where there is none
     feedback: Any = None  # float []: one_point's last finite loss, inf before the first; else None
 
+    def restarted(self, first: Any) -> "EstimatorState":
+        """The state where a subspace begins anew: the direction's own is its first."""
+        return self._replace(direction=first.direction)
+
 
 Measure: TypeAlias = Callable[[Objective, Any, Array], Measured]
 """``measure(objective, draws, count)``: the step's scalars, from losses near θ along the draws."""

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import optax
 
 from zojax._mesh import laid_out
+from zojax._sixteen_bits import is_16_bit, spacing
 from zojax._types import Array
-from zojax.rules._sixteen_bits import is_16_bit, spacing
 
 # A remainder lies within half a spacing; it is counted in parts of this.
 _PARTS = 2.0**16

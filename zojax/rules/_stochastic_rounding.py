@@ -1,6 +1,5 @@
 """Updates of 16-bit parameters, rounded by chance, so that small ones land on average."""
 
-import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -9,9 +8,9 @@ import optax
 
 from zojax import _check
 from zojax._mesh import laid_out
+from zojax._sixteen_bits import by_chance, is_16_bit
 from zojax._types import Array, KeyLike
-from zojax.directions import ElementwiseDirection, drawn_at
-from zojax.rules._sixteen_bits import by_chance, is_16_bit
+from zojax.directions import Uniform, drawn_at
 
 # Told apart from a direction's numbers, which the same key may draw.
 _STREAM = 0x57CA57
@@ -23,13 +22,10 @@ class StochasticRoundingState(NamedTuple):
     count: Array  # pyright: ignore[reportIncompatibleMethodOverride] - int32 []: updates so far
     key: Array  # typed key []: constant
 
-
-@dataclasses.dataclass(frozen=True)
-class _Uniform(ElementwiseDirection):
-    """Numbers in [0, 1), of 24 bits."""
-
-    def from_bits(self, bits: Array) -> Array:
-        return (bits >> 8).astype(jnp.float32) * jnp.float32(2.0**-24)
+    def restarted(self, first: Any) -> "StochasticRoundingState":
+        """The state where a subspace begins anew: it goes on."""
+        del first
+        return self
 
 
 def stochastic_rounding(*, key: KeyLike) -> optax.GradientTransformationExtraArgs:
@@ -87,7 +83,7 @@ def stochastic_rounding(*, key: KeyLike) -> optax.GradientTransformationExtraArg
         del extra_args
         if params is None:
             raise ValueError("stochastic_rounding: params are needed: give them to update.")
-        draws, _ = _Uniform().at_step((), state.key, state.count, 1, params)
+        draws, _ = Uniform().at_step((), state.key, state.count, 1, params)
         leaves, tree = jax.tree.flatten(params)
 
         def landed(update: Any, parameter: Any, noise: Any) -> Any:

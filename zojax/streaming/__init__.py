@@ -5,4 +5,6 @@ from zojax.streaming._compiler import options_for as options_for
 from zojax.streaming._losses import EVALUATIONS as EVALUATIONS
 from zojax.streaming._losses import Loss as Loss
 from zojax.streaming._losses import Objective as Objective
+from zojax.streaming._losses import copied as copied
 from zojax.streaming._losses import rounded_loss as rounded_loss
+from zojax.streaming._losses import streamed as streamed

@@ -1,5 +1,7 @@
-"""Products with a weight that is perturbed along a direction of low rank."""
+"""Products with a weight that is perturbed along a direction with thin factors."""
 
+import dataclasses
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypeAlias, cast
@@ -12,17 +14,21 @@ from jax.extend import core
 
 from zojax._types import Array
 from zojax._xla import computed_once
-from zojax.directions import LowRankNoise
-from zojax.streaming._perturbed import Perturbed, wide
+from zojax.directions import LowRankNoise, SubspaceNoise
+from zojax.streaming._perturbed import Multiply, Perturbed, formed_dot, tiled_dot, wide
 
 Labels: TypeAlias = Sequence[int]
 """Names of an array's axes, for sums over those that two arrays share."""
 
+Thin: TypeAlias = LowRankNoise | SubspaceNoise
+
 RANK, POINT = -1, -2
+MOST_TERMS = 4
+"""Sums over more ranks are products of matrices."""
 
 
-def factored_dot(eqn: core.JaxprEqn, operands: list[Any], side: int) -> list[Array]:
-    """A product of x with W + scale·abᵀ as x·W + scale·(x·a)bᵀ.
+def factored_dot(eqn: core.JaxprEqn, operands: list[Any], side: int) -> Array:
+    """A product of x with W + scale·aᵀTb as x·W + scale·(x·aᵀ)Tb.
 
     Under ``vmap`` over the points of a step W has no axis of points, so x·W stays one product.
     The sum is float32 and is rounded once, to the dtype of the result: a float32 result keeps a
@@ -30,12 +36,12 @@ def factored_dot(eqn: core.JaxprEqn, operands: list[Any], side: int) -> list[Arr
 
     Args:
       eqn: The product.
-      operands: Its operands, of which one is a weight perturbed along a direction of low rank,
-        whose views say where its axes lie.
+      operands: Its operands, of which one is a weight perturbed along a direction with thin
+        factors, whose views say where its axes lie.
       side: Which one.
     """
     weight: Perturbed = operands[side]
-    noise, order = cast("LowRankNoise", weight.noise), cast("tuple[int, ...]", weight.axes())
+    noise, order = cast("Thin", weight.noise), cast("tuple[int, ...]", weight.axes())
     x: Array = operands[1 - side]
     factors = [x, x]
     factors[side] = weight.viewed(weight.weight)
@@ -47,17 +53,19 @@ def factored_dot(eqn: core.JaxprEqn, operands: list[Any], side: int) -> list[Arr
     x_labels, seen, out = _labels(eqn.params["dimension_numbers"], side, len(order), x.ndim)
     # The labels of the axes as they lie in the weight.
     stored = [seen[order.index(axis)] for axis in range(len(order))]
-    a, b = noise.factors(weight.weight.shape)
-    thin = [(a, [RANK, *stored[: noise.split]]), (b, [RANK, *stored[noise.split :]])]
+    a, core, b = noise.factors(weight.weight.shape)
+    split = a.ndim - 1
+    thin = [(a, [RANK, *stored[:split]], 0), (b, [RANK, *stored[split:]], 1)]
     # First the factor that shares the most with x: what is left of it is small.
     thin.sort(key=lambda factor: -len({*factor[1]} & {*x_labels}))
-    (first, first_labels), (second, second_labels) = thin
+    (first, first_labels, end), (second, second_labels, _) = thin
     needed = {*out, *second_labels}
     kept = [label for label in dict.fromkeys((*x_labels, *first_labels)) if label in needed]
-    inner = _project(x_labels, first_labels, kept, eqn.params["precision"])(
-        x, first.astype(x.dtype)
-    )
-    scaled = inner * (weight.scale * noise.weight)
+    # Where it has the precision of x, x need not be made wider.
+    seen_by = x.dtype if noise.few_bits[end] else jnp.promote_types(x.dtype, first.dtype)
+    project = _project(x_labels, first_labels, kept, eqn.params["precision"])
+    inner = project(x.astype(seen_by), first.astype(seen_by))
+    scaled = weight.scale * _between(core, inner, kept.index(RANK), end)
 
     def add(counter: Array, product: Array) -> Array:
         b = second + counter.astype(second.dtype)
@@ -68,7 +76,72 @@ def factored_dot(eqn: core.JaxprEqn, operands: list[Any], side: int) -> list[Arr
     total: Array = lax.platform_dependent(
         product, cpu=lambda x: computed_once(add, x), default=lambda x: add(jnp.int32(0), x)
     )
-    return [total.astype(out_dtype)]
+    return total.astype(out_dtype)
+
+
+def forms_weight(eqn: core.JaxprEqn, side: int, weight: Perturbed, x: Array) -> bool:
+    """Whether W + z is cheaper on a CPU than two thin products with x: of float32, by many rows.
+
+    W + z is m·n numbers, and thin products are m + n for each row of x. In 16 bits the sum would
+    round away what a product still shows.
+    """
+    out_dtype = eqn.outvars[0].aval.dtype  # pyright: ignore[reportAttributeAccessIssue]
+    if min(weight.weight.dtype.itemsize, out_dtype.itemsize) < 4:
+        return False
+    m, n = cast("SubspaceNoise", weight.noise).seen.sizes(weight.weight.shape)
+    contracted = eqn.params["dimension_numbers"][0][1 - side]
+    rows = x.size // math.prod(x.shape[axis] for axis in contracted)
+    return rows > m * n // (m + n)
+
+
+def factored(eqn: core.JaxprEqn, operands: list[Any], side: int) -> Array:
+    """As :func:`factored_dot`, a part of a large weight at a time, for the sum is float32."""
+    tiles = tiled_dot(eqn, operands, side, factored_dot)
+    return factored_dot(eqn, operands, side) if tiles is None else tiles[0]
+
+
+def formed(eqn: core.JaxprEqn, operands: list[Any], side: int) -> Array:
+    """A product with W + z, which is formed; a part of it at a time where it is large."""
+    tiles = tiled_dot(eqn, operands, side)
+    return formed_dot(eqn, operands, side) if tiles is None else tiles[0]
+
+
+def formed_or_factored(eqn: core.JaxprEqn, side: int, weight: Perturbed, x: Array) -> Array:
+    """A product of x with W + z, which is formed on a CPU and not on other platforms.
+
+    Nor is it under ``vmap`` over the points of a step, which share x·W.
+    """
+    leaves, tree = jax.tree.flatten((weight.noise, weight.weight, weight.scale))
+
+    def by(multiply: Multiply, x: Array, *given: Array) -> Array:
+        noise, array, scale = jax.tree.unflatten(tree, given)
+        one = dataclasses.replace(weight, noise=noise, weight=array, scale=scale)
+        return multiply(eqn, [one, x] if side == 0 else [x, one], side)
+
+    @custom_vmap
+    def product(*args: Array) -> Array:
+        on_cpu, elsewhere = partial(by, formed), partial(by, factored)
+        return lax.platform_dependent(*args, cpu=on_cpu, default=elsewhere)
+
+    @product.def_vmap
+    def batched(  # pyright: ignore[reportUnusedFunction]
+        size: int, is_batched: Sequence[bool], *args: Array
+    ) -> tuple[Array, bool]:
+        del size
+        axes = [0 if one else None for one in is_batched]
+        return jax.vmap(partial(by, factored), axes)(*args), True
+
+    return product(x, *leaves)
+
+
+def _between(core: Array | float | None, inner: Array, axis: int, end: int) -> Array:
+    """What x has met of one factor, times T: a number, or a matrix whose axis ``end`` it meets."""
+    if core is None:
+        return inner
+    if not isinstance(core, jax.Array):
+        return inner * core
+    product = jnp.tensordot(inner, core, ((axis,), (end,)), precision=lax.Precision.HIGHEST)
+    return jnp.moveaxis(product, -1, axis)
 
 
 def _labels(dims: Any, side: int, rank: int, x_rank: int) -> tuple[Labels, Labels, Labels]:
@@ -118,7 +191,8 @@ def _outer(x: Array, x_labels: Labels, y: Array, y_labels: Labels, out: Labels) 
     Products and sums of elements fuse into what reads them. A product of matrices would be
     written to memory, as much of it as of the result, to save little arithmetic.
     """
-    if {*x_labels} & {*y_labels} - {*out} != {RANK}:
+    rank = x.shape[list(x_labels).index(RANK)]
+    if {*x_labels} & {*y_labels} - {*out} != {RANK} or rank > MOST_TERMS:
         return _sum(x, x_labels, y, y_labels, out, None)
 
     def spread(array: Array, labels: Labels) -> Array:

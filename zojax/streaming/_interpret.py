@@ -25,8 +25,8 @@ from jax import lax
 from jax.extend import core
 
 from zojax._types import Array
-from zojax.directions import LowRankNoise
-from zojax.streaming._factored import factored_dot
+from zojax.directions import LowRankNoise, SubspaceNoise
+from zojax.streaming._factored import factored, factored_dot, formed_or_factored, forms_weight
 from zojax.streaming._perturbed import Perturbed, Ties, View, perturb, tiled_dot
 
 Value: TypeAlias = Any
@@ -148,8 +148,24 @@ def _dot(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Arra
     [side] = sides
     weight: Perturbed = operands[side]
     if isinstance(weight.noise, LowRankNoise) and weight.axes() is not None:
-        return factored_dot(eqn, operands, side)
+        return [factored_dot(eqn, operands, side)]
+    if isinstance(weight.noise, SubspaceNoise) and weight.axes() is not None:
+        return _dot_in_subspace(eqn, operands, side, ties)
     return tiled_dot(eqn, operands, side) or _perturb(eqn, operands, ties)
+
+
+def _dot_in_subspace(
+    eqn: core.JaxprEqn, operands: list[Value], side: int, ties: Ties
+) -> Sequence[Value]:
+    weight: Perturbed = operands[side]
+    if not isinstance(weight.noise, SubspaceNoise) or weight.noise.seen.stack:
+        return _perturb(eqn, operands, ties)
+    # The factors are drawn here, and wait for what they meet.
+    weight, (other,) = ties(weight, [operands[1 - side]])
+    operands = [weight, other] if side == 0 else [other, weight]
+    if forms_weight(eqn, side, weight, other):
+        return [formed_or_factored(eqn, side, weight, other)]
+    return [factored(eqn, operands, side)]
 
 
 def _gather(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Value]:

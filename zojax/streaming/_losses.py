@@ -4,7 +4,7 @@ import itertools
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from zojax.streaming._unperturbed import tied_to_point
 Loss: TypeAlias = Callable[[Noises, Array | float], tuple[Array, Any]]
 """``loss(noises, scale)``: the value at θ + scale·z, float32 or float64 [], and its aux or None."""
 
+Tree = TypeVar("Tree")
 Evaluated: TypeAlias = Callable[[Params], tuple[Array, Any]]
 """The value at a tree of parameters, and its aux or None."""
 
@@ -74,8 +75,8 @@ class Objective(NamedTuple):
             return _check.value_and_aux(where, value_fn(tree), self.has_aux)
 
         if evaluation == "streamed":
-            return _streamed(evaluated, params, self.model_bytes, differentiated=differentiated)
-        return {"copy": _copy, "in_place": _in_place}[evaluation](evaluated, params)
+            return streamed(evaluated, params, self.model_bytes, differentiated=differentiated)
+        return {"copy": copied, "in_place": _in_place}[evaluation](evaluated, params)
 
     def losses_at(
         self,
@@ -144,14 +145,29 @@ def rounded_loss(loss: Array) -> Array:
     return jnp.where(jnp.isfinite(loss), rounded(loss), loss)
 
 
-def _streamed(
-    evaluated: Evaluated, params: Params, model_bytes: int, *, differentiated: bool
-) -> Loss:
+def streamed(
+    function: Callable[[Params], Tree],
+    params: Params,
+    model_bytes: int = 0,
+    *,
+    differentiated: bool = False,
+) -> Callable[[Noises, Array | float], Tree]:
+    """A function of parameters as one of the perturbation, in the memory of the function itself.
+
+    Args:
+      function: From parameters to a tree of arrays; it is traced once.
+      params: θ, any pytree of arrays.
+      model_bytes: Of the whole model, where the parameters are a few of its layers.
+      differentiated: As in :meth:`Objective.at`.
+
+    Returns:
+      ``perturbed(noises, scale)``: what the function gives at θ + scale·z.
+    """
     note_compiled_update()
     leaves, tree = jax.tree.flatten(params)
 
-    def flat(*leaves: Array) -> tuple[Array, Any]:
-        return evaluated(jax.tree.unflatten(tree, leaves))
+    def flat(*leaves: Array) -> Tree:
+        return function(jax.tree.unflatten(tree, leaves))
 
     jaxpr, shapes = jax.make_jaxpr(flat, return_shape=True)(*leaves)
     outputs = jax.tree.structure(shapes)
@@ -159,7 +175,7 @@ def _streamed(
     # Over several devices each holds only a part already, and slices would be communication.
     large = large_bytes(leaves, model_bytes) if mesh is None else None
 
-    def loss(noises: Noises, scale: Array | float) -> tuple[Array, Any]:
+    def perturbed(noises: Noises, scale: Array | float) -> Tree:
         scale = jnp.asarray(scale, jnp.float32)
         frozen = [leaf for leaf, noise in zip(leaves, noises, strict=True) if noise is None]
         unperturbed, noises, scale = tied_to_point(
@@ -178,7 +194,7 @@ def _streamed(
         found = interpret(program, inputs, Ties(shared=mesh is not None))
         return jax.tree.unflatten(outputs, found)
 
-    return loss
+    return perturbed
 
 
 def _perturbed_vectors(leaves: Sequence[Array], noises: Noises, scale: Array) -> dict[int, Array]:
@@ -209,14 +225,17 @@ def _perturbed_vectors(leaves: Sequence[Array], noises: Noises, scale: Array) ->
     )
 
 
-def _copy(evaluated: Evaluated, params: Params) -> Loss:
+def copied(
+    function: Callable[[Params], Tree], params: Params
+) -> Callable[[Noises, Array | float], Tree]:
+    """As :func:`streamed`, of a perturbed copy of the parameters."""
     leaves, tree = jax.tree.flatten(params)
 
-    def loss(noises: Noises, scale: Array | float) -> tuple[Array, Any]:
-        perturbed = _perturbed(leaves, noises, jnp.asarray(scale, jnp.float32))
-        return evaluated(jax.tree.unflatten(tree, perturbed))
+    def perturbed(noises: Noises, scale: Array | float) -> Tree:
+        copy = _perturbed(leaves, noises, jnp.asarray(scale, jnp.float32))
+        return function(jax.tree.unflatten(tree, copy))
 
-    return loss
+    return perturbed
 
 
 def _in_place(evaluated: Evaluated, params: Params) -> Loss:

@@ -2,8 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import jax.numpy as jnp
 from jax import lax
@@ -11,7 +11,7 @@ from jax.extend import core
 
 from zojax._types import Array
 from zojax._xla import tied
-from zojax.directions import LeafNoise, drawn_at, resharded
+from zojax.directions import GivenNoise, LeafNoise, SubspaceNoise, drawn_at, resharded
 
 TILE_BYTES = 2**22
 MOST_TILES = 128
@@ -76,6 +76,17 @@ class Perturbed:
         """
         noise, scale = resharded((self.noise, self.scale), weight)
         return dataclasses.replace(self, weight=weight, noise=noise, scale=scale)
+
+    def part(self, axis: int, first: Array, size: int) -> "Perturbed":
+        """The part [first, first + size) on one axis of the weight, with the same views."""
+        weight = lax.dynamic_slice_in_dim(self.weight, first, size, axis)
+        noise, shape = self.noise, self.weight.shape
+        if isinstance(noise, SubspaceNoise):
+            return dataclasses.replace(
+                self, weight=weight, noise=noise.part(shape, axis, first, size)
+            )
+        z = GivenNoise(noise.block(shape, axis, first, size))
+        return dataclasses.replace(self, weight=weight, noise=z)
 
     def value(self) -> Array:
         """The perturbed weight, in its own dtype, after the views."""
@@ -155,7 +166,21 @@ def large_bytes(leaves: Sequence[Array], model_bytes: int) -> int:
     return max(LARGE_BYTES, int(LARGE_FRACTION * max(total, model_bytes)))
 
 
-def tiled_dot(eqn: core.JaxprEqn, operands: list[Any], side: int) -> list[Array] | None:
+Multiply: TypeAlias = Callable[[core.JaxprEqn, list[Any], int], Array]
+"""``multiply(eqn, operands, side)``: the product of operands of which one is perturbed."""
+
+
+def formed_dot(eqn: core.JaxprEqn, operands: list[Any], side: int) -> Array:
+    """A product with a weight that is perturbed before it."""
+    factors = [*operands]
+    factors[side] = operands[side].value()
+    result: Any = eqn.primitive.bind(*factors, **eqn.primitive.get_bind_params(eqn.params))
+    return result
+
+
+def tiled_dot(
+    eqn: core.JaxprEqn, operands: list[Any], side: int, multiply: Multiply = formed_dot
+) -> list[Array] | None:
     """A product of which one factor is a large perturbed weight, or None where it is not large.
 
     The weight is cut along one of its axes that the product keeps. Each part is perturbed,
@@ -172,15 +197,11 @@ def tiled_dot(eqn: core.JaxprEqn, operands: list[Any], side: int) -> list[Array]
     count = min(math.ceil(_nbytes(weight) / TILE_BYTES), MOST_TILES)
     size = math.ceil(shape[axis] / count)
 
-    def product(perturbed: Array, other: Array) -> Array:
-        factors = (perturbed, other) if side == 0 else (other, perturbed)
-        result: Any = eqn.primitive.bind(*factors, **eqn.primitive.get_bind_params(eqn.params))
-        return result
+    def product(weight: Perturbed, other: Array) -> Array:
+        return multiply(eqn, [weight, other] if side == 0 else [other, weight], side)
 
     def part(first: Array, other: Array) -> Array:
-        weights = lax.dynamic_slice_in_dim(weight.weight, first, size, axis)
-        z = weight.noise.block(shape, axis, first, size)
-        return product(weight.viewed(perturb(weights, z, weight.scale)), other)
+        return product(weight.part(axis, first, size), other)
 
     def in_parts(other: Array) -> Array:
         def add_part(index: Array, result: Array) -> Array:
@@ -198,9 +219,7 @@ def tiled_dot(eqn: core.JaxprEqn, operands: list[Any], side: int) -> list[Array]
 
     # A TPU perturbs a weight within the product and keeps no copy of it. There the parts would
     # cost a second copy of the result, in the layout that their loop writes.
-    return [
-        lax.platform_dependent(other, tpu=lambda x: product(weight.value(), x), default=in_parts)
-    ]
+    return [lax.platform_dependent(other, tpu=lambda x: product(weight, x), default=in_parts)]
 
 
 def _large(weight: Perturbed) -> bool:
