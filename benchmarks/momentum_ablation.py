@@ -74,7 +74,7 @@ def _side(name: str, side: str) -> gallery.Optimizer:
 
 def _adamu_on_gradient(rate: jax.Array, key: jax.Array, steps: int) -> optax.GradientTransformation:
     """Adam whose moments weigh the new gradient by the annealed β₁ and β₂."""
-    schedules = zojax.adamu_schedules(num_steps=steps)
+    schedules = zojax.directions.adamu_schedules(num_steps=steps)
     adam = optax.inject_hyperparams(optax.scale_by_adam)(
         b1=lambda count: 1.0 - schedules.beta1(count),
         b2=lambda count: 1.0 - schedules.beta2(count),

@@ -30,7 +30,7 @@ DIRECTIONS: Mapping[str, Any] = {
     "Rademacher": zojax.Rademacher(),
     "Sphere": zojax.Sphere(),
     "LowRank": zojax.LowRank(),
-    "Sampler": zojax.Sampler(jax.random.normal),
+    "Sampler": zojax.directions.Sampler(jax.random.normal),
     "Sparse": zojax.Sparse(),
     "MomentumCentred": zojax.MomentumCentred(phases=(0, 2, 4)),
     "Shaped": zojax.Shaped(optax.scale_by_adam()),
@@ -62,7 +62,7 @@ RULES: Mapping[str, tuple[Any, ...]] = {
     "adam": (optax.adam(1e-2),),
     "weight decay": (optax.add_decayed_weights(0.1), optax.sgd(1e-2)),
     "conservative": (optax.sgd(1e-2), zojax.conservative()),
-    "keep_in_box": (optax.sgd(1e-2), zojax.keep_in_box(-9.0, 9.0)),
+    "keep_in_box": (optax.sgd(1e-2), zojax.rules.keep_in_box(-9.0, 9.0)),
 }
 COORDINATES: Mapping[str, Callable[[Any], Any]] = {
     "all": lambda tx: tx,

@@ -27,7 +27,7 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
     ),
     "mezo, sphere": lambda **o: zojax.mezo(1e-2, eps=1e-2, key=0, direction=zojax.Sphere(), **o),
     "mezo, sampler": lambda **o: zojax.mezo(
-        1e-2, eps=1e-2, key=0, direction=zojax.Sampler(jax.random.normal), **o
+        1e-2, eps=1e-2, key=0, direction=zojax.directions.Sampler(jax.random.normal), **o
     ),
     "mezo, low rank": lambda **o: zojax.mezo(1e-2, eps=1e-2, key=0, direction=zojax.LowRank(), **o),
     "mezo, batched": lambda **o: zojax.mezo(
@@ -95,6 +95,12 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
     "zo_adamu, sparse": lambda **o: zojax.zo_adamu(
         1e-2, eps=1e-2, key=0, phases=PHASES, direction=zojax.Sparse(), **o
     ),
+    "subspace, mezo": lambda **o: zojax.subspace(
+        zojax.mezo(1e-2, eps=1e-2, key=0, **o), rank=3, refresh=2, key=0
+    ),
+    "subspace, zo_adamu": lambda **o: zojax.subspace(
+        zojax.zo_adamu(1e-2, eps=1e-2, key=0, phases=PHASES, **o), rank=3, refresh=2, key=0
+    ),
 }
 
 # One option away from another of the list: the default set checks a few promises of them, and the
@@ -125,6 +131,7 @@ VARIANTS = {
     "zo_adamu, 3 queries",
     "zo_adamu, bfloat16",
     "zo_adamu, sparse",
+    "subspace, zo_adamu",
 }
 
 # One for each way in which losses become slopes, or a direction is made.
@@ -141,7 +148,10 @@ OF_EACH_KIND = (
 )
 
 # What differentiates or batches value_fn cannot leave JAX.
-NEVER_IN_PLACE = {"forward_gradient_sgd", "hybrid", "mezo, batched"}
+NEVER_IN_PLACE = {
+    *("forward_gradient_sgd", "hybrid", "mezo, batched"),
+    *("subspace, mezo", "subspace, zo_adamu"),
+}
 # Its updates are made of gradients, which no log has.
 NEVER_REPLAYED = {"hybrid"}
 
@@ -165,5 +175,5 @@ DIRECTIONS: dict[str, zojax.SampledDirection] = {
     "sphere": zojax.Sphere(),
     "low rank": zojax.LowRank(),
     "low rank, 3, signs": zojax.LowRank(3, zojax.Rademacher()),
-    "sampler": zojax.Sampler(jax.random.normal),
+    "sampler": zojax.directions.Sampler(jax.random.normal),
 }

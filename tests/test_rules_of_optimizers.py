@@ -140,14 +140,14 @@ def test_clipping_is_the_projection_in_any_diagonal_norm(seed):
     low, high = -rng.uniform(0.0, 1.0, 5), rng.uniform(0.0, 1.0, 5)
     inside = rng.uniform(low, high, (100_000, 5))
     distance = np.sum(weights * (inside - target) ** 2, axis=1)
-    tx = zojax.keep_in_box(jnp.asarray(low), jnp.asarray(high))
+    tx = zojax.rules.keep_in_box(jnp.asarray(low), jnp.asarray(high))
     projected, _ = tx.update(jnp.asarray(target), tx.init(None), jnp.zeros(5))
     assert np.sum(weights * (np.asarray(projected) - target) ** 2) <= distance.min()
 
 
 def test_a_box_may_have_a_side_for_each_parameter():
     params = start()
-    tx = zojax.keep_in_box(upper={"b": jnp.array([0.0, 1.0]), "w": jnp.zeros((4, 3))})
+    tx = zojax.rules.keep_in_box(upper={"b": jnp.array([0.0, 1.0]), "w": jnp.zeros((4, 3))})
     moved, _ = tx.update(jax.tree.map(jnp.ones_like, params), tx.init(params), params)
     moved = optax.apply_updates(params, moved)
     np.testing.assert_allclose(moved["b"], [0.0, 0.5])
@@ -258,7 +258,7 @@ def test_bfloat16_parameters_have_moments_that_decay(optimizer, b1):
             "lower must be <= upper",
         ),
         (lambda: zojax.conservative(evaluation="magic"), "conservative: evaluation must be one of"),
-        (lambda: zojax.keep_in_box(0.0).update(1.0, None), "keep_in_box: params are needed"),
+        (lambda: zojax.rules.keep_in_box(0.0).update(1.0, None), "keep_in_box: params are needed"),
     ],
 )
 def test_bad_arguments_are_refused(make, message):

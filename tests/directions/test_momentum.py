@@ -85,7 +85,7 @@ def test_follows_the_formulas(signed, anneal, queries):
         signed_momentum=signed,
         num_queries=queries,
     )
-    schedules = zojax.adamu_schedules(PHASES, anneal)
+    schedules = zojax.directions.adamu_schedules(PHASES, anneal)
     history = jax.tree.map(lambda x: np.zeros(x.shape), params())
     theta = jax.tree.map(lambda x: np.asarray(x, np.float64), params())
     for count, (after, state, measured) in enumerate(run(tx, 12)):
@@ -203,7 +203,7 @@ def test_anneals_as_published(anneal, name, values):
         ]
         at_second = {"alpha": 0.01, "beta1": 0.13, "beta2": 0.01}[name]
         np.testing.assert_allclose(values[2], at_second, atol=0.02)
-    schedule = getattr(zojax.adamu_schedules(phases, anneal), name)
+    schedule = getattr(zojax.directions.adamu_schedules(phases, anneal), name)
     steps = (first, (first + second) // 2, second, last)
     np.testing.assert_allclose([schedule(s) for s in steps], values, atol=2e-4)
     assert float(schedule(0)) == 1.0
@@ -211,7 +211,10 @@ def test_anneals_as_published(anneal, name, values):
 
 def test_the_papers_phases_in_proportion_to_a_length():
     """In README's loop of 1,000 steps the paper's own phases would hardly begin."""
-    paper, schedules = zojax.adamu_schedules(), zojax.adamu_schedules(num_steps=1000)
+    paper, schedules = (
+        zojax.directions.adamu_schedules(),
+        zojax.directions.adamu_schedules(num_steps=1000),
+    )
     for ours, theirs in zip(schedules, paper, strict=True):
         # T₁ is 51.2 steps.
         steps = jnp.array([0, 51, 300, 800, 1000])
@@ -228,7 +231,7 @@ def test_the_papers_phases_in_proportion_to_a_length():
 @pytest.mark.parametrize("num_steps", range(1, 21))
 def test_a_length_may_be_short(num_steps, anneal):
     for name, schedule in (
-        zojax.adamu_schedules(anneal=anneal, num_steps=num_steps)._asdict().items()
+        zojax.directions.adamu_schedules(anneal=anneal, num_steps=num_steps)._asdict().items()
     ):
         # Of one shape whatever the length is, for each shape would be compiled.
         values = schedule(jnp.minimum(jnp.arange(21), num_steps))
@@ -261,10 +264,10 @@ def test_phases_that_the_equation_cannot_anneal_are_refused(phases):
     assert denominator <= 0 or end > 0.5 or phases[1] - phases[0] > 1.5 * denominator
     message = r"^adamu_schedules: phases must satisfy 4 T1 \+ 5 T2 >= 3 T3 for .* beta2 .*figure"
     with pytest.raises(ValueError, match=message):
-        zojax.adamu_schedules(phases, "equation")
+        zojax.directions.adamu_schedules(phases, "equation")
     with pytest.raises(ValueError, match=r"^zo_adamu: phases must satisfy"):
         zojax.zo_adamu(1e-3, eps=1e-3, key=0, phases=phases, anneal="equation")
-    zojax.adamu_schedules(phases, "figure")
+    zojax.directions.adamu_schedules(phases, "figure")
 
 
 @pytest.mark.parametrize(
@@ -273,7 +276,7 @@ def test_phases_that_the_equation_cannot_anneal_are_refused(phases):
 def test_phases_that_the_equation_can_anneal_give_finite_weights(phases):
     first, second, last = phases
     for rate, schedule in zip(
-        (1.0, 0.1, 1.5), zojax.adamu_schedules(phases, "equation"), strict=True
+        (1.0, 0.1, 1.5), zojax.directions.adamu_schedules(phases, "equation"), strict=True
     ):
         denominator, end = in_floats(phases, rate)
         assert denominator > 0
@@ -291,4 +294,4 @@ def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match=r"zo_adamu: alpha must be within \[0, 1\], got 2\.0"):
         zojax.zo_adamu(1e-3, eps=1e-3, key=0, alpha=2.0)
     with pytest.raises(ValueError, match="anneal must be one of"):
-        zojax.adamu_schedules(anneal="text")
+        zojax.directions.adamu_schedules(anneal="text")

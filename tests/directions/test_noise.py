@@ -9,7 +9,7 @@ from draws import draws_at
 import zojax
 from zojax.directions._counter import bits, path_hashes, row_keys
 
-DIRECTIONS = [zojax.Gaussian(), zojax.Rademacher(), zojax.Sampler(jax.random.normal)]
+DIRECTIONS = [zojax.Gaussian(), zojax.Rademacher(), zojax.directions.Sampler(jax.random.normal)]
 NAMES = [type(direction).__name__ for direction in DIRECTIONS]
 WORDS = jnp.array([123, 456], jnp.uint32)
 LIMIT = 4.5  # standard errors

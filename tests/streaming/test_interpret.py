@@ -180,7 +180,7 @@ def losses(value_fn, params, evaluation, direction):
 DIRECTIONS = {
     "Gaussian": zojax.Gaussian(),
     "LowRank": zojax.LowRank(2),
-    "Sampler": zojax.Sampler(jax.random.normal),
+    "Sampler": zojax.directions.Sampler(jax.random.normal),
 }
 # By default a direction without factors through all of them, and one with through these products.
 PRODUCTS = (

@@ -42,7 +42,7 @@ def test_the_parts_make_the_whole_product(name, dtype, monkeypatch):
 @pytest.mark.usefixtures("small_tiles")
 def test_a_weight_is_perturbed_at_once_where_it_has_no_parts():
     w = jax.random.normal(jax.random.key(0), (24, 70))
-    sampler = zojax.Sampler(jax.random.normal)
+    sampler = zojax.directions.Sampler(jax.random.normal)
     for product in (lambda x, w: x @ w, lambda x, w: x[0].sum() * (w.reshape(-1) @ w.reshape(-1))):
         for direction in (zojax.Gaussian(), sampler):
             streamed = product_at("streamed", product, w, direction)

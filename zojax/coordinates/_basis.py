@@ -19,7 +19,6 @@ from zojax.directions import (
     GivenNoise,
     LeafNoise,
     Matrices,
-    Noises,
     SubspaceNoise,
     leaf_words,
     thin_factors,
@@ -91,7 +90,7 @@ def whiteners(plan: Plan, key: Array, period: Array, params: Any) -> list[tuple[
 
     L is the Cholesky factor of AAᵀ, with a positive diagonal, so that this is the QR decomposition
     whose factor is unique. Where A is nearly square, AAᵀ is badly conditioned: there it is done
-    three times, first with a shift.
+    three times, first with a shift, and they are as orthonormal as A is well conditioned.
 
     Returns:
       float32 [*stack, r, r] for each side with a basis; None for others, and for all where the
@@ -154,7 +153,7 @@ def _inverse_cholesky(grams: Sequence[Array]) -> list[Array]:
         which = [i for i, gram in enumerate(grams) if gram.shape[-1] == rank]
         flat = jnp.concatenate([grams[i].reshape(-1, rank, rank) for i in which])
         lower = jnp.linalg.cholesky(flat)
-        identity = jnp.broadcast_to(jnp.eye(rank, dtype=flat.dtype), flat.shape)
+        identity = _identity(flat.shape, flat.dtype)
         inverse = lax.linalg.triangular_solve(lower, identity, left_side=True, lower=True)
         for i in which:
             number = grams[i].size // rank**2
@@ -165,12 +164,12 @@ def _inverse_cholesky(grams: Sequence[Array]) -> list[Array]:
 def _mean_square(gram: Array) -> Array:
     """The mean of the diagonal, times the identity."""
     mean = jnp.trace(gram, axis1=-2, axis2=-1) / gram.shape[-1]
-    return mean[..., None, None] * jnp.eye(gram.shape[-1], dtype=gram.dtype)
+    return mean[..., None, None] * _identity(gram.shape, gram.dtype)
 
 
 def offsets(
     plan: Plan, key: Array, period: Array, params: Any, coordinates: Any, inverses: Any
-) -> Noises:
+) -> list[LeafNoise]:
     """What the coordinates add to every leaf, not yet drawn.
 
     Args:
@@ -199,10 +198,14 @@ def _core(plan: Plan, s: Array, left: Array | None, right: Array | None) -> Arra
         return jnp.swapaxes(s, -1, -2)
     if plan.sides == "diagonal":
         if left is None or right is None:
-            return s[..., :, None] * jnp.eye(s.shape[-1], dtype=s.dtype)
+            return s[..., :, None] * _identity((*s.shape, s.shape[-1]), s.dtype)
         return _product(jnp.swapaxes(left, -1, -2) * s[..., None, :], right)
     s = s if left is None else _product(jnp.swapaxes(left, -1, -2), s)
     return s if right is None else _product(s, right)
+
+
+def _identity(shape: tuple[int, ...], dtype: Any) -> Array:
+    return jnp.broadcast_to(jnp.eye(shape[-1], dtype=dtype), shape)
 
 
 def _product(x: Array, y: Array) -> Array:

@@ -101,7 +101,13 @@ def _is_due(node: SubspaceState) -> bool:
 def _moved_by(node: SubspaceState, params: Any) -> list[bool]:
     """For every parameter, whether the subspace moves it."""
     mine = set(map(jax.tree_util.keystr, key_paths(node.coordinates)))
-    return [jax.tree_util.keystr(path) in mine for path in key_paths(params)]
+    moves = [jax.tree_util.keystr(path) in mine for path in key_paths(params)]
+    if sum(moves) != len(mine):
+        raise ValueError(
+            "fold: params must be the tree that state was made for, got one without "
+            f"{sorted(mine - set(map(jax.tree_util.keystr, key_paths(params))))[0]}."
+        )
+    return moves
 
 
 def _replaced(state: Any, old: SubspaceState, new: SubspaceState) -> Any:
@@ -134,9 +140,10 @@ def gathered(node: SubspaceState, params: Any) -> list[Gathered]:
         return [Gathered(offset, None) for offset in added]
     key = jax.random.fold_in(node.key, _STREAM)
     draws, _ = Uniform().at_step((), key, node.period, 1, params)
+    all_chances = draws.query(0)
     return [
         Gathered(offset, chances if is_16_bit(leaf) else None)
-        for offset, chances, leaf in zip(added, draws.query(0), leaves, strict=True)
+        for offset, chances, leaf in zip(added, all_chances, leaves, strict=True)
     ]
 
 

@@ -49,8 +49,8 @@ class Gathered(NamedTuple):
     def added(self, parameter: Array) -> Array:
         """The parameter with it, in the parameter's buffer and a few MB."""
         offset, shape = self.offset, parameter.shape
-        tiled = isinstance(offset, SubspaceNoise) and offset.seen.stack <= 1
-        if not tiled or parameter.nbytes <= TILE_BYTES or mesh_of([parameter]) is not None:
+        whole = parameter.nbytes <= TILE_BYTES or mesh_of([parameter]) is not None
+        if whole or not isinstance(offset, SubspaceNoise) or offset.seen.stack > 1:
             chances = None if self.chances is None else drawn_at(self.chances, parameter)
             return _sum(parameter, drawn_at(offset, parameter), chances)
         stack = offset.seen.stack
@@ -71,12 +71,12 @@ class Gathered(NamedTuple):
             layer, tile = turn // tiles, turn % tiles
             # The last tile begins where it ends in time; rows that are done stay.
             first = jnp.minimum(tile * size, layer_shape[0] - size)
-            offset, chances = (
-                noise and noise.block(layer_shape, 0, first, size) for noise in of_layer(layer)
-            )
+            one = of_layer(layer)
+            z = one.offset.block(layer_shape, 0, first, size)
+            chances = one.chances and one.chances.block(layer_shape, 0, first, size)
             place = (*[layer] * stack, first, *[0] * (len(layer_shape) - 1))
             rows = lax.dynamic_slice(parameter, place, (*[1] * stack, size, *layer_shape[1:]))
-            new = _sum(rows.reshape(size, *layer_shape[1:]), offset, chances)
+            new = _sum(rows.reshape(size, *layer_shape[1:]), z, chances)
             done = (first + jnp.arange(size) < tile * size).reshape(-1, *[1] * (new.ndim - 1))
             new = jnp.where(done, rows.reshape(new.shape), new)
             return lax.dynamic_update_slice(parameter, new.reshape(rows.shape), place)

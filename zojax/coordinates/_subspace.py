@@ -17,7 +17,7 @@ from zojax.coordinates._fold import fresh, gathered
 from zojax.coordinates._parts import merged, part
 from zojax.coordinates._select import no_update
 from zojax.coordinates._subspace_plan import Basis, MatrixOf, Plan, Sides
-from zojax.coordinates._subspace_state import SubspaceState
+from zojax.coordinates._subspace_state import SubspaceState, has_rested
 from zojax.directions import drawn_at
 from zojax.streaming import copied, streamed
 
@@ -167,8 +167,10 @@ def subspace(
                 return perturbed(added(coordinates), 1.0)
 
             extra_args["value_fn"] = of_coordinates
-        gradient = None if updates is None else _projected(updates, added, state, moving)
-        moved, inner_state = inner.update(gradient, state.inner, state.coordinates, **extra_args)  # pyright: ignore[reportArgumentType]
+        if updates is not None:
+            updates = _projected(part(updates, chosen), added, state, moving)
+        given: Any = updates  # an estimator needs none
+        moved, inner_state = inner.update(given, state.inner, state.coordinates, **extra_args)
         node = state._replace(
             count=_check.next_count(state.count),
             coordinates=optax.apply_updates(state.coordinates, moved),
@@ -177,7 +179,7 @@ def subspace(
         nothing = jax.tree.map(no_update, params)
         if refresh is None or not in_update:
             return nothing, node
-        due = node.count >= (node.period + 1) * refresh
+        due = (node.count >= (node.period + 1) * refresh) & ~jnp.asarray(has_rested(inner_state))
         folds = [
             jnp.where(due, one.update(leaf), jnp.float32(-0.0))
             for one, leaf in zip(gathered(node, moving), jax.tree.leaves(moving), strict=True)
@@ -185,7 +187,7 @@ def subspace(
         new_updates = merged(jax.tree.unflatten(jax.tree.structure(moving), folds), chosen, nothing)
         return new_updates, _refreshed(due, node, moving)
 
-    return laid_out(optax.GradientTransformationExtraArgs(init, update))
+    return laid_out(optax.GradientTransformationExtraArgs(init, update))  # pyright: ignore[reportArgumentType] - the state holds a plan
 
 
 def _refreshed(due: Array, node: SubspaceState, params: Any) -> SubspaceState:

@@ -50,8 +50,9 @@ class Plan:
 
     def ranks(self, sizes: tuple[int, int]) -> tuple[int, int]:
         """The columns of U and V for m and n."""
-        m, n = (min(self.rank, size) for size in sizes)
-        return (min(m, n),) * 2 if self.sides == "diagonal" else (m, n)
+        left, right = (min(self.rank, size) for size in sizes)
+        least = min(left, right)
+        return (least, least) if self.sides == "diagonal" else (left, right)
 
     def coordinates(self, shape: tuple[int, ...], seen: Matrices | None) -> tuple[int, ...]:
         """The shape of a leaf's coordinates."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from zojax._types import Array
@@ -29,6 +30,13 @@ def subspace_states(state: Any) -> list[SubspaceState]:
     """The states of subspaces within an optimizer's state; not those within one another."""
     nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, SubspaceState))
     return [node for node in nodes if isinstance(node, SubspaceState)]
+
+
+def has_rested(state: Any) -> Array | bool:
+    """Whether the last step of the optimizer inside has measured nothing, and so moved nothing."""
+    nodes = jax.tree.leaves(state, is_leaf=lambda node: hasattr(node, "rested"))
+    found = [node.rested for node in nodes if hasattr(node, "rested")]
+    return jnp.stack(found).all() if found else False
 
 
 def restarted(state: Any, initial: Sequence[Array]) -> Any:

@@ -59,7 +59,7 @@ class MomentumCentred(Direction):
         proportion.
       phases: (T₁, T₂, T₃) instead: steps at which annealing starts and ends, and the training's
         length. The paper's (1024, 16000, 20000) where neither is given.
-      anneal: ``"figure"`` or ``"equation"``: see :func:`zojax.adamu_schedules`.
+      anneal: ``"figure"`` or ``"equation"``: see :func:`zojax.directions.adamu_schedules`.
       alpha, beta1, beta2: Numbers or schedules of the step that replace the annealed ones.
       signed_momentum: Keep sign(g)·m_t as history, as the released code does, so that it points
         uphill; False keeps m_t, as Algorithm 1 of the paper says. The documentation's results
@@ -72,8 +72,8 @@ class MomentumCentred(Direction):
     Error: biased, for the history correlates steps and :math:`1/\sqrt{v_t}` weighs them.
 
     Raises:
-      ValueError: the phases are refused as by :func:`zojax.adamu_schedules`, ``alpha``, ``beta1``
-        or ``beta2`` is outside [0, 1], or ``base`` remembers earlier steps itself.
+      ValueError: the phases are refused as by :func:`zojax.directions.adamu_schedules`, ``alpha``,
+        ``beta1`` or ``beta2`` is outside [0, 1], or ``base`` remembers earlier steps itself.
       TypeError: ``base`` is no direction.
 
     References:

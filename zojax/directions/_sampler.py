@@ -23,7 +23,7 @@ class Sampler(SampledDirection):
 
     Examples:
       >>> import jax, zojax
-      >>> zojax.Sampler(jax.random.normal).draw(jax.random.key(0), (2,)).dtype
+      >>> zojax.directions.Sampler(jax.random.normal).draw(jax.random.key(0), (2,)).dtype
       dtype('float32')
     """
 

@@ -10,6 +10,12 @@ from zojax.optimizers._chain import descend as descend
 from zojax.optimizers._chain import speaks_for as speaks_for
 from zojax.optimizers._conservative import zo_sgd_conservative as zo_sgd_conservative
 from zojax.optimizers._forward_gradient import forward_gradient_sgd as forward_gradient_sgd
+from zojax.optimizers._in_subspaces import lozo as lozo
+from zojax.optimizers._in_subspaces import lozo_m as lozo_m
+from zojax.optimizers._in_subspaces import subzero as subzero
+from zojax.optimizers._in_subspaces import subzero_plus as subzero_plus
+from zojax.optimizers._in_subspaces import tezo as tezo
+from zojax.optimizers._in_subspaces import zo_muon as zo_muon
 from zojax.optimizers._mezo import mezo as mezo
 from zojax.optimizers._mezo import zo_sgd as zo_sgd
 from zojax.optimizers._momentum import zo_sgd_momentum as zo_sgd_momentum

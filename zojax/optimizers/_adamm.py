@@ -46,8 +46,8 @@ def zo_adamm(
         \theta &\leftarrow \Pi_{X,\sqrt{\hat v}}\bigl(\theta - \eta\, m / \sqrt{\hat v}\bigr)
 
     Without ``lower`` and ``upper`` the projection Π is the identity. It is taken in the Mahalanobis
-    norm of :math:`\sqrt{\hat v}`: see :func:`zojax.keep_in_box` for why that is clipping. There is
-    no correction of bias, as in the paper, so the first step is
+    norm of :math:`\sqrt{\hat v}`: see :func:`zojax.rules.keep_in_box` for why that is clipping.
+    There is no correction of bias, as in the paper, so the first step is
     :math:`\eta(1-\beta_1)/\sqrt{1-\beta_2}` in each parameter.
 
     Args:

@@ -47,7 +47,7 @@ def keep_in_box(lower: Any = None, upper: Any = None) -> optax.GradientTransform
     Examples:
       >>> import jax.numpy as jnp, zojax
       >>> params, updates = jnp.array([0.5, 1.0]), jnp.array([-1.0, 1.0])
-      >>> tx = zojax.keep_in_box(0.0, 4.0)
+      >>> tx = zojax.rules.keep_in_box(0.0, 4.0)
       >>> tx.update(updates, tx.init(params), params)[0].tolist()
       [-0.5, 1.0]
     """

@@ -11,6 +11,7 @@ import optax
 from jax import Array
 
 from zojax._types import Params
+from zojax.coordinates import fold, folded, subspace_states
 from zojax.streaming import compiler_options
 from zojax.trajectory._fingerprint import fingerprint
 from zojax.trajectory._header import Header, key_parts
@@ -35,11 +36,17 @@ class Replayer:
         self._step = donated if compiled else self._one
 
     def take(self, params: Any, state: Any, scalars: np.ndarray) -> tuple[Any, Any]:
-        """Take the steps of ``scalars``, float32 [n, k]; the buffers of both trees are donated."""
+        """Take the steps of ``scalars``, float32 [n, k]; the buffers of both trees are donated.
+
+        A subspace that updates do not fold is folded after the step at which it is due.
+        """
         # The compiled program is one step, not a loop over steps. XLA would hoist what is constant
         # over the steps out of a loop, which changes the fusions, and therefore the rounding.
+        folds = any(not node.plan.in_update for node in subspace_states(state))
         for row in scalars:
             params, state = self._step(params, state, row)
+            if folds:
+                params, state = fold(params, state)
         return params, state
 
     def _one(self, params: Params, state: Any, scalars: Array) -> tuple[Params, Any]:
@@ -96,7 +103,8 @@ def replay(
     state = jax.jit(tx.init)(params)
     _check_key(state, log.header)
     copy = jax.tree.map(jnp.copy, params)
-    return Replayer(tx, compiled=compiled).take(copy, state, log.scalars[:steps])[0]
+    params, state = Replayer(tx, compiled=compiled).take(copy, state, log.scalars[:steps])
+    return folded(params, state)
 
 
 def _check_key(state: Any, header: Header) -> None:

@@ -80,6 +80,12 @@ class HyperParameters:
     rounding: Literal["nearest", "stochastic", "compensated"] | None = None
     """How updates of 16-bit parameters are rounded: nearest loses small ones; stochastic, by
     chance, and compensated, with 2 bytes more a parameter, do not."""
+    subspace_rank: int | None = None
+    """Tune this many coordinates, squared, of every matrix at a time, and not the matrix
+    (zeroth-order): what an optimizer keeps is then of their size, and small updates of 16-bit
+    parameters land."""
+    subspace_refresh: int | None = None
+    """Steps after which the coordinates change; without it, 50. For --subspace-rank."""
     anneal: Literal["figure", "equation"] | None = None
     """How the weights of the noise's parts anneal (zo_adamu)."""
     phases: tuple[float, float] | None = None

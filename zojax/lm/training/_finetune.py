@@ -22,6 +22,7 @@ from zojax.lm.training._evaluation import (
     ScoresByStep,
     dev_metrics,
 )
+from zojax.lm.training._folding import standing
 from zojax.lm.training._identity import header_of
 from zojax.lm.training._lock import FolderLock
 from zojax.lm.training._majority import majority_metrics
@@ -137,6 +138,7 @@ def finetune(
         recovery = Recovery(config, tuned, optimizer, header, run, spread)
         ending = _train(config, training, begun, recovery, run, best, observer, spread)
         last = ending.last
+        last = last._replace(params=standing(config, last.params, last.state))
 
         observer.status("saving the model")
         run.save(tuned, spread.local(last.params), TUNED, last.step)

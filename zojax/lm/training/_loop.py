@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from zojax.lm.models import Params
 from zojax.lm.tasks import Batch
 from zojax.lm.training._evaluation import Scores
+from zojax.lm.training._folding import AfterStep, unchanged
 from zojax.lm.training._step import Outcome, Step
 from zojax.lm.training._window import mean_loss
 
@@ -41,6 +42,7 @@ def train(
     due: Callable[[int], bool],
     read: Callable[[Outcome], float],
     stop: Callable[[], bool],
+    after: AfterStep = unchanged,
 ) -> Iterator[Tick]:
     """Take the steps after ``start`` up to ``steps``, and yield a tick every few steps.
 
@@ -58,12 +60,15 @@ def train(
       read: Called with the outcome of every step, in order and at most one step late; returns the
         step's loss.
       stop: Called after each step; returns whether to end early.
+      after: Called after each step, with its number, the parameters and the state, which it may
+        donate and replace.
     """
     unread: list[Outcome] = []
     losses = [*losses]
     begin = time.perf_counter()
     for count in range(start + 1, steps + 1):
         params, state, outcome = step(params, state, next(batches))
+        params, state = after(count, params, state)
         unread.append(outcome)
         last = count == steps or stop()
         tick = last or due(count)

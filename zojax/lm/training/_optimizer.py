@@ -31,6 +31,8 @@ _ONE_DIRECTION = {
     "evaluation": "streamed",
     "schedule": "constant",
     "rounding": None,  # to the nearest
+    "subspace_rank": None,  # all of every matrix
+    "subspace_refresh": None,
 }
 _SPSA = {
     **_ONE_DIRECTION,
@@ -84,6 +86,8 @@ WITH_ADAPTER: Mapping[AdapterName, Mapping[str, Any]] = {
     "head": {"learning_rate": 3e-4, "eps": 1e-3, "slope_rule": "none"},
 }
 WITH_ADAPTER_OPTIMIZERS: tuple[OptimizerName, ...] = ("zo_adamu", "mezo")
+# Steps in one subspace, as in SubZero+ (arXiv:2608.15665).
+REFRESH = 50
 _WITHOUT_LAYERS: tuple[AdapterName, ...] = ("virtual_tokens", "head")
 
 
@@ -132,11 +136,35 @@ def resolve(config: FinetuneConfig) -> FinetuneConfig:
             "finetune: learning_rate auto must be for evaluation streamed or copy, whose step is "
             "compiled once for all rates, got in_place. Give a number."
         )
+    _check_subspace(given)
     hyper = HyperParameters(**{**defaults, **given})
     if "learning_rate" not in given and is_in_unit(config.optimizer, hyper.slope_rule):
         hyper = dataclasses.replace(hyper, learning_rate=None)  # it depends on the parameters
     config = dataclasses.replace(config, hyper=hyper)
     return dataclasses.replace(config, steps=_steps(config))
+
+
+def _check_subspace(given: Mapping[str, Any]) -> None:
+    for name in ("subspace_rank", "subspace_refresh"):
+        if name in given and given[name] < 1:
+            raise ValueError(f"finetune: {name} must be >= 1, got {given[name]}.")
+    if "subspace_rank" not in given:
+        if "subspace_refresh" in given:
+            raise ValueError(
+                f"finetune: subspace_refresh needs subspace_rank, got {given['subspace_refresh']} "
+                "without it. Give both, or neither."
+            )
+        return
+    if given.get("evaluation") == "in_place":
+        raise ValueError(
+            "finetune: evaluation must be streamed or copy with subspace_rank, got in_place: a "
+            "subspace is a part of a compiled step."
+        )
+    if given.get("rounding", "nearest") != "nearest":
+        raise ValueError(
+            f"finetune: rounding must not be given with subspace_rank, got {given['rounding']}: "
+            "what a subspace has gathered is rounded by chance when it is folded."
+        )
 
 
 def _steps(config: FinetuneConfig) -> int | None:
@@ -190,6 +218,7 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
     settings = {k: v for k, v in dataclasses.asdict(config.hyper).items() if v is not None}
     key = jax.random.key(config.seed) if key is None else key
     rounding = settings.pop("rounding", "nearest")
+    rank, refresh = settings.pop("subspace_rank", None), settings.pop("subspace_refresh", REFRESH)
     if settings.get("slope_rule") == "none":
         del settings["slope_rule"]
     rate = partial(_schedule, settings.pop("schedule"), steps=config.num_planned)
@@ -209,6 +238,11 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
     # In place, update runs outside jit and keeps its compiled programs in the transformation:
     # inject_hyperparams would build a new transformation, and compile again, in every step.
     tx = build(rate(given)) if in_place else _with_rate_in_state(build, rate, given)
+    if rank is not None:
+        evaluation = "copy" if settings["evaluation"] == "copy" else "streamed"
+        tx = zojax.subspace(
+            tx, rank=rank, refresh=refresh, key=key, evaluation=evaluation, in_update=False
+        )
     return Optimizer(_rounded(tx, rounding, key), True, in_place, fields)
 
 

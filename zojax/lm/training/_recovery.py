@@ -15,6 +15,7 @@ from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._best import Best
 from zojax.lm.training._checkpoints import Checkpoints
 from zojax.lm.training._evaluation import Scores, dev_metrics
+from zojax.lm.training._folding import standing
 from zojax.lm.training._identity import identity, same_run
 from zojax.lm.training._optimizer import Optimizer
 from zojax.lm.training._passes import passes_of_a_step
@@ -180,10 +181,11 @@ class Recovery:
             )
         state.step, state.skipped = step, note["skipped"]
         best, dev = note["best_step"], Scores(*note["best_dev"])
-        if best == step:
-            state.best.become(best, dev, trainable)
-        elif best:
-            state.best.become(best, dev, self._checkpoints.restore(best, like)[0][0])
+        if best:
+            found = (trainable, state.optimizer)
+            trained, optimizer = found if best == step else self._checkpoints.restore(best, like)[0]
+            then = standing(self._config, self._tuned.full(trained, state.params), optimizer)
+            state.best.become(best, dev, self._tuned.trainable(then))
         trainable, state.optimizer = self._spread.like((trainable, state.optimizer), like)
         state.params = self._tuned.full(trainable, state.params)
 
@@ -200,10 +202,11 @@ class Recovery:
             state.skipped = _skipped(log, step)
             if step not in due:
                 continue
-            dev = measure_dev(state.params)
+            now = standing(self._config, state.params, state.optimizer)
+            dev = measure_dev(now)
             if "dev_loss" not in known.get(step, {}):
                 self._run.log(**self._line(step, state.skipped), **dev_metrics(dev))
-            state.best.offer(step, dev, self._tuned.trainable(state.params))
+            state.best.offer(step, dev, self._tuned.trainable(now))
             self.save(state)
         # Lines that were due after the last one written are missing if the run died before it
         # could write them.

@@ -12,6 +12,7 @@ from zojax.lm.training._advice import Advice
 from zojax.lm.training._best import Best
 from zojax.lm.training._data import Data
 from zojax.lm.training._evaluation import CompiledTotals, Scores, dev_metrics, evaluate
+from zojax.lm.training._folding import folding, standing
 from zojax.lm.training._interrupt import interrupt_flag
 from zojax.lm.training._loop import Tick, train
 from zojax.lm.training._observer import Observer
@@ -110,6 +111,7 @@ class Training:
                 due=partial(is_due, config),
                 read=reader,
                 stop=stop,
+                after=folding(config),
             )
             del start  # a reference would keep buffers alive that the loop donates
             tick = self._ticked(next(ticks), run, recovery, best, reader)
@@ -146,8 +148,10 @@ class Training:
         regular = self._evaluates(tick.step)
         if tick.last and not regular:  # stopped by a signal: save before the slow evaluation
             recovery.save(where)
+        now = tick.params
         if tick.last or regular:
-            tick = tick._replace(dev=self.measure(tick.params))
+            now = standing(self._config, tick.params, tick.state)
+            tick = tick._replace(dev=self.measure(now))
         metrics: dict[str, Any] = {
             "step": tick.step,
             **loss_metrics(tick.loss, tick.left_out),
@@ -163,7 +167,7 @@ class Training:
         if regular and tick.dev is not None:
             # The evaluation at a signal is no candidate for the best step, because an uninterrupted
             # run does not evaluate there.
-            best.offer(tick.step, tick.dev, self._tuned.trainable(tick.params))
+            best.offer(tick.step, tick.dev, self._tuned.trainable(now))
             if tick.step < self._config.num_steps:
                 recovery.save(where)
             if (advice := self._advice.after(tick.step, tick.dev, best)) is not None:
