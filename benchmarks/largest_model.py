@@ -36,7 +36,9 @@ OPTIMIZERS = [
     ("adam", "bfloat16"),
     ("mezo", "bfloat16"),
     ("zo_adamu", "bfloat16"),
+    ("zo_adamu, subspace of rank 16", "bfloat16"),
 ]
+RANK = 16
 # Of the other devices `zojax plan --largest --device ...` tells.
 DEVICE = "a100-80gb"
 MODELS = models.OPT_MODELS
@@ -48,7 +50,15 @@ def main() -> None:
     for devices, paper in PAPER.items():
         for optimizer, dtype in OPTIMIZERS:
             works = [partial(models.workload, name, **TOKENS, dtype=dtype) for name in MODELS]
-            found = planning.largest(works, optimizer, DEVICE, devices=devices, tell=_tell)
+            name, _, subspace = optimizer.partition(", ")
+            found = planning.largest(
+                works,
+                name,
+                DEVICE,
+                devices=devices,
+                subspace_rank=RANK if subspace else None,
+                tell=_tell,
+            )
             row = _row(found, dtype, paper.get(optimizer), rows)
             print(row, flush=True)
             rows.append(row)

@@ -54,9 +54,9 @@ def main() -> None:
         "subspace",
         "A subspace on the main job: accuracy on 1,000 test sentences, in percent",
         rows,
-        f"Mean ± standard error over {args.seeds} seeds, opt-mini, {STEPS} steps of 16 sentences of "
-        f"Rotten Tomatoes, two forward passes a step. The subspace has rank {RANK} and changes every "
-        f"{REFRESH} steps. All have the default learning rate, steps of length ½.",
+        f"Mean ± standard error over {args.seeds} seeds, opt-mini, {STEPS} steps of 16 sentences "
+        f"of Rotten Tomatoes, two forward passes a step. The subspace has rank {RANK} and changes "
+        f"every {REFRESH} steps. All have the default learning rate, steps of length ½.",
     )
     print(f"written: {path}")
 

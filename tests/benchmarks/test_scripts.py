@@ -69,6 +69,21 @@ SMOKES = {
         {"STEPS": "1", "RUNS": "folder / 'runs.jsonl'", "WAYS": "{'by default': {}}"},
         ("main_job",),
     ),
+    "subspace": Smoke(
+        "--seeds=2",
+        {
+            "STEPS": "1",
+            "RUNS": "folder / 'runs.jsonl'",
+            "METHODS": "{'mezo': {'optimizer': 'mezo'}}",
+            "STARTS": "('words',)",
+        },
+        ("subspace",),
+    ),
+    "subspace_cost": Smoke(
+        "--rounds=1",
+        {"MODELS": "(('opt-125m', 1, 8),)", "RANKS": "(2,)", "TIMED": "('opt-mini', 1, 8)"},
+        ("subspace_memory", "subspace_time"),
+    ),
     "packing": Smoke("--rounds=1", {"ROWS": "80", "BUCKETS": "(1, 2)"}, ("packing",)),
     "pairwise": Smoke("--jobs=1", {"pairs": "lambda: [*pairs()][40:50]"}, ("axes",)),
     "replay": Smoke(

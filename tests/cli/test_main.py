@@ -125,15 +125,17 @@ def test_plan_finds_the_largest_model(
             "bfloat16",
         )
         assert given["devices"] == 2
-        return planning.Largest(device, 2, optimizer, "opt-30b", None, None, None)
+        rank = given["subspace_rank"]
+        name = optimizer if rank is None else f"{optimizer}, rank {rank}"
+        return planning.Largest(device, 2, name, "opt-30b", None, None, None)
 
     monkeypatch.setattr(planning, "largest", largest)
     path = tmp_path / "largest.json"
     assert main(["plan", "--largest", "--device=h100-80gb", "--devices=2", f"--json={path}"]) == 0
     printed = capsys.readouterr().out
     assert "largest OPT on 2 × h100-80gb, bfloat16" in printed
-    for optimizer in ("adam", "mezo", "zo_adamu"):
+    for optimizer in ("adam", "mezo", "zo_adamu", "zo_adamu, rank 16"):
         assert re.search(rf"{optimizer} +opt-30b", printed)
-    assert [row["largest"] for row in json.loads(path.read_text())] == ["opt-30b"] * 3
+    assert [row["largest"] for row in json.loads(path.read_text())] == ["opt-30b"] * 4
     assert main(["plan", "--largest", "--chart=x.png"]) == 2
     assert "chart must not be given with largest" in capsys.readouterr().err

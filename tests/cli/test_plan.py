@@ -57,6 +57,7 @@ PLANNED = {
     "--adapter lora": {"tuned": AdapterConfig("lora", rank=8)},
     "--adapter lora --rank 4 --optimizer adam": {"tuned": AdapterConfig("lora", rank=4)},
     "--rows-per-example 3": {"batch_size": 16},
+    "--subspace-rank 16": {"subspace_rank": 16},
 }
 
 
@@ -69,6 +70,7 @@ def test_the_command_that_was_planned_is_read(arguments: str):
     assert resolved(config)  # the optimizer takes its settings
     of = {**vars(config), "max_length": config.data.max_length, "steps": config.num_steps}
     of["num_queries"] = config.hyper.num_queries
+    of["subspace_rank"] = config.hyper.subspace_rank
     assert {name: of[name] for name in PLANNED[arguments]} == PLANNED[arguments]
 
 
@@ -99,6 +101,8 @@ REFUSED = {
     "--rank 4": "rank needs adapter lora, got 4 without it",
     "--num-queries 0": "num_queries must be >= 1, got 0",
     "--num-queries 2 --optimizer adam": "num_queries must be 1 for adam, which has no queries",
+    "--subspace-rank 0": "subspace_rank must be >= 1, got 0",
+    "--subspace-rank 4 --optimizer adam": "subspace_rank must not be given for adam",
     "--price 2": "price must be > 0 and needs steps, got 2.0 with steps=None",
     "--price -2 --steps 3": "price must be > 0 and needs steps, got -2.0",
     "--largest --chart x.png": "chart must not be given with largest",

@@ -64,6 +64,29 @@ def test_zo_adamu_adds_one_buffer_for_its_momentum(target):
     assert more <= allowed
 
 
+@pytest.mark.parametrize("in_update", [True, False])
+def test_a_step_of_zo_adamu_in_a_subspace_needs_the_memory_of_inference(target, in_update):
+    """Its momentum is r² numbers a matrix: the whole model, of rank 16."""
+    inner = zojax.zo_adamu(learning_rate=1e-6, eps=1e-3, key=0)
+    tx = zojax.subspace(inner, rank=16, refresh=50, key=0, in_update=in_update)
+    more, allowed = excess(target, tx, buffers=0)
+    assert more <= allowed
+
+
+@pytest.mark.plan
+def test_a_long_row_of_a_large_model_in_a_subspace():
+    workload = models.workload("opt-13b", batch=1, length=2048, dtype=jnp.bfloat16, layers=2)
+    whole = models.workload("opt-13b", batch=1, length=2048, dtype=jnp.bfloat16)
+    inference = planning.memory(planning.compile_forward("a100-80gb", workload))
+    inner = zojax.zo_adamu(learning_rate=1e-6, eps=1e-3, key=0)
+    tx = zojax.subspace(inner, rank=16, refresh=50, key=0, in_update=False)
+    step = planning.memory(
+        planning.compile_step("a100-80gb", workload, tx, model_bytes=whole.nbytes)
+    )
+    # Of two layers; of all it is less, for what a step adds does not grow with them.
+    assert step.device <= (1 + 1.5 * SLACK) * inference.device
+
+
 @pytest.mark.quick
 def test_a_perturbed_copy_would_be_noticed():
     # The bound can fail: plain copies are far beyond it.

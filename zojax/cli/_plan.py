@@ -17,7 +17,8 @@ from zojax.cli._text import columns, wrapped
 if TYPE_CHECKING:
     from zojax.planning import Plan
 
-_COMPARED = ("adam", "mezo", "zo_adamu")
+_SUBSPACE_RANK = 16
+_COMPARED = (("adam", None), ("mezo", None), ("zo_adamu", None), ("zo_adamu", _SUBSPACE_RANK))
 _BATCH, _LENGTH = 16, 256
 _PAPER_BATCH, _PAPER_LENGTH = 1, 400  # as in the MeZO paper's table
 _RANK = 8
@@ -61,6 +62,7 @@ def run_plan(arguments: PlanArguments) -> None:
         devices=arguments.devices,
         mesh=axes,
         num_queries=arguments.num_queries or 1,
+        subspace_rank=arguments.subspace_rank,
         full=arguments.full,
         tell=_tell,
     )
@@ -103,6 +105,7 @@ def finetune_command(arguments: PlanArguments) -> list[str]:
         "adapter": None if arguments.adapter == "none" else arguments.adapter,
         "rank": rank,
         "num-queries": arguments.num_queries,
+        "subspace-rank": arguments.subspace_rank,
         "mesh": mesh,
         "layout": arguments.layout,
         "steps": arguments.steps,
@@ -149,10 +152,17 @@ def _largest(arguments: PlanArguments) -> None:
     cards = f"{arguments.devices} × {arguments.device}"
     lines: list[str] = []
     rows: list[dict[str, Any]] = []
-    for optimizer in _COMPARED:
-        found = largest(models, optimizer, arguments.device, devices=arguments.devices, tell=_tell)
+    for optimizer, rank in _COMPARED:
+        found = largest(
+            models,
+            optimizer,
+            arguments.device,
+            devices=arguments.devices,
+            subspace_rank=rank,
+            tell=_tell,
+        )
         rows.append({**found.to_dict(), "dtype": arguments.dtype})
-        lines.append(f"  {optimizer:<10}{found.model or 'none':<12}{_margin(found.plan)}")
+        lines.append(f"  {found.optimizer:<30}{found.model or 'none':<12}{_margin(found.plan)}")
     print("\n".join([f"largest OPT on {cards}, {arguments.dtype}", *lines]))
     _write_json(arguments.json, rows)
 

@@ -58,12 +58,15 @@ class PlanArguments:
     """Columns of each low-rank product (lora); without it, 8."""
     num_queries: int | None = None
     """Directions of a step (zeroth-order, but not zo_sgd_blockwise); without it, 1."""
+    subspace_rank: int | None = None
+    """Tune a subspace of this rank of every matrix (zeroth-order)."""
     steps: int | None = None
     """Steps of a run, whose least time is shown."""
     price: float | None = None
     """What a device costs an hour, in any currency: with --steps, the run's least cost."""
     largest: bool = False
-    """Find the largest OPT that adam, mezo and zo_adamu can tune on the devices, instead."""
+    """Find the largest OPT that adam, mezo, zo_adamu and zo_adamu in a subspace can tune on the
+    devices, instead."""
     full: bool = False
     """Compile a zeroth-order step at the model's full depth instead of at two small depths; takes
     minutes and gigabytes."""
@@ -76,7 +79,8 @@ class PlanArguments:
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together, before anything is imported."""
-        for name in ("devices", "batch_size", "rows_per_example", "max_length", "rank", "steps"):
+        names = ("devices", "batch_size", "rows_per_example", "max_length", "rank", "steps")
+        for name in (*names, "subspace_rank"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"plan: {name} must be >= 1, got {value}.")
@@ -90,6 +94,11 @@ class PlanArguments:
             raise ValueError(f"plan: rank needs adapter lora, got {self.rank} without it.")
         if self.num_queries is not None:
             self._check_queries(self.num_queries)
+        if self.subspace_rank is not None and self.optimizer in ("adam", "sgd", "inference"):
+            raise ValueError(
+                f"plan: subspace_rank must not be given for {self.optimizer}, which needs no "
+                f"estimate, got {self.subspace_rank}."
+            )
         if self.price is not None and not (self.price > 0 and self.steps is not None):
             raise ValueError(
                 f"plan: price must be > 0 and needs steps, got {self.price} with steps="
@@ -113,7 +122,7 @@ class PlanArguments:
             raise ValueError("plan: chart must not be given with largest, which has no chart.")
         if self.mesh is not None:
             raise ValueError("plan: mesh must not be given with largest. Give devices.")
-        names = ("adapter", "rank", "num_queries", "steps")
+        names = ("adapter", "rank", "num_queries", "subspace_rank", "steps")
         given = [name for name in names if getattr(self, name) not in (None, "none")]
         if given:
             raise ValueError(

@@ -8,8 +8,8 @@ from typing import Any
 
 from zojax.planning._devices import device_named
 from zojax.planning._figures import Plan
-from zojax.planning._plan import plan
-from zojax.planning._program import DoesNotFitError, check_optimizer, transformation
+from zojax.planning._plan import in_words, plan
+from zojax.planning._program import DoesNotFitError, check_optimizer, check_subspace, transformation
 from zojax.planning._sharding import bytes_on_each
 from zojax.planning._step import abstract_state
 from zojax.planning._topology import topology
@@ -47,6 +47,7 @@ def largest(
     device: str = "a100-80gb",
     *,
     devices: int = 1,
+    subspace_rank: int | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Largest:
     """Find the largest model whose step fits.
@@ -59,27 +60,38 @@ def largest(
         only called for models that are tried. For all sizes of OPT:
         ``[partial(zojax.lm.models.workload, name, batch=1, length=400) for name in
         zojax.lm.models.OPT_MODELS]``.
-      optimizer, device, devices, tell: As for :func:`plan`.
+      optimizer, device, devices, subspace_rank, tell: As for :func:`plan`.
 
     Raises:
       ImportError, TypeError, ValueError: As for :func:`plan`.
     """
     memory = device_named("largest", device).memory
     check_optimizer("largest", optimizer)
+    check_subspace("largest", optimizer, subspace_rank)
     target = topology(device, devices)
     next_model: str | None = None
     next_plan: Plan | None = None
 
     def answer(model: str | None, found: Plan | None) -> Largest:
-        return Largest(device, devices, optimizer, model, found, next_model, next_plan)
+        name = in_words(optimizer, subspace_rank)
+        return Largest(device, devices, name, model, found, next_model, next_plan)
 
     for candidate in reversed(models):
         work = made("largest", candidate)
-        params, state = abstract_state(target, work, transformation(work, optimizer))
+        params, state = abstract_state(
+            target, work, transformation(work, optimizer, 1, subspace_rank)
+        )
         found = None
         if bytes_on_each(params) + bytes_on_each(state) <= memory:
             try:
-                found = plan(work, optimizer, device, devices=devices, tell=_naming(work, tell))
+                found = plan(
+                    work,
+                    optimizer,
+                    device,
+                    devices=devices,
+                    subspace_rank=subspace_rank,
+                    tell=_naming(work, tell),
+                )
             except DoesNotFitError:
                 found = None
         if found is not None and found.fits:

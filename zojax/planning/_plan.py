@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 
@@ -17,6 +18,7 @@ from zojax.planning._program import (
     ProgramPlan,
     check_optimizer,
     check_queries,
+    check_subspace,
     compile_program,
     continued,
     program_plan,
@@ -43,6 +45,7 @@ def plan(
     devices: int = 1,
     mesh: Mapping[str, int] | None = None,
     num_queries: int = 1,
+    subspace_rank: int | None = None,
     full: bool = False,
     shallow: bool = False,
     tell: Callable[[str], None] | None = None,
@@ -66,6 +69,8 @@ def plan(
       mesh: Axes and sizes of a mesh, instead of ``devices``, as for :func:`mesh`: ``{"data": 2,
         "model": 4}``.
       num_queries: Directions of a zeroth-order step.
+      subspace_rank: The rank of a subspace that a zeroth-order step tunes, as
+        :func:`zojax.subspace` does, folded outside of the step; None for all parameters.
       full: Compile every step at full depth, which may take minutes and gigabytes.
       shallow: Compile the forward pass at 2 and 4 layers too, which is equally exact.
       tell: Called with a line when a compilation begins.
@@ -83,6 +88,7 @@ def plan(
     found = device_named("plan", device)
     check_optimizer("plan", optimizer)
     check_queries("plan", optimizer, num_queries)
+    check_subspace("plan", optimizer, subspace_rank)
     entire = made("plan", work)
     _check_dtype(entire.dtype, found)
     tell = tell or (lambda _: None)
@@ -92,7 +98,12 @@ def plan(
     def program(work: Workload, name: str) -> Compiled:
         what = "forward pass" if name == INFERENCE else f"step of {name}"
         tell(f"compiling the {what}" + (f", {work.layers} layers" if work.layers else ""))
-        return compile_program(target, work, name, num_queries, model_bytes=entire.tuned_bytes)
+        tx = made_for(work, name)
+        return compile_program(target, work, name, tx, model_bytes=entire.tuned_bytes)
+
+    def made_for(work: Workload, name: str) -> Any:
+        rank = subspace_rank if name == optimizer else None
+        return transformation(work, name, num_queries if name == optimizer else 1, rank)
 
     def planned(name: str, full_depth: bool) -> ProgramPlan:
         if full_depth or entire.at_depth is None or entire.layers <= _WHOLE:
@@ -101,7 +112,7 @@ def plan(
         line = continued(few, more, _DEPTHS, entire.layers)
         return program_plan(line, found, entire.dtype, _DEPTHS)
 
-    params, state = abstract_state(target, entire, transformation(entire, optimizer, num_queries))
+    params, state = abstract_state(target, entire, made_for(entire, optimizer))
     forward = planned(INFERENCE, not shallow)
     if optimizer == INFERENCE:
         step = forward
@@ -109,7 +120,7 @@ def plan(
         step = planned(optimizer, full or optimizer not in ZEROTH_ORDER or optimizer == BLOCKWISE)
     return Plan(
         model=entire.name,
-        optimizer=optimizer,
+        optimizer=in_words(optimizer, subspace_rank),
         device=found,
         devices=math.prod(axes.values()),
         mesh=axes,
@@ -122,6 +133,11 @@ def plan(
         forward=forward,
         step=step,
     )
+
+
+def in_words(optimizer: str, subspace_rank: int | None) -> str:
+    """What a step is called."""
+    return optimizer if subspace_rank is None else f"{optimizer}, subspace of rank {subspace_rank}"
 
 
 def _at_depth(work: Workload, layers: int) -> Workload:

@@ -111,18 +111,37 @@ def check_queries(where: str, optimizer: str, num_queries: int) -> None:
         )
 
 
-def transformation(work: Workload, optimizer: str, num_queries: int = 1) -> Any:
+def check_subspace(where: str, optimizer: str, rank: int | None) -> None:
+    """Refuse a subspace for an optimizer that has none."""
+    if rank is None:
+        return
+    if rank < 1:
+        raise ValueError(f"{where}: subspace_rank must be >= 1, got {rank}.")
+    if optimizer not in ZEROTH_ORDER:
+        raise ValueError(
+            f"{where}: subspace_rank must not be given for {optimizer}, which needs no estimate, "
+            f"got {rank}."
+        )
+
+
+def transformation(
+    work: Workload, optimizer: str, num_queries: int = 1, subspace_rank: int | None = None
+) -> Any:
     """Make the optax transformation of an optimizer; the identity for inference.
 
     Args:
       work: Says which branch of its parameters is tuned.
       optimizer: One of :data:`OPTIMIZERS`.
       num_queries: Directions of a zeroth-order step.
+      subspace_rank: The rank of a subspace that it tunes, or None.
     """
     if optimizer == INFERENCE:
         return optax.identity()
     settings = {} if num_queries == 1 else {"num_queries": num_queries}
     tx = {**ZEROTH_ORDER, **_FIRST_ORDER}[optimizer](**settings)
+    if subspace_rank is not None:
+        # Between two steps it is folded, as finetune does.
+        tx = zojax.subspace(tx, rank=subspace_rank, refresh=50, key=0, in_update=False)
     return tx if work.branch is None else zojax.select(tx, f"{work.branch}/*")
 
 
@@ -130,7 +149,7 @@ def compile_program(
     target: Mesh | topologies.TopologyDescription,
     work: Workload,
     optimizer: str,
-    num_queries: int,
+    tx: Any,
     *,
     model_bytes: int,
 ) -> Compiled:
@@ -139,7 +158,8 @@ def compile_program(
     Args:
       target: The device or devices.
       work: The workload to compile.
-      optimizer, num_queries: As for :func:`transformation`.
+      optimizer: One of :data:`OPTIMIZERS`.
+      tx: What :func:`transformation` made of it.
       model_bytes: Bytes of the parameters that are tuned in the entire model, if ``work`` has only
         a few of its layers.
 
@@ -151,10 +171,9 @@ def compile_program(
         if optimizer == INFERENCE:
             compiled = compile_forward(target, work)
         elif optimizer in ZEROTH_ORDER:
-            tx = transformation(work, optimizer, num_queries)
             compiled = compile_step(target, work, tx, model_bytes=model_bytes)
         else:
-            compiled = compile_first_order(target, work, transformation(work, optimizer))
+            compiled = compile_first_order(target, work, tx)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
