@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import optax
 
 import zojax
-from zojax import planning
+from zojax import optimizers, planning
 from zojax.lm import models
 
 DEVICE, MODEL, BATCH, LENGTH = "a100-80gb", "opt-125m", 4, 64
@@ -151,6 +151,43 @@ METHODS = {
         lambda: descent(zojax.spsa(1e-3, key=0, direction=zojax.Shaped(optax.scale_by_adam()))),
         ADAMU,
         "Comparing a rule on the direction with the same rule on the gradient.",
+    ),
+    "subspace(zo_adamu), rank 16": Method(
+        lambda: zojax.subspace(
+            zojax.zo_adamu(1e-4, eps=1e-3, key=0), rank=16, refresh=50, key=0, in_update=False
+        ),
+        ADAMU,
+        "Momentum without room for it, or 16-bit parameters whose updates would be lost.",
+    ),
+    "subzero": Method(
+        lambda: optimizers.subzero(1e-6, eps=1e-3, key=0, in_update=False),
+        arxiv("2410.08989"),
+        "mezo in a subspace that changes every 1,000 steps.",
+    ),
+    "subzero_plus, num_queries=20": Method(
+        lambda: optimizers.subzero_plus(1e-4, eps=1e-3, key=0, num_queries=20, in_update=False),
+        arxiv("2608.15665"),
+        "Many queries a step: enough of them to see r² coordinates, and for Adam to scale them.",
+    ),
+    "lozo": Method(
+        lambda: optimizers.lozo(1e-6, eps=1e-3, key=0, in_update=False),
+        arxiv("2410.07698"),
+        "As LowRank, with one factor kept for some steps.",
+    ),
+    "lozo_m": Method(
+        lambda: optimizers.lozo_m(1e-6, eps=1e-3, key=0, in_update=False),
+        arxiv("2410.07698"),
+        "lozo with momentum of the size of its factor.",
+    ),
+    "zo_muon": Method(
+        lambda: optimizers.zo_muon(1e-4, eps=1e-3, key=0, in_update=False),
+        arxiv("2602.17155"),
+        "Muon's steps, of equal size in all directions of an estimate, are wanted.",
+    ),
+    "tezo": Method(
+        lambda: optimizers.tezo(1e-6, eps=1e-3, key=0),
+        arxiv("2501.19057"),
+        "The fewest coordinates: r numbers a matrix for the whole run.",
     ),
     "select(mezo, q_proj)": Method(
         lambda: zojax.select(zojax.mezo(1e-6, eps=1e-3, key=0), "*/q_proj/*"),
