@@ -69,7 +69,7 @@ def step_program(
         )
         return StepProgram(make_step(optimizer, forward, config.slopes), forward, batch_size, True)
     compiled = CompiledByShape(
-        spread.step(make_step(optimizer, loss, config.slopes)),
+        spread.step(make_step(optimizer, loss, config.slopes, tuned.branch)),
         f"{config.optimizer}'s step",
         observer.status,
         donate_argnums=(0, 1),

@@ -95,7 +95,8 @@ class DataReport:
             lines.append("words that say what a number means start better (--label-words)")
         if self.rows_of_an_example > 1:
             rows = self.rows_of_an_example
-            lines.append(f"{rows} rows an example; 1 if each had one token (--label-words)")
+            fewer = "1 if each had one token (--label-words) or a head (--start probe)"
+            lines.append(f"{rows} rows an example; {fewer}")
         return lines
 
     def _tokens(self) -> list[str]:

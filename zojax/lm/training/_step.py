@@ -128,7 +128,9 @@ def _shapes(batch: Batch) -> Shapes:
     return tuple(leaf.shape for leaf in batch)
 
 
-def make_step(optimizer: Optimizer, loss: Loss, slopes: LogDtype = "float32") -> Step:
+def make_step(
+    optimizer: Optimizer, loss: Loss, slopes: LogDtype = "float32", branch: str | None = None
+) -> Step:
     """Return ``(params, state, batch) -> (params, state, outcome)``, not yet compiled.
 
     If a step's loss, slopes or gradient are not finite, its slopes or gradient are replaced by 0.
@@ -137,6 +139,8 @@ def make_step(optimizer: Optimizer, loss: Loss, slopes: LogDtype = "float32") ->
       optimizer: The optimizer; says whether it takes ``value_fn`` or gradients.
       loss: Mean loss over a batch.
       slopes: The dtype that slopes are rounded to.
+      branch: The branch of the parameters that the optimizer moves, if it is not all of them: a
+        first-order step takes no gradient of the others.
     """
 
     def zeroth_order(
@@ -155,10 +159,18 @@ def make_step(optimizer: Optimizer, loss: Loss, slopes: LogDtype = "float32") ->
         return params, state, Outcome(zojax.last_loss(state), recorder.scalars)
 
     def first_order(params: Params, state: Any, batch: Batch) -> tuple[Params, Any, Outcome]:
-        value, gradients = jax.value_and_grad(loss)(params, batch)
+        moving = params if branch is None else params[branch]
+
+        def of_moving(moving: Params) -> Array:
+            return loss(moving if branch is None else {**params, branch: moving}, batch)
+
+        value, gradients = jax.value_and_grad(of_moving)(moving)
         finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves((value, gradients))]
         usable = jnp.all(jnp.stack(finite))
         gradients = jax.tree.map(lambda x: jnp.where(usable, x, jnp.zeros_like(x)), gradients)
+        if branch is not None:
+            none = jax.tree.map(lambda x: jnp.zeros((), x.dtype), params)
+            gradients = {**none, branch: gradients}
         updates, state = optimizer.tx.update(gradients, state, params)
         params = optax.apply_updates(params, updates)  # pyright: ignore[reportAssignmentType]
         return params, state, Outcome(value, jnp.where(usable, 0.0, jnp.nan)[None])

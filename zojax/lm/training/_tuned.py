@@ -65,6 +65,11 @@ class Tuned:
         """``params`` with its trainable part replaced by ``trainable``."""
         return trainable if self.adapter is None else {**params, "adapter": trainable}
 
+    @property
+    def branch(self) -> str | None:
+        """The branch of the parameters that is tuned; None for all of them."""
+        return None if self.adapter is None else "adapter"
+
     def only(self, tx: optax.GradientTransformationExtraArgs) -> Any:
         """Restrict ``tx`` to the trainable part of the parameters."""
         return tx if self.adapter is None else zojax.select(tx, "adapter/*")
