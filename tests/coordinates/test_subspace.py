@@ -532,6 +532,7 @@ def test_the_presets_are_their_formulas():
 REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "rank": (dict(rank=0), ValueError, "subspace: rank must be >= 1, got 0"),
     "refresh": (dict(refresh=0), ValueError, "subspace: refresh must be >= 1, got 0"),
+    "rank in the update": (dict(rank=33), ValueError, "in_update must be False for a rank above"),
     "sides": (dict(sides="top"), ValueError, "subspace: sides must be one of"),
     "basis": (dict(basis="qr"), ValueError, "subspace: basis must be one of"),
     "evaluation": (dict(evaluation="in_place"), ValueError, "subspace: evaluation must be one of"),

@@ -21,6 +21,9 @@ from zojax.coordinates._subspace_state import SubspaceState, has_rested
 from zojax.directions import drawn_at
 from zojax.streaming import copied, streamed
 
+MOST_IN_UPDATE = 32
+"""Ranks up to which a fold is one elementwise operation, and needs no memory of its own."""
+
 
 def subspace(
     tx: optax.GradientTransformation,
@@ -70,7 +73,7 @@ def subspace(
         can be differentiated in reverse.
       in_update: Whether the update of a period's last step folds S into W₀. With False
         :func:`zojax.fold` does, between two steps: updates are then scalars, and a step does not
-        touch W₀ at all.
+        touch W₀ at all. Above rank 32 it must be False.
 
     Returns:
       An optimizer whose ``update`` needs ``params``, and ``value_fn`` if ``tx`` needs it. Gradients
@@ -83,7 +86,7 @@ def subspace(
       weights in each step.
 
     Raises:
-      ValueError: ``rank`` or ``refresh`` < 1, an unknown choice, ``matrix`` leaves no columns, or
+      ValueError: ``rank`` or ``refresh`` < 1, ``rank`` > 32 with ``in_update``, an unknown choice, ``matrix`` leaves no columns, or
         ``update`` got no ``params``.
       TypeError: ``tx`` is no optimizer, or ``matrix`` gives something else.
 
@@ -112,6 +115,11 @@ def subspace(
     _check.one_of(where, "basis", basis, ("haar", "gaussian"))
     _check.one_of(where, "evaluation", evaluation, ("streamed", "copy"))
     _check.flag(where, "in_update", in_update)
+    if in_update and refresh is not None and rank > MOST_IN_UPDATE:
+        raise ValueError(
+            f"subspace: in_update must be False for a rank above {MOST_IN_UPDATE}, got rank={rank}: "
+            "compilers would form every matrix in the update. Call zojax.fold after each step."
+        )
     fresh_key = _check.typed_key(where, key)
     general = Plan(rank, sides, basis, refresh, bool(in_update))
     inner = optax.with_extra_args_support(tx)

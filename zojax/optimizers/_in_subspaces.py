@@ -199,6 +199,7 @@ def zo_muon(
     momentum: float = 0.95,
     batched: bool = False,
     has_aux: HasAux = False,
+    in_update: bool = False,
     **options: Any,
 ) -> optax.GradientTransformationExtraArgs:
     """ZO-Muon: orthogonalised estimates in r × n coordinates.
@@ -215,7 +216,9 @@ def zo_muon(
       num_queries: One-sided queries; the paper has 4.
       momentum: Of Muon, within [0, 1).
       batched, has_aux: See :func:`zojax.spsa`.
-      **options: ``evaluation`` and ``in_update`` of :func:`zojax.subspace`.
+      in_update: See :func:`zojax.subspace`. Call :func:`zojax.fold` after each step, or give True
+        and a rank of 32 at most.
+      **options: ``evaluation`` of :func:`zojax.subspace`.
 
     Cost: as :func:`zojax.subspace`; one pass a query and one more; state: 2 × r × n numbers a
       matrix, and as many at which they restart.
@@ -239,7 +242,15 @@ def zo_muon(
     )
     # Muon's own rate is 1: descend has the rate, and the sign.
     inner = chain(estimate, muon, optax.scale(-1.0), descend("zo_muon", learning_rate))
-    return subspace(inner, rank=rank, refresh=refresh, key=key, sides="left", **options)
+    return subspace(
+        inner,
+        rank=rank,
+        refresh=refresh,
+        key=key,
+        sides="left",
+        in_update=in_update,
+        **options,
+    )
 
 
 def _matrix_axes(coordinates: Any) -> Any:
