@@ -86,8 +86,8 @@ def subspace(
       weights in each step.
 
     Raises:
-      ValueError: ``rank`` or ``refresh`` < 1, ``rank`` > 32 with ``in_update``, an unknown choice, ``matrix`` leaves no columns, or
-        ``update`` got no ``params``.
+      ValueError: ``rank`` or ``refresh`` < 1, ``rank`` > 32 with ``in_update``, an unknown choice,
+        ``matrix`` leaves no columns, or ``update`` got no ``params``.
       TypeError: ``tx`` is no optimizer, or ``matrix`` gives something else.
 
     References:
@@ -117,7 +117,7 @@ def subspace(
     _check.flag(where, "in_update", in_update)
     if in_update and refresh is not None and rank > MOST_IN_UPDATE:
         raise ValueError(
-            f"subspace: in_update must be False for a rank above {MOST_IN_UPDATE}, got rank={rank}: "
+            f"subspace: in_update must be False for a rank above {MOST_IN_UPDATE}, got {rank}: "
             "compilers would form every matrix in the update. Call zojax.fold after each step."
         )
     fresh_key = _check.typed_key(where, key)
