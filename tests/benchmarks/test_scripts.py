@@ -69,6 +69,15 @@ SMOKES = {
         {"STEPS": "1", "RUNS": "folder / 'runs.jsonl'", "WAYS": "{'by default': {}}"},
         ("main_job",),
     ),
+    "rounding": Smoke(
+        "--seeds=2",
+        {
+            "STEPS": "1",
+            "RUNS": "folder / 'runs.jsonl'",
+            "WAYS": "{'float32': {}, 'folded': WAYS['bfloat16, folded (subspace of rank 16)']}",
+        },
+        ("rounding",),
+    ),
     "subspace": Smoke(
         "--seeds=2",
         {
