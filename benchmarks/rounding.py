@@ -62,7 +62,7 @@ def _row(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
         "weights": name,
         "last step": _study.mean_and_error([100 * run["tuned"] for run in runs]),
         "best step on dev": _study.mean_and_error([100 * run["best"] for run in runs]),
-        "dev loss": _study.mean_and_error([run["dev_loss"] for run in runs]),
+        "dev loss × 100": _study.mean_and_error([100 * run["dev_loss"] for run in runs]),
     }
 
 

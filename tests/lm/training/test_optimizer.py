@@ -155,3 +155,19 @@ def test_updates_of_16_bits_land(rounding: str):
         ends[name] = float(loss(params, None))
     assert ends["nearest"] == 128.0
     assert ends[rounding] < 127.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "by_chance"),
+    [
+        ({}, False),
+        ({"dtype": "bfloat16"}, True),
+        ({"dtype": "float16", "optimizer": "adam"}, True),
+        ({"dtype": "bfloat16", "hyper": HyperParameters(rounding="nearest")}, False),
+        ({"dtype": "bfloat16", "hyper": HyperParameters(subspace_rank=2)}, False),
+    ],
+)
+def test_parameters_of_16_bits_are_rounded_by_chance_by_default(changes: Any, by_chance: bool):
+    config = resolve(FinetuneConfig(**changes))
+    state = make_optimizer(config, PARAMS).tx.init(PARAMS)
+    assert ("StochasticRoundingState" in str(jax.tree.structure(state))) == by_chance

@@ -78,8 +78,8 @@ class HyperParameters:
     (rms), their spread over the queries, or nothing (none), as in MeZO's paper; for optimizers with
     num_queries."""
     rounding: Literal["nearest", "stochastic", "compensated"] | None = None
-    """How updates of 16-bit parameters are rounded: nearest loses small ones; stochastic, by
-    chance, and compensated, with 2 bytes more a parameter, do not."""
+    """How updates of 16-bit parameters are rounded: nearest loses small ones; stochastic, by chance
+    and the default, and compensated, with 2 bytes more a parameter, do not."""
     subspace_rank: int | None = None
     """Tune this many coordinates, squared, of every matrix at a time, and not the matrix
     (zeroth-order): what an optimizer keeps is then of their size, and small updates of 16-bit

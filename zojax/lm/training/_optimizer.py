@@ -30,7 +30,7 @@ _ONE_DIRECTION = {
     "direction": "gaussian",
     "evaluation": "streamed",
     "schedule": "constant",
-    "rounding": None,  # to the nearest
+    "rounding": None,  # by chance in 16 bits
     "subspace_rank": None,  # all of every matrix
     "subspace_refresh": None,
 }
@@ -217,7 +217,7 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
     config = with_rate(config, params)
     settings = {k: v for k, v in dataclasses.asdict(config.hyper).items() if v is not None}
     key = jax.random.key(config.seed) if key is None else key
-    rounding = settings.pop("rounding", "nearest")
+    rounding = settings.pop("rounding", None) or _usual_rounding(config)
     rank, refresh = settings.pop("subspace_rank", None), settings.pop("subspace_refresh", REFRESH)
     if settings.get("slope_rule") == "none":
         del settings["slope_rule"]
@@ -244,6 +244,15 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
             tx, rank=rank, refresh=refresh, key=key, evaluation=evaluation, in_update=False
         )
     return Optimizer(_rounded(tx, rounding, key), True, in_place, fields)
+
+
+def _usual_rounding(config: FinetuneConfig) -> str:
+    """By chance, where updates of a large model would be lost, and nothing else makes up for it.
+
+    benchmarks/rounding.py finds nothing lost by it, and benchmarks/landing.py what is without it.
+    """
+    wide = config.dtype == "float32" or config.hyper.subspace_rank is not None
+    return "nearest" if wide else "stochastic"
 
 
 def optimizer_of(config: FinetuneConfig, tuned: Tuned, key: jax.Array | None = None) -> Optimizer:
