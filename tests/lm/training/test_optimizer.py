@@ -11,6 +11,7 @@ import pytest
 from quick_compile import quick_jit
 from sets import slow_except
 
+import zojax
 from zojax.lm.training import (
     DEFAULTS,
     FinetuneConfig,
@@ -171,3 +172,19 @@ def test_parameters_of_16_bits_are_rounded_by_chance_by_default(changes: Any, by
     config = resolve(FinetuneConfig(**changes))
     state = make_optimizer(config, PARAMS).tx.init(PARAMS)
     assert ("StochasticRoundingState" in str(jax.tree.structure(state))) == by_chance
+
+
+def test_a_first_order_step_takes_no_gradient_of_what_is_frozen():
+    """Where that gradient is not finite, the step would be skipped."""
+    optimizer = optimizer_of("sgd", learning_rate=0.1)
+    tx = zojax.select(optimizer.tx, "adapter/*")
+    params = {"model": jnp.zeros(3), "adapter": jnp.ones(3)}
+
+    def loss(params: Any, batch: Any) -> Any:
+        return jnp.sqrt(params["model"]).sum() + (params["adapter"] ** 2).sum()
+
+    step = quick_jit(make_step(optimizer._replace(tx=tx), loss, branch="adapter"))
+    moved, _, outcome = step(params, tx.init(params), None)
+    np.testing.assert_allclose(moved["adapter"], 0.8)
+    np.testing.assert_array_equal(moved["model"], 0.0)
+    assert outcome.scalars.tolist() == [0.0]
