@@ -45,10 +45,19 @@ def main() -> None:
             lambda i: loss(points.query(i), scales[i]), POINTS, "streamed", batched=batched
         )[0]
 
+    inner = zojax.mezo(1e-6, eps=1e-3, key=0, num_queries=QUERIES, batched=True)
+    subspace = zojax.subspace(inner, rank=16, refresh=None, key=0)
+    state = subspace.init(params)
+
+    def losses_in_subspace(params: Any) -> jax.Array:
+        value_fn = lambda p: work.loss(p, tokens[:BATCH])  # noqa: E731
+        return zojax.last_loss(subspace.update(None, state, params, value_fn=value_fn)[1])
+
     functions = {
         f"forward pass, {POINTS * BATCH}×{LENGTH}": lambda p: work.loss(p, tokens),
         f"{POINTS} losses, rank 1, one pass": lambda p: losses(p, zojax.LowRank(), True),
         f"{POINTS} losses, rank 4, one pass": lambda p: losses(p, zojax.LowRank(4), True),
+        f"{POINTS} losses, subspace of rank 16, one pass": losses_in_subspace,
         f"{POINTS} losses, rank 1, one by one": lambda p: losses(p, zojax.LowRank(), False),
         f"{POINTS} losses, Gaussian, one by one": lambda p: losses(p, zojax.Gaussian(), False),
     }
@@ -83,7 +92,10 @@ def main() -> None:
         f"{QUERIES} queries on CPU: {MODEL}, float32, {BATCH}×{LENGTH} tokens a point",
         rows,
         f"Medians of {rounds} rounds, all within one process, by turns; the ratios are medians of "
-        f"those within a round. The loss is the language model's over all tokens.",
+        f"those within a round. The loss is the language model's over all tokens. In one pass the "
+        "points share the products with the weights, so that 1 is the floor: as many tokens meet "
+        "each weight as in the forward pass. On top come a point's thin products and perturbed "
+        "rows.",
     )
     print(f"written: {path}")
 

@@ -44,6 +44,7 @@ def losses_of_a_step(name: str, **options: Any) -> int:
 
 @pytest.mark.quick
 @pytest.mark.parametrize("name", NAMED)
+@pytest.mark.usefixtures("standard_promotion")  # optax's Adam and Muon
 def test_every_named_optimizer_evaluates_what_it_is_said_to(name: str):
     assert losses_of_a_step(name) == of_step(name, blocks=3).forward
 

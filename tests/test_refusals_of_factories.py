@@ -34,6 +34,7 @@ FACTORIES = {
     "zo_sgd_momentum": RATES,
     "zo_sgd_sign": RATES,
     "forward_gradient_sgd": ONE_RATE,
+    **dict.fromkeys(("subzero", "subzero_plus", "lozo", "lozo_m", "zo_muon", "tezo"), RATES),
     "spsa": EPS,
     "one_point": EPS,
     "coordinatewise": {"eps": 1e-3},
@@ -46,6 +47,7 @@ FACTORIES = {
     "stochastic_rounding": {"key": 0},
     "hybrid": {"zo": zojax.mezo(1e-3, eps=1e-3, key=0), "fo": optax.sgd(1e-3), "split": 1},
     "chain": {"estimator": zojax.spsa(1e-3, key=0)},
+    "subspace": {"tx": zojax.mezo(1e-3, eps=1e-3, key=0), "rank": 2, "refresh": 5, "key": 0},
     "select": {"tx": zojax.mezo(1e-3, eps=1e-3, key=0), "where": "*"},
     # Directions are classes.
     "LowRank": {},
@@ -75,6 +77,10 @@ BAD = {
     "direction": [None, "Gaussian", zojax.Gaussian],
     "base": [None, "Gaussian", zojax.Gaussian],
     "rank": [None, *COUNT],
+    "refresh": COUNT,
+    "sides": [None, "top"],
+    "basis": [None, "qr"],
+    "in_update": FLAG,
     "difference": [None, "backward"],
     "slope_rule": ["signs", optax.scale_by_adam, 1.0],
     "evaluation": [None, "magic"],
@@ -112,8 +118,17 @@ BAD = {
 OWN = {("blockwise", "in_turn"): [x for x in NOT_NEGATIVE if x is not None]}
 
 
+def factory(name):
+    places = (zojax, zojax.directions, zojax.rules, zojax.optimizers)
+    return next(getattr(place, name) for place in places if hasattr(place, name))
+
+
+ELSEWHERE = ("adamu_schedules", "keep_in_box")
+ELSEWHERE += ("subzero", "subzero_plus", "lozo", "lozo_m", "zo_muon", "tezo")
+
+
 def arguments(name):
-    return list(inspect.signature(getattr(zojax, name)).parameters)
+    return list(inspect.signature(factory(name)).parameters)
 
 
 CASES = [
@@ -128,7 +143,7 @@ CASES = [
 def test_a_bad_argument_is_refused(name, argument, value):
     needed = FACTORIES[name]
     with pytest.raises((TypeError, ValueError), match=rf"^{name}: {argument} must "):
-        getattr(zojax, name)(**{**needed, argument: value})
+        factory(name)(**{**needed, argument: value})
 
 
 def test_a_link_that_is_none_is_refused():
@@ -138,12 +153,14 @@ def test_a_link_that_is_none_is_refused():
 
 def test_every_factory_and_argument_is_here():
     makes_none = {"_version", "compiler_options", "find_rate", "last_loss", "last_aux"}
+    makes_none |= {"fold", "folded"}
     public = {name: getattr(zojax, name) for name in dir(zojax) if not name.startswith("__")}
+    public |= {name: factory(name) for name in ELSEWHERE}
     functions = {name for name, value in public.items() if inspect.isfunction(value)}
     classes = {name for name, value in public.items() if inspect.isclass(value)}
     assert functions - makes_none <= set(FACTORIES) <= functions | classes
     # What is checked by optax or at init, or not at all.
-    later = {"mask", "where", "has_aux", "links"}
+    later = {"mask", "matrix", "where", "has_aux", "links"}
     assert {a for name in FACTORIES for a in arguments(name)} - set(BAD) <= later
 
 
@@ -160,7 +177,7 @@ COMPOSED = {name: needed for name, needed in FACTORIES.items() if "learning_rate
 
 @pytest.mark.parametrize("name", COMPOSED)
 def test_what_is_refused_later_is_in_the_name_of_the_function_too(name):
-    tx = getattr(zojax, name)(**COMPOSED[name])
+    tx = factory(name)(**COMPOSED[name])
     with pytest.raises(ValueError, match=rf"^{name}: params hold no floating-point leaf"):
         tx.init({"layers": [jnp.arange(3)]})
     state = tx.init(PARAMS)
@@ -189,10 +206,10 @@ def test_errors_of_the_user_stay_as_they_are():
 def test_what_could_be_swapped_is_keyword_only():
     """mezo(1e-3, 1e-6, 0) would run with the two numbers the wrong way round."""
     for name in FACTORIES:
-        parameters = inspect.signature(getattr(zojax, name)).parameters.values()
+        parameters = inspect.signature(factory(name)).parameters.values()
         positional = [p.name for p in parameters if p.kind == p.POSITIONAL_OR_KEYWORD]
         if {"eps", "key", "learning_rate"} & {p.name for p in parameters}:
-            assert positional in (["learning_rate"], ["eps"], []), name
+            assert positional in (["learning_rate"], ["eps"], ["tx"], []), name
     with pytest.raises(TypeError, match=r"^mezo\(\) takes 1 positional argument but 3"):
         zojax.mezo(*(1e-3, 1e-6, 0))
 
@@ -200,7 +217,7 @@ def test_what_could_be_swapped_is_keyword_only():
 def test_signatures_can_be_read():
     """A line for each option, as help() and a notebook's tooltip show it."""
     for name in FACTORIES:
-        signature = inspect.signature(getattr(zojax, name))
+        signature = inspect.signature(factory(name))
         assert not any(p.kind == p.VAR_KEYWORD for p in signature.parameters.values())
         for parameter in signature.parameters.values():
             assert len(str(parameter)) < 60, parameter

@@ -15,6 +15,7 @@ ValueFn: TypeAlias = Callable[[Any], Any]
 """``value_fn(params) -> float []``: the loss on the step's batch, which it closes over."""
 
 Evaluation: TypeAlias = Literal["streamed", "copy", "in_place"]
+InSubspace: TypeAlias = Literal["streamed", "copy"]
 Difference: TypeAlias = Literal["central", "forward", "centred"]
 
 HasAux: TypeAlias = bool | Any

@@ -74,14 +74,18 @@ def of_slopes(num_queries: int = 1, difference: str = "central") -> Passes:
 
 
 def of_step(
-    optimizer: str, *, num_queries: int = 1, difference: str = "central", blocks: int = 1
+    optimizer: str,
+    *,
+    num_queries: int | None = None,
+    difference: str | None = None,
+    blocks: int = 1,
 ) -> Passes:
     """Count the passes of a step of a named optimizer.
 
     Args:
       optimizer: The name of one of zojax's optimizers, such as ``"mezo"``. A step with
         back-propagation takes :data:`GRADIENT`, whichever optimizer of optax uses the gradient.
-      num_queries, difference: The optimizer's arguments.
+      num_queries, difference: The optimizer's arguments; its defaults where they are not given.
       blocks: The number of blocks of ``zo_sgd_blockwise``; other optimizers ignore it.
 
     Raises:
@@ -97,6 +101,9 @@ def of_step(
         raise ValueError(
             f"of_step: optimizer must be one of {', '.join(_OPTIMIZERS)}, got {optimizer!r}."
         )
+    usual_queries, usual_difference = _USUAL.get(optimizer, (1, "central"))
+    num_queries = usual_queries if num_queries is None else num_queries
+    difference = difference or usual_difference
     _check_count("of_step", "num_queries", num_queries)
     _check_count("of_step", "blocks", blocks)
     if optimizer == "forward_gradient_sgd":
@@ -119,7 +126,15 @@ _OPTIMIZERS = (
     "zo_adamm",
     "zo_adamu",
     "forward_gradient_sgd",
+    "subzero",
+    "subzero_plus",
+    "lozo",
+    "lozo_m",
+    "zo_muon",
+    "tezo",
 )
+# Queries and differences that are others than one and central.
+_USUAL = {"subzero_plus": (50, "centred"), "zo_muon": (4, "forward")}
 
 
 def _check_count(where: str, name: str, value: int) -> None:

@@ -8,16 +8,24 @@ import pytest
 from journey import TICKETS, Zojax
 from tickets import write_tickets
 
-pytestmark = pytest.mark.slow
 COMMANDS = ("finetune", "predict", "eval", "plan", "compare", "baseline", "export", "gallery")
 
 
-@pytest.mark.parametrize("arguments", ["--help", *(f"{name} --help" for name in COMMANDS)])
+@pytest.mark.quick
+def test_the_overview_is_all_that_is_printed(zojax: Zojax):
+    done = zojax("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "finetune" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [f"{name} --help" for name in COMMANDS])
 def test_help_is_all_that_is_printed(arguments: str, zojax: Zojax):
     done = zojax(*arguments.split())
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_run_is_all_that_is_printed(zojax: Zojax, tmp_path: Path):
     write_tickets(tmp_path / "tickets.csv", 60, seed=0)
     data = ["--train", "tickets.csv", *TICKETS]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jax import lax
 
 from zojax import _check
 from zojax._mesh import laid_out
-from zojax._types import Array, KeyLike, Params, ValueFn
+from zojax._types import Array, InSubspace, KeyLike, Params, ValueFn
 from zojax.coordinates._basis import offsets, whiteners
 from zojax.coordinates._fold import fresh, gathered
 from zojax.coordinates._parts import merged, part
@@ -34,7 +34,7 @@ def subspace(
     sides: Sides = "both",
     basis: Basis = "haar",
     matrix: MatrixOf | None = None,
-    evaluation: Literal["streamed", "copy"] = "streamed",
+    evaluation: InSubspace = "streamed",
     in_update: bool = True,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Restricts an optimizer to a small random subspace of every matrix, for some steps at a time.

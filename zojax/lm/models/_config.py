@@ -66,19 +66,19 @@ class ModelConfig:
         return self.values[name]
 
 
-def check_heads(where: str, config: ModelConfig, devices: int) -> None:
+def check_heads(where: str, config: Any, devices: int) -> None:
     """Refuse a model whose attention heads cannot be shared out over ``devices``.
 
     Args:
       where: Name of the caller, for messages.
-      config: The model's configuration.
+      config: The model's configuration, this package's or transformers'.
       devices: The size of the mesh's axis ``model``.
 
     Raises:
       ValueError: ``devices`` does not divide the number of its heads.
     """
     for name in ("num_attention_heads", "num_key_value_heads"):
-        number = config.values.get(name)
+        number = getattr(config, name, None)
         if number and number % devices:
             raise ValueError(
                 f"{where}: the axis model of mesh must divide the model's {name}, {number}, got "
