@@ -178,13 +178,13 @@ def test_a_first_order_step_takes_no_gradient_of_what_is_frozen():
     """Where that gradient is not finite, the step would be skipped."""
     optimizer = optimizer_of("sgd", learning_rate=0.1)
     tx = zojax.select(optimizer.tx, "adapter/*")
-    params = {"model": jnp.zeros(3), "adapter": jnp.ones(3)}
+    params = {"model": {"w": jnp.zeros(3)}, "adapter": {"w": jnp.ones(3)}}
 
     def loss(params: Any, batch: Any) -> Any:
-        return jnp.sqrt(params["model"]).sum() + (params["adapter"] ** 2).sum()
+        return jnp.sqrt(params["model"]["w"]).sum() + (params["adapter"]["w"] ** 2).sum()
 
     step = quick_jit(make_step(optimizer._replace(tx=tx), loss, branch="adapter"))
     moved, _, outcome = step(params, tx.init(params), None)
-    np.testing.assert_allclose(moved["adapter"], 0.8)
-    np.testing.assert_array_equal(moved["model"], 0.0)
+    np.testing.assert_allclose(moved["adapter"]["w"], 0.8)
+    np.testing.assert_array_equal(moved["model"]["w"], 0.0)
     assert outcome.scalars.tolist() == [0.0]
