@@ -1,7 +1,7 @@
 """ZO-AdaMU in a subspace beside ZO-AdaMU and MeZO on the main job, at equal forward passes.
 
-From the label words, and from a probe. Every finished run is a line of
-``results/subspace_runs.jsonl``; run again, the script goes on from there. A fresh study begins with
+From the label words; ``STARTS`` may name "probe", too, of which the file has the first runs. Every
+finished run is a line of ``results/subspace_runs.jsonl``; run again, the script goes on from there. A fresh study begins with
 that file deleted.
 
     pip install ".[demo]"
@@ -28,7 +28,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "mezo": {"optimizer": "mezo"},
     "zo_adamu": {},
 }
-STARTS = ("words", "probe")
+STARTS = ("words",)
 
 
 def main() -> None:
