@@ -60,8 +60,9 @@ def take_a_step(make: Callable[..., Any]) -> None:
         updates, state = tx.update(None, state, params, value_fn=loss)
         return optax.apply_updates(params, updates), state
 
-    after, _ = step(params, tx.init(params))
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(after)]
+    after, state = step(params, tx.init(params))
+    # In a subspace, whose coordinates are not yet folded, they are these and the coordinates.
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(zojax.folded(after, state))]
     if not all(np.isfinite(leaf).all() for leaf in leaves):
         raise AssertionError("the parameters are no longer finite")
     if all(np.array_equal(*pair) for pair in zip(leaves, jax.tree.leaves(PARAMS), strict=True)):

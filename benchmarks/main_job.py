@@ -54,8 +54,8 @@ def main() -> None:
         [_row(name, of_name) for name, of_name in runs.items()],
         f"Mean ± standard error over {args.seeds} seeds, {SEEDS_OF_AUTO} of --start auto; zo_adamu "
         "on opt-mini, 1,000 steps of 16 sentences of Rotten Tomatoes. “Tuning adds” is the best "
-        "step on dev over the start. Forward passes are those of the steps, of 16 sentences each; a "
-        "search of the rate or a start come on top, as the last column says.",
+        "step on dev over the start. Forward passes are those of the steps, of 16 sentences each; "
+        "a search of the rate or a start come on top, as the last column says.",
     )
     print(f"written: {path}")
 

@@ -1,8 +1,8 @@
 """ZO-AdaMU in a subspace beside ZO-AdaMU and MeZO on the main job, at equal forward passes.
 
 From the label words; ``STARTS`` may name "probe", too, of which the file has the first runs. Every
-finished run is a line of ``results/subspace_runs.jsonl``; run again, the script goes on from there. A fresh study begins with
-that file deleted.
+finished run is a line of ``results/subspace_runs.jsonl``; run again, the script goes on from there.
+A fresh study begins with that file deleted.
 
     pip install ".[demo]"
     python benchmarks/subspace.py
