@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import zojax
-from zojax.coordinates._basis import offsets, whiteners
-from zojax.coordinates._subspace_plan import Plan, is_stacked, usual_matrices
+from zojax.coordinates._basis import factors, offsets, whiteners
+from zojax.coordinates._subspace_plan import Plan, stacked, usual_matrices
 from zojax.directions import Matrices
 
 KEY = jax.random.key(7)
@@ -161,29 +161,45 @@ def test_a_matrix_that_is_scanned_over_is_cut_into_its_rows(sides: str):
 
 @pytest.mark.quick
 @pytest.mark.parametrize(
-    ("path", "shape", "expected"),
+    ("shape", "in_stack", "expected"),
     [
-        ("layers/mlp/up/kernel", (12, 8, 32), (1, 1)),
-        ("layers/3/mlp/up/kernel", (8, 32), (0, 1)),
-        ("layers/norm/scale", (12, 8), None),
-        ("transformer/h/attn/kernel", (2, 8, 8), (1, 1)),
-        ("q_proj/kernel", (64, 4, 16), (0, 1)),
-        ("o_proj/kernel", (4, 16, 64), (0, 2)),
-        ("layers/o_proj/kernel", (12, 4, 16, 64), (1, 2)),
-        ("embedding", (100, 8), (0, 1)),
-        ("bias", (8,), None),
-        ("conv/kernel", (3, 3, 16, 32), (0, 3)),
-        ("temperature", (), None),
-        ("empty", (0, 4), None),
+        ((12, 8, 32), True, (1, 1)),
+        ((8, 32), False, (0, 1)),
+        ((12, 8), True, None),
+        ((64, 4, 16), False, (0, 1)),
+        ((4, 16, 64), False, (0, 2)),
+        ((12, 4, 16, 64), True, (1, 2)),
+        ((8,), False, None),
+        ((3, 3, 16, 32), False, (0, 3)),
+        ((), False, None),
+        ((0, 4), False, None),
     ],
 )
-def test_how_leaves_are_seen(path: str, shape: tuple[int, ...], expected: Any):
-    assert usual_matrices(path, shape) == expected
+def test_how_leaves_are_seen(shape: tuple[int, ...], in_stack: bool, expected: Any):
+    assert usual_matrices(shape, in_stack) == expected
 
 
 @pytest.mark.quick
-def test_names_of_stacks():
-    assert is_stacked(["model", "layers", "mlp"])
-    assert not is_stacked(["model", "layers", "0", "mlp"])
-    assert not is_stacked(["layer_norm"])
-    assert not is_stacked(["encoder", "layer_0", "kernel"])
+def test_stacks_are_told_by_name_and_length():
+    kernel, bias = jnp.ones((2, 4, 4)), jnp.ones((2, 4))
+    assert stacked({"model": {"layers": {"a": {"kernel": kernel, "bias": bias}}}}) == [True] * 2
+    # Layers of their own, modules of other sizes within one called layers, and other names.
+    assert stacked({"layers": {"0": {"kernel": bias}, "1": {"kernel": bias}}}) == [False] * 2
+    assert stacked({"layers": {"up": jnp.ones((4, 9)), "down": jnp.ones((9, 4))}}) == [False] * 2
+    assert stacked({"layers": {"up": bias, "rate": jnp.ones(())}}) == [False] * 2
+    assert stacked({"h": {"kernel": kernel}, "layers": kernel}) == [False] * 2
+
+
+@pytest.mark.quick
+def test_a_key_that_is_the_estimators_too_gives_other_numbers():
+    """Else the first row of a basis would be the first numbers of the noise of that step."""
+    params, rank = {"w": jnp.zeros((256, 64))}, 16
+    plan = Plan(rank, "both", "haar", None, True).of(params, None)
+    [(left, _)] = factors(plan, KEY, jnp.int32(0), params)
+    s = {"w": jnp.zeros((rank, rank))}
+    draws, _ = zojax.Gaussian().at_step((), KEY, jnp.int32(0), 1, s)
+    [noise] = draws.query(0)
+    assert left is not None
+    assert noise is not None
+    z, basis = noise.draw((rank, rank)).ravel(), left.draw((rank, 256))[0]
+    assert abs(np.corrcoef(z, basis)[0, 1]) < 0.3

@@ -12,7 +12,7 @@ from zojax.coordinates._paths import slash_paths as slash_paths
 from zojax.coordinates._select import select as select
 from zojax.coordinates._subspace import subspace as subspace
 from zojax.coordinates._subspace_plan import MatrixOf as MatrixOf
-from zojax.coordinates._subspace_plan import is_stacked as is_stacked
+from zojax.coordinates._subspace_plan import stacked as stacked
 from zojax.coordinates._subspace_state import SubspaceState as SubspaceState
 from zojax.coordinates._subspace_state import subspace_states as subspace_states
 from zojax.coordinates._where import Where as Where

@@ -24,6 +24,8 @@ from zojax.directions import (
     thin_factors,
 )
 
+# Told apart from a direction's numbers, which the same key may draw.
+_STREAM = 0xBA5E5
 # What is added to the diagonal of an AAᵀ that may be singular to float32, by its size.
 _SHIFT = 1e-5
 
@@ -61,7 +63,7 @@ def factors(
       period: int32 []: the number of the bases.
       params: θ; paths, shapes and the mesh are read.
     """
-    words = leaf_words(key, period, 1, params)[0]
+    words = leaf_words(jax.random.fold_in(key, _STREAM), period, 1, params)[0]
     wanted = [
         (leaf, side, shape)
         for leaf, (x, seen) in enumerate(zip(jax.tree.leaves(params), plan.seen, strict=True))

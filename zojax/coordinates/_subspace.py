@@ -67,8 +67,8 @@ def subspace(
         ``"gaussian"``: their elements are independent.
       matrix: ``matrix(path, leaf)`` says how a leaf is seen: how many leading axes number matrices,
         and how many axes after them are rows; None for an offset. By default an axis of stacked
-        layers, under ``layers`` or a like without a number, stays, and the rest is cut where rows
-        and columns are the fewest together.
+        layers stays, under ``layers`` or ``blocks`` where all leaves agree on its length, and the
+        rest is cut where rows and columns are the fewest together.
       evaluation: ``"streamed"`` needs the memory of ``value_fn``; ``"copy"`` forms every W, and so
         can be differentiated in reverse.
       in_update: Whether the update of a period's last step folds S into W₀. With False

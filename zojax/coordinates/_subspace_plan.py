@@ -18,8 +18,8 @@ Basis: TypeAlias = Literal["haar", "gaussian"]
 MatrixOf: TypeAlias = Callable[[str, jax.ShapeDtypeStruct], tuple[int, int] | None]
 """``matrix(path, leaf)``: leading axes that number matrices, and axes after them that are rows."""
 
-# Names of a branch whose leaves have an axis of layers in front: no number follows them.
-_STACKS = {"layer", "layers", "block", "blocks", "h", "stack", "scan"}
+# Names of a branch whose leaves may have an axis of layers in front.
+_STACKS = {"layers", "blocks"}
 
 
 @jax.tree_util.register_static
@@ -45,7 +45,7 @@ class Plan:
 
     def of(self, params: Any, matrix: MatrixOf | None) -> Plan:
         """The plan for these parameters."""
-        leaves = zip(slash_paths(params), shapes(params), strict=True)
+        leaves = zip(slash_paths(params), shapes(params), stacked(params), strict=True)
         return dataclasses.replace(self, seen=tuple(_seen(*leaf, matrix) for leaf in leaves))
 
     def ranks(self, sizes: tuple[int, int]) -> tuple[int, int]:
@@ -83,9 +83,11 @@ class Plan:
         return math.sqrt((sizes if self.basis == "haar" else 1) / products)
 
 
-def _seen(path: str, leaf: jax.ShapeDtypeStruct, matrix: MatrixOf | None) -> Matrices | None:
+def _seen(
+    path: str, leaf: jax.ShapeDtypeStruct, in_stack: bool, matrix: MatrixOf | None
+) -> Matrices | None:
     if matrix is None:
-        return usual_matrices(path, leaf.shape)
+        return usual_matrices(leaf.shape, in_stack)
     found = matrix(path, leaf)
     if found is None:
         return None
@@ -104,15 +106,17 @@ def _seen(path: str, leaf: jax.ShapeDtypeStruct, matrix: MatrixOf | None) -> Mat
     return Matrices(stack, rows)
 
 
-def usual_matrices(path: str, shape: tuple[int, ...]) -> Matrices | None:
-    """How a leaf is seen unless it is said: by its name and its shape.
+def usual_matrices(shape: tuple[int, ...], in_stack: bool) -> Matrices | None:
+    """How a leaf is seen unless it is said: cut where rows and columns are the fewest together.
 
-    A leading axis numbers layers where the leaf lies under ``layers``, ``blocks`` or a like without
-    a number, as ``flax.linen.scan`` stacks them. The rest is cut where rows and columns are the
-    fewest together, so that a kernel [features, heads, size] has features as its rows and one
-    [heads, size, features] as its columns.
+    So a kernel [features, heads, size] has features as its rows and one [heads, size, features] as
+    its columns.
+
+    Args:
+      shape: Of the leaf.
+      in_stack: Whether its first axis numbers layers.
     """
-    stack = int(len(shape) > 1 and is_stacked(path.split("/")))
+    stack = int(in_stack)
     rest = shape[stack:]
     if len(rest) < 2 or math.prod(shape) == 0:
         return None
@@ -122,10 +126,24 @@ def usual_matrices(path: str, shape: tuple[int, ...]) -> Matrices | None:
     return Matrices(stack, rows)
 
 
-def is_stacked(names: Sequence[str]) -> bool:
-    """Whether the names on a path say that layers are stacked in the leaf."""
-    following = [*names[1:], ""]
-    return any(
-        name.lower() in _STACKS and not after.isdecimal()
-        for name, after in zip(names, following, strict=True)
-    ) and not any(name.isdecimal() for name in names)
+def stacked(params: Any) -> list[bool]:
+    """For every leaf, whether its first axis numbers layers, as ``flax.linen.scan`` stacks them.
+
+    So it is below ``layers`` or ``blocks``, where no number follows and all leaves agree on the
+    length of that axis.
+    """
+    leaves = shapes(params)
+    branches = [_branch(path.split("/")) for path in slash_paths(params)]
+    lengths: dict[tuple[str, ...], set[int]] = {}
+    for branch, leaf in zip(branches, leaves, strict=True):
+        if branch is not None:
+            lengths.setdefault(branch, set()).update(leaf.shape[:1] or (-1,))
+    return [branch is not None and len(lengths[branch]) == 1 for branch in branches]
+
+
+def _branch(names: Sequence[str]) -> tuple[str, ...] | None:
+    """The path to the branch that may be a stack; None where there is none."""
+    place = next((i for i, name in enumerate(names[:-1]) if name.lower() in _STACKS), None)
+    if place is None or any(name.isdecimal() for name in names):
+        return None
+    return tuple(names[: place + 1])

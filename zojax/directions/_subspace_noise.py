@@ -44,7 +44,7 @@ class Matrices(NamedTuple):
         return shape[self.stack + self.rows :]
 
     def sizes(self, shape: tuple[int, ...]) -> tuple[int, int]:
-        """M and n."""
+        """The sizes of a matrix, m and n."""
         return math.prod(self.row_axes(shape)), math.prod(self.column_axes(shape))
 
 
@@ -90,7 +90,7 @@ class SubspaceNoise(LeafNoise):
         return self._product(*self.pair(shape)).reshape(shape)
 
     def in_terms(self, shape: tuple[int, ...]) -> Array:
-        """Z as a sum of outer products, element by element: it fuses into what consumes it."""
+        """As :meth:`draw`, a sum of outer products by element: it fuses into what consumes it."""
         left, right = opaque(self.pair(shape))
         stack, (m, n) = shape[: self.seen.stack], self.seen.sizes(shape)
         left, right = left.reshape(*stack, -1, m, 1), right.reshape(*stack, -1, 1, n)

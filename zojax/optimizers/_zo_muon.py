@@ -10,7 +10,7 @@ from optax import contrib
 
 from zojax import _check
 from zojax._types import HasAux, InSubspace, KeyLike, ScalarOrSchedule
-from zojax.coordinates import is_stacked, slash_paths, subspace
+from zojax.coordinates import stacked, subspace
 from zojax.estimators import spsa
 from zojax.optimizers._chain import chain, descend, speaks_for
 
@@ -84,10 +84,9 @@ def zo_muon(
 def _matrix_axes(coordinates: Any) -> Any:
     """Which axes of every leaf are a matrix's; None for an offset."""
 
-    def axes(path: str, leaf: Any) -> Any:
-        stack = int(leaf.ndim > 1 and is_stacked(path.split("/")))
+    def axes(leaf: Any, in_stack: bool) -> Any:
+        stack = int(in_stack)
         return contrib.MuonDimensionNumbers(stack, stack + 1) if leaf.ndim == stack + 2 else None
 
     leaves, tree = jax.tree.flatten(coordinates)
-    paths = slash_paths(coordinates)
-    return tree.unflatten([axes(path, leaf) for path, leaf in zip(paths, leaves, strict=True)])
+    return tree.unflatten(map(axes, leaves, stacked(coordinates)))

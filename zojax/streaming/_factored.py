@@ -24,7 +24,7 @@ Thin: TypeAlias = LowRankNoise | SubspaceNoise
 
 RANK, POINT = -1, -2
 MOST_TERMS = 4
-"""Sums over more ranks are products of matrices."""
+"""Sums over more ranks of a subspace are products of matrices."""
 
 
 def factored_dot(eqn: core.JaxprEqn, operands: list[Any], side: int) -> Array:
@@ -65,11 +65,13 @@ def factored_dot(eqn: core.JaxprEqn, operands: list[Any], side: int) -> Array:
     seen_by = x.dtype if noise.few_bits[end] else jnp.promote_types(x.dtype, first.dtype)
     project = _project(x_labels, first_labels, kept, eqn.params["precision"])
     inner = project(x.astype(seen_by), first.astype(seen_by))
+    in_terms = isinstance(noise, LowRankNoise) or len(second) <= MOST_TERMS
     scaled = weight.scale * _between(core, inner, kept.index(RANK), end)
 
     def add(counter: Array, product: Array) -> Array:
         b = second + counter.astype(second.dtype)
-        return product + _outer(scaled, kept, b, second_labels, out).astype(product.dtype)
+        added = _outer(scaled, kept, b, second_labels, out, in_terms=in_terms)
+        return product + added.astype(product.dtype)
 
     # On CPU the sum is written to memory: XLA would compute it, and the chain of sums along the
     # residual stream behind it, again in every operation that reads it.
@@ -79,7 +81,15 @@ def factored_dot(eqn: core.JaxprEqn, operands: list[Any], side: int) -> Array:
     return total.astype(out_dtype)
 
 
-def forms_weight(eqn: core.JaxprEqn, side: int, weight: Perturbed, x: Array) -> bool:
+def dot_in_subspace(eqn: core.JaxprEqn, operands: list[Any], side: int) -> Array:
+    """A product with a weight that has an offset in a subspace, in the way that is the cheapest."""
+    weight, x = operands[side], operands[1 - side]
+    if _forms_weight(eqn, side, weight, x):
+        return _formed_or_factored(eqn, side, weight, x)
+    return _factored(eqn, operands, side)
+
+
+def _forms_weight(eqn: core.JaxprEqn, side: int, weight: Perturbed, x: Array) -> bool:
     """Whether W + z is cheaper on a CPU than two thin products with x: of float32, by many rows.
 
     W + z is m·n numbers, and thin products are m + n for each row of x. In 16 bits the sum would
@@ -94,19 +104,19 @@ def forms_weight(eqn: core.JaxprEqn, side: int, weight: Perturbed, x: Array) -> 
     return rows > m * n // (m + n)
 
 
-def factored(eqn: core.JaxprEqn, operands: list[Any], side: int) -> Array:
+def _factored(eqn: core.JaxprEqn, operands: list[Any], side: int) -> Array:
     """As :func:`factored_dot`, a part of a large weight at a time, for the sum is float32."""
     tiles = tiled_dot(eqn, operands, side, factored_dot)
     return factored_dot(eqn, operands, side) if tiles is None else tiles[0]
 
 
-def formed(eqn: core.JaxprEqn, operands: list[Any], side: int) -> Array:
+def _formed(eqn: core.JaxprEqn, operands: list[Any], side: int) -> Array:
     """A product with W + z, which is formed; a part of it at a time where it is large."""
     tiles = tiled_dot(eqn, operands, side)
     return formed_dot(eqn, operands, side) if tiles is None else tiles[0]
 
 
-def formed_or_factored(eqn: core.JaxprEqn, side: int, weight: Perturbed, x: Array) -> Array:
+def _formed_or_factored(eqn: core.JaxprEqn, side: int, weight: Perturbed, x: Array) -> Array:
     """A product of x with W + z, which is formed on a CPU and not on other platforms.
 
     Nor is it under ``vmap`` over the points of a step, which share x·W.
@@ -120,7 +130,7 @@ def formed_or_factored(eqn: core.JaxprEqn, side: int, weight: Perturbed, x: Arra
 
     @custom_vmap
     def product(*args: Array) -> Array:
-        on_cpu, elsewhere = partial(by, formed), partial(by, factored)
+        on_cpu, elsewhere = partial(by, _formed), partial(by, _factored)
         return lax.platform_dependent(*args, cpu=on_cpu, default=elsewhere)
 
     @product.def_vmap
@@ -129,7 +139,7 @@ def formed_or_factored(eqn: core.JaxprEqn, side: int, weight: Perturbed, x: Arra
     ) -> tuple[Array, bool]:
         del size
         axes = [0 if one else None for one in is_batched]
-        return jax.vmap(partial(by, factored), axes)(*args), True
+        return jax.vmap(partial(by, _factored), axes)(*args), True
 
     return product(x, *leaves)
 
@@ -185,14 +195,15 @@ def _project(x_labels: Labels, a_labels: Labels, out: Labels, precision: Any) ->
     return project
 
 
-def _outer(x: Array, x_labels: Labels, y: Array, y_labels: Labels, out: Labels) -> Array:
-    """Σ x·y over the axes that are not in ``out``, float32; term by term where it is ranks alone.
+def _outer(
+    x: Array, x_labels: Labels, y: Array, y_labels: Labels, out: Labels, *, in_terms: bool
+) -> Array:
+    """Σ x·y over the axes that are not in ``out``, float32; in terms where it is ranks alone.
 
-    Products and sums of elements fuse into what reads them. A product of matrices would be
-    written to memory, as much of it as of the result, to save little arithmetic.
+    Products and sums of elements fuse into what reads them. A product of matrices is written to
+    memory, as much of it as of the result, but compiles sooner where there are many ranks.
     """
-    rank = x.shape[list(x_labels).index(RANK)]
-    if {*x_labels} & {*y_labels} - {*out} != {RANK} or rank > MOST_TERMS:
+    if {*x_labels} & {*y_labels} - {*out} != {RANK} or not in_terms:
         return _sum(x, x_labels, y, y_labels, out, None)
 
     def spread(array: Array, labels: Labels) -> Array:

@@ -26,7 +26,7 @@ from jax.extend import core
 
 from zojax._types import Array
 from zojax.directions import LowRankNoise, SubspaceNoise
-from zojax.streaming._factored import factored, factored_dot, formed_or_factored, forms_weight
+from zojax.streaming._factored import dot_in_subspace, factored_dot
 from zojax.streaming._perturbed import Perturbed, Ties, View, perturb, tiled_dot
 
 Value: TypeAlias = Any
@@ -162,10 +162,7 @@ def _dot_in_subspace(
         return _perturb(eqn, operands, ties)
     # The factors are drawn here, and wait for what they meet.
     weight, (other,) = ties(weight, [operands[1 - side]])
-    operands = [weight, other] if side == 0 else [other, weight]
-    if forms_weight(eqn, side, weight, other):
-        return [formed_or_factored(eqn, side, weight, other)]
-    return [factored(eqn, operands, side)]
+    return [dot_in_subspace(eqn, [weight, other] if side == 0 else [other, weight], side)]
 
 
 def _gather(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Value]:
