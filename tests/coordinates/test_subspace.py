@@ -556,6 +556,8 @@ def test_what_does_not_fit_is_refused():
         in_subspace(matrix=lambda *_: (0, 2)).init({"w": jnp.ones((4, 4))})
     with pytest.raises(TypeError, match=r"matrix must give two numbers .*got 'rows' for w"):
         in_subspace(matrix=lambda *_: "rows").init({"w": jnp.ones((4, 4))})  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="tx must not have a subspace of its own"):
+        in_subspace(in_subspace()).init({"w": jnp.ones((4, 4))})
     with pytest.raises(ValueError, match=r"fold: state must be that of zojax\.subspace"):
         zojax.fold({"w": jnp.ones(2)}, mezo().init({"w": jnp.ones(2)}))
     tx, params = in_subspace(in_update=False), {"w": jnp.ones((4, 4))}

@@ -17,7 +17,7 @@ from zojax.coordinates._fold import fresh, gathered
 from zojax.coordinates._parts import merged, part
 from zojax.coordinates._select import no_update
 from zojax.coordinates._subspace_plan import Basis, MatrixOf, Plan, Sides
-from zojax.coordinates._subspace_state import SubspaceState, has_rested
+from zojax.coordinates._subspace_state import SubspaceState, has_rested, subspace_states
 from zojax.directions import drawn_at
 from zojax.streaming import copied, streamed
 
@@ -87,7 +87,7 @@ def subspace(
 
     Raises:
       ValueError: ``rank`` or ``refresh`` < 1, ``rank`` > 32 with ``in_update``, an unknown choice,
-        ``matrix`` leaves no columns, or ``update`` got no ``params``.
+        ``tx`` has a subspace itself, ``matrix`` leaves no columns, or ``update`` got no ``params``.
       TypeError: ``tx`` is no optimizer, or ``matrix`` gives something else.
 
     References:
@@ -136,6 +136,11 @@ def subspace(
             ]
         )
         first, period = inner.init(coordinates), jnp.zeros((), jnp.int32)
+        if subspace_states(first):
+            raise ValueError(
+                "subspace: tx must not have a subspace of its own, whose coordinates would be lost "
+                "where this one folds. Take one of the smaller rank."
+            )
         return SubspaceState(
             count=jnp.zeros((), jnp.int32),
             key=own_key,

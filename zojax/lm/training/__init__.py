@@ -16,6 +16,9 @@ from zojax.lm.training._data import Prepared as Prepared
 from zojax.lm.training._data import load_data as load_data
 from zojax.lm.training._data import prepare as prepare
 from zojax.lm.training._data import to_measure as to_measure
+from zojax.lm.training._defaults import DEFAULTS as DEFAULTS
+from zojax.lm.training._defaults import WITH_ADAPTER as WITH_ADAPTER
+from zojax.lm.training._defaults import WITH_ADAPTER_OPTIMIZERS as WITH_ADAPTER_OPTIMIZERS
 from zojax.lm.training._evaluate_run import evaluate_run as evaluate_run
 from zojax.lm.training._evaluation import CompiledTotals as CompiledTotals
 from zojax.lm.training._evaluation import Confusion as Confusion
@@ -29,11 +32,7 @@ from zojax.lm.training._kind import columns_of as columns_of
 from zojax.lm.training._kind import sequence_kind as sequence_kind
 from zojax.lm.training._loop import Tick as Tick
 from zojax.lm.training._observer import Observer as Observer
-from zojax.lm.training._optimizer import DEFAULTS as DEFAULTS
-from zojax.lm.training._optimizer import WITH_ADAPTER as WITH_ADAPTER
-from zojax.lm.training._optimizer import WITH_ADAPTER_OPTIMIZERS as WITH_ADAPTER_OPTIMIZERS
 from zojax.lm.training._optimizer import make_optimizer as make_optimizer
-from zojax.lm.training._optimizer import resolve as resolve
 from zojax.lm.training._options import configure as configure
 from zojax.lm.training._passes import passes_of_a_step as passes_of_a_step
 from zojax.lm.training._rate import LENGTHS as LENGTHS
@@ -42,6 +41,7 @@ from zojax.lm.training._reader import NonFiniteLossError as NonFiniteLossError
 from zojax.lm.training._replay_run import Replayed as Replayed
 from zojax.lm.training._replay_run import replay_run as replay_run
 from zojax.lm.training._report import DataReport as DataReport
+from zojax.lm.training._resolve import resolve as resolve
 from zojax.lm.training._result import Result as Result
 from zojax.lm.training._run_folder import EVALUATIONS as EVALUATIONS
 from zojax.lm.training._run_folder import load_config as load_config

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from zojax.lm.settings import FinetuneConfig
+from zojax.lm.training._defaults import defaults_of
 from zojax.lm.training._observer import Observer
-from zojax.lm.training._optimizer import defaults_of, optimizer_of
+from zojax.lm.training._optimizer import optimizer_of
 from zojax.lm.training._passes import passes_of_a_step
 from zojax.lm.training._rate import at_rate, default_rate, is_in_unit, with_rate
 from zojax.lm.training._trial import Trial

@@ -27,10 +27,10 @@ from zojax.lm.training._identity import header_of
 from zojax.lm.training._lock import FolderLock
 from zojax.lm.training._majority import majority_metrics
 from zojax.lm.training._observer import Observer, Observers
-from zojax.lm.training._optimizer import resolve
 from zojax.lm.training._output import absolute, output_folder
 from zojax.lm.training._reader import NonFiniteLossError
 from zojax.lm.training._recovery import Recovery
+from zojax.lm.training._resolve import resolve
 from zojax.lm.training._result import Result, result_as_json, scores_as_json
 from zojax.lm.training._resume import to_resume
 from zojax.lm.training._run_folder import (

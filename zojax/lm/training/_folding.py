@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import zojax
 from zojax.lm.models import Params
 from zojax.lm.settings import FinetuneConfig
-from zojax.lm.training._optimizer import REFRESH
+from zojax.lm.training._defaults import REFRESH
 
 AfterStep: TypeAlias = Callable[[int, Params, Any], tuple[Params, Any]]
 """``after(step, params, state) -> (params, state)``; may donate its arguments."""

@@ -1,4 +1,4 @@
-"""Builds an optimizer from its name and settings; the table of default settings."""
+"""Builds an optimizer from its name and settings."""
 
 from __future__ import annotations
 
@@ -14,81 +14,13 @@ import optax
 import zojax
 from zojax.coordinates import find_blocks
 from zojax.lm.settings import (
-    AdapterName,
     FinetuneConfig,
-    HyperParameters,
     OptimizerName,
 )
-from zojax.lm.training._passes import passes_of_a_step
-from zojax.lm.training._rate import is_in_unit, with_rate
+from zojax.lm.training._defaults import REFRESH
+from zojax.lm.training._rate import with_rate
 from zojax.lm.training._tuned import Tuned
 from zojax.trajectory import Field
-
-_FIRST_ORDER = {"schedule": "constant", "rounding": None, "weight_decay": 0.0}
-_ONE_DIRECTION = {
-    "eps": 1e-3,
-    "direction": "gaussian",
-    "evaluation": "streamed",
-    "schedule": "constant",
-    "rounding": None,  # by chance in 16 bits
-    "subspace_rank": None,  # all of every matrix
-    "subspace_refresh": None,
-}
-_SPSA = {
-    **_ONE_DIRECTION,
-    "num_queries": 1,
-    "difference": "central",
-    "slope_rule": "none",
-    "weight_decay": 0.0,
-}
-# Slopes over their own size: the learning rate has one unit, whatever the loss is.
-_IN_UNIT = {**_SPSA, "slope_rule": "rms"}
-
-# The settings that each optimizer takes, with their defaults. The learning rates are those that
-# benchmarks/nine_optimizers.py found best for opt-mini; where slopes are scaled, _rate.py has
-# another, which fits models of other sizes.
-DEFAULTS: Mapping[OptimizerName, Mapping[str, Any]] = {
-    "zo_adamu": {
-        "learning_rate": 3e-5,
-        "anneal": "figure",
-        "phases": (0.05, 0.8),
-        "signed_momentum": True,
-        **_IN_UNIT,
-    },
-    "mezo": {"learning_rate": 3e-5, **_IN_UNIT},
-    "zo_sgd_sign": {"learning_rate": 1e-3, **_SPSA},
-    "zo_sgd_momentum": {"learning_rate": 3e-6, "momentum": 0.9, **_IN_UNIT},
-    "zo_sgd_conservative": {"learning_rate": 1e-4, **_IN_UNIT},
-    "zo_sgd_blockwise": {
-        "learning_rate": 1e-4,
-        "in_turn": True,
-        "weight_decay": 0.0,
-        **_ONE_DIRECTION,
-    },
-    "zo_adam": {"learning_rate": 1e-4, "b1": 0.9, "b2": 0.999, **_SPSA},
-    "zo_adamm": {"learning_rate": 1e-4, "b1": 0.9, "b2": 0.999, **_SPSA},
-    "forward_gradient_sgd": {
-        "learning_rate": 3e-5,
-        **{k: v for k, v in _IN_UNIT.items() if k not in ("eps", "difference")},
-    },
-    "adam": {"learning_rate": 3e-4, "b1": 0.9, "b2": 0.999, **_FIRST_ORDER},
-    "sgd": {"learning_rate": 1e-2, "momentum": 0.0, **_FIRST_ORDER},
-}
-
-# An adapter has fewer parameters than the model, of other magnitudes, so it needs other defaults.
-# These are the values that benchmarks/adapter_defaults.py found best for opt-mini, except the
-# prefix's learning rate: the best one there was the largest tried, and a third of it, which is used
-# here, was not significantly worse.
-WITH_ADAPTER: Mapping[AdapterName, Mapping[str, Any]] = {
-    "lora": {"learning_rate": 1e-2, "eps": 1e-2, "slope_rule": "none"},
-    "prefix": {"learning_rate": 0.3, "eps": 1e-1, "slope_rule": "none"},
-    "virtual_tokens": {"learning_rate": 1e-2, "eps": 1e-3, "slope_rule": "none"},
-    "head": {"learning_rate": 3e-4, "eps": 1e-3, "slope_rule": "none"},
-}
-WITH_ADAPTER_OPTIMIZERS: tuple[OptimizerName, ...] = ("zo_adamu", "mezo")
-# Steps in one subspace, as in SubZero+ (arXiv:2608.15665).
-REFRESH = 50
-_WITHOUT_LAYERS: tuple[AdapterName, ...] = ("virtual_tokens", "head")
 
 
 class Optimizer(NamedTuple):
@@ -98,112 +30,6 @@ class Optimizer(NamedTuple):
     zeroth_order: bool  # update takes value_fn instead of gradients
     in_place: bool  # update must be called outside jit
     fields: tuple[Field, ...]  # fields of a step's record in the log; empty for a first-order step
-
-
-def defaults_of(optimizer: OptimizerName, adapter: AdapterName) -> Mapping[str, Any]:
-    """The settings that an optimizer takes with an adapter or without, and their defaults."""
-    own = WITH_ADAPTER.get(adapter, {}) if optimizer in WITH_ADAPTER_OPTIMIZERS else {}
-    return {**DEFAULTS[optimizer], **own}
-
-
-def resolve(config: FinetuneConfig) -> FinetuneConfig:
-    """Replace settings that are None by the optimizer's defaults, which depend on the adapter.
-
-    Raises:
-      ValueError: The optimizer does not take a setting that is given, or cannot tune the adapter.
-    """
-    adapter = config.tuned.adapter
-    if config.optimizer == "zo_sgd_blockwise" and adapter in _WITHOUT_LAYERS:
-        raise ValueError(
-            f"finetune: zo_sgd_blockwise tunes layer by layer, and adapter {adapter} has no "
-            "layers. Choose lora, prefix or no adapter, or another optimizer."
-        )
-    defaults = defaults_of(config.optimizer, adapter)
-    given = {k: v for k, v in dataclasses.asdict(config.hyper).items() if v is not None}
-    foreign = sorted(given.keys() - defaults.keys())
-    if foreign:
-        raise ValueError(
-            f"finetune: {config.optimizer} must not be given {', '.join(foreign)}. It takes "
-            f"{', '.join(defaults)}."
-        )
-    if config.slopes != "float32" and config.optimizer in ("adam", "sgd"):
-        raise ValueError(
-            f"finetune: slopes must be float32 for {config.optimizer}, which has no slopes, got "
-            f"{config.slopes}."
-        )
-    if given.get("learning_rate") == "auto" and given.get("evaluation") == "in_place":
-        raise ValueError(
-            "finetune: learning_rate auto must be for evaluation streamed or copy, whose step is "
-            "compiled once for all rates, got in_place. Give a number."
-        )
-    _check_subspace(given)
-    hyper = HyperParameters(**{**defaults, **given})
-    if "learning_rate" not in given and is_in_unit(config.optimizer, hyper.slope_rule):
-        hyper = dataclasses.replace(hyper, learning_rate=None)  # it depends on the parameters
-    config = dataclasses.replace(config, hyper=hyper)
-    return dataclasses.replace(config, steps=_steps(config))
-
-
-def _check_subspace(given: Mapping[str, Any]) -> None:
-    for name in ("subspace_rank", "subspace_refresh"):
-        if name in given and given[name] < 1:
-            raise ValueError(f"finetune: {name} must be >= 1, got {given[name]}.")
-    if "subspace_rank" not in given:
-        if "subspace_refresh" in given:
-            raise ValueError(
-                f"finetune: subspace_refresh needs subspace_rank, got {given['subspace_refresh']} "
-                "without it. Give both, or neither."
-            )
-        return
-    if given.get("evaluation") == "in_place":
-        raise ValueError(
-            "finetune: evaluation must be streamed or copy with subspace_rank, got in_place: a "
-            "subspace is a part of a compiled step."
-        )
-    if given.get("rounding", "nearest") != "nearest":
-        raise ValueError(
-            f"finetune: rounding must not be given with subspace_rank, got {given['rounding']}: "
-            "what a subspace has gathered is rounded by chance when it is folded."
-        )
-
-
-def _steps(config: FinetuneConfig) -> int | None:
-    """The steps of a configuration's budget; None for minutes, until a step has been timed."""
-    budgets = {name: getattr(config, name) for name in ("steps", "passes", "minutes")}
-    given = {name: value for name, value in budgets.items() if value is not None}
-    if len(given) > 1:
-        first, second, *_ = given
-        raise ValueError(
-            f"finetune: {second} must not be given with {first}, got {given[second]} and "
-            f"{given[first]}. Give one."
-        )
-    if config.passes is not None:
-        return steps_of_passes(config, config.passes)
-    return config.num_steps if config.minutes is None else None
-
-
-def steps_of_passes(config: FinetuneConfig, budget: int) -> int:
-    """The steps that forward passes allow.
-
-    Args:
-      config: The run's resolved configuration.
-      budget: Forward passes of all steps.
-
-    Raises:
-      ValueError: They are not enough for a step, or no number of passes is known before.
-    """
-    if config.optimizer == "zo_sgd_blockwise":
-        raise ValueError(
-            "finetune: passes must not be given for zo_sgd_blockwise, whose step takes two for "
-            f"each layer, got {budget}. Give steps."
-        )
-    cost = passes_of_a_step(config, None).cost
-    if budget < cost:
-        raise ValueError(
-            f"finetune: passes must be enough for a step of {config.optimizer}, {cost}, got "
-            f"{budget}."
-        )
-    return budget // cost
 
 
 def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = None) -> Optimizer:

@@ -11,8 +11,9 @@ import jax
 
 from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._card import CARD, model_card
+from zojax.lm.training._defaults import DEFAULTS
 from zojax.lm.training._observer import Observer
-from zojax.lm.training._optimizer import DEFAULTS, optimizer_of
+from zojax.lm.training._optimizer import optimizer_of
 from zojax.lm.training._options import from_json
 from zojax.lm.training._run_folder import CONFIG, LOG, load_config
 from zojax.lm.training._score_file import Score, place_of_score

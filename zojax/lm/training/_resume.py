@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from zojax.lm.settings import FinetuneConfig
-from zojax.lm.training._optimizer import steps_of_passes
+from zojax.lm.training._resolve import steps_of_passes
 from zojax.lm.training._run_folder import load_config, read_results
 
 
