@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -235,3 +237,14 @@ def test_a_circle_is_found(tmp_path: Path):
     }
     found = circles(tree_of(tmp_path, {**RIGHT, **files}))
     assert {*found} == {"zojax.rules._a", "zojax.rules._adam"}
+
+
+def test_an_import_starts_no_device():
+    """Where it did, jax.distributed could no longer be initialised, nor a platform be chosen."""
+    packages = [path.parent.name for path in PACKAGE.glob("*/__init__.py")]
+    code = f"""
+        import zojax, zojax.lm.training, {", ".join(f"zojax.{name}" for name in packages)}
+        from jax._src import xla_bridge
+        assert not xla_bridge.backends_are_initialized()
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)

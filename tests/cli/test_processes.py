@@ -64,6 +64,17 @@ def test_processes_that_share_queries_write_the_model_of_one(
 
 
 @pytest.mark.slow
+def test_processes_fold_a_subspace_as_one_does(arguments: list[str], tmp_path: Path):
+    arguments += ["--steps=5", "--eval-every=5", "--subspace-rank=2", "--subspace-refresh=2"]
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    assert main([*arguments, f"--output={alone}"]) == 0
+    assert main([*arguments, f"--output={shared}", "--parallel=query", "--processes=2"]) == 0
+    models = [load_file(run / "model" / "model.safetensors") for run in (alone, shared)]
+    for name, leaf in models[0].items():
+        np.testing.assert_array_equal(models[1][name], leaf)
+
+
+@pytest.mark.slow
 def test_ctrl_c_ends_all_processes_at_the_same_step(arguments: list[str], tmp_path: Path):
     run = tmp_path / "run"
     arguments += ["--steps=1000000", "--eval-every=20", f"--output={run}", "--processes=2"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -69,7 +70,8 @@ def fold(params: Any, state: Any) -> tuple[Any, Any]:
     for node in nodes:
         if not node.plan.in_update and _is_due(node):
             moves = _moved_by(node, params)
-            moved, new = _folded_and_fresh(part(params, moves), node)
+            before = part(params, moves), node
+            moved, new = _program(_both, (0, 1), *_shardings(before))(*before)
             params, state = merged(moved, moves, params), _replaced(state, node, new)
     return params, state
 
@@ -88,7 +90,9 @@ def folded(params: Any, state: Any) -> Any:
     """
     for node in subspace_states(state):
         moves = _moved_by(node, params)
-        params = merged(_with_gathered(part(params, moves), node), moves, params)
+        moving = part(params, moves)
+        moved = _program(_added, (), *_shardings(moving))(moving, node)
+        params = merged(moved, moves, params)
     return params
 
 
@@ -128,8 +132,21 @@ def _added(params: Any, node: SubspaceState) -> Any:
     return tree.unflatten([one.added(leaf) for one, leaf in zip(found, leaves, strict=True)])
 
 
-_folded_and_fresh = jax.jit(_both, donate_argnums=(0, 1), compiler_options=compiler_options())
-_with_gathered = jax.jit(_added, compiler_options=compiler_options())
+# Made when it is called: the options depend on the device, which an import must not start.
+@functools.cache
+def _program(function: Any, donated: tuple[int, ...], tree: Any, shardings: tuple[Any, ...]) -> Any:
+    """The compiled function, whose results lie where the arrays of ``tree`` lie."""
+    return jax.jit(
+        function,
+        donate_argnums=donated,
+        out_shardings=tree.unflatten(shardings),
+        compiler_options=compiler_options(),
+    )
+
+
+def _shardings(arrays: Any) -> tuple[Any, tuple[Any, ...]]:
+    leaves, tree = jax.tree.flatten(arrays)
+    return tree, tuple(getattr(leaf, "sharding", None) for leaf in leaves)
 
 
 def gathered(node: SubspaceState, params: Any) -> list[Gathered]:

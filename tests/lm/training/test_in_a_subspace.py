@@ -105,6 +105,14 @@ def test_the_state_is_that_of_the_coordinates(config: FinetuneConfig):
     assert sizes < whole / 2
 
 
+def test_a_mesh_ends_where_one_device_does(config: FinetuneConfig, tmp_path: Path):
+    alone = weights(finetune(config).model_folder)
+    mesh = dataclasses.replace(config, mesh="data=2,model=2", output=tmp_path / "mesh")
+    sharded = weights(finetune(mesh).model_folder)
+    for name, leaf in alone.items():
+        np.testing.assert_allclose(sharded[name], leaf, rtol=1e-3, atol=1e-4)
+
+
 def test_an_adapter_is_tuned_in_a_subspace_too(config: FinetuneConfig):
     config = dataclasses.replace(config, tuned=AdapterConfig("lora", rank=4))
     result = finetune(config)
