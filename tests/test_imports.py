@@ -31,6 +31,7 @@ LAYERS = (
     ("zojax.passes",),
     ("zojax.parallel", "zojax.sharding", "zojax.trajectory"),
     ("zojax.gallery", "zojax.planning", "zojax.testing"),
+    ("zojax.flax",),
     ("zojax.lm.settings",),
     ("zojax.lm.models", "zojax.lm.processes"),
     ("zojax.lm.adapters",),

@@ -105,6 +105,7 @@ __getattr__, __dir__ = _lazy.submodules(
         "coordinates",
         "directions",
         "estimators",
+        "flax",
         "gallery",
         "lm",
         "optimizers",

@@ -17,6 +17,9 @@ from jax.core import Tracer
 
 from zojax._types import Array, HasAux, KeyLike, ScalarOrSchedule, ValueFn
 
+# It makes arrays of numbers, and calls functions with the step.
+_INJECTED = " Under optax.inject_hyperparams name it in static_args, as docs/flax.md shows."
+
 
 def _number(where: str, name: str, value: Any) -> float | None:
     """``value`` as a float, or None where only a traced program will know it."""
@@ -52,11 +55,19 @@ def fraction(where: str, name: str, value: ScalarOrSchedule) -> None:
 
 def count(where: str, name: str, value: Any) -> None:
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
-        injected = isinstance(value, jax.Array)
-        hint = " Under optax.inject_hyperparams name it in static_args." if injected else ""
+        hint = _INJECTED if isinstance(value, jax.Array) else ""
         raise TypeError(f"{where}: {name} must be a Python int, got {value!r}.{hint}")
     if value < 1:
         raise ValueError(f"{where}: {name} must be >= 1, got {value}.")
+
+
+def decay_mask(where: str, mask: Any) -> None:
+    """Refuses one bool for all: what is left of a mask that was called with a step."""
+    if isinstance(mask, bool | np.bool_ | jax.Array):
+        raise TypeError(
+            f"{where}: mask must be a function of the parameters or a tree of bools like them, got "
+            f"{mask!r}.{_INJECTED}"
+        )
 
 
 def flag(where: str, name: str, value: Any) -> None:
@@ -162,7 +173,8 @@ def parameters(where: str, params: Any) -> Any:
         if jnp.issubdtype(dtype, jax.dtypes.prng_key) or jnp.issubdtype(dtype, jnp.complexfloating):
             raise TypeError(
                 f"{where}: parameter {jax.tree_util.keystr(path)} has dtype {dtype}; pass real "
-                f"arrays only (for nnx modules: nnx.split(model, nnx.Param, ...))."
+                f"arrays only (for nnx modules: nnx.split(model, nnx.Param, ...), as docs/flax.md "
+                f"shows)."
             )
         floating = floating or jnp.issubdtype(dtype, jnp.floating)
     if not floating:
@@ -196,8 +208,9 @@ def loss_given(where: str, value_fn: Any) -> ValueFn:
     if not callable(value_fn):
         raise TypeError(
             f"{where}: update needs value_fn, a function from params to the loss, got "
-            f"{value_fn!r}. Call update(None, state, params, value_fn=...). docs/other_models.md "
-            f"shows how, in the training loops of other libraries."
+            f"{value_fn!r}. Call update(None, state, params, value_fn=...). docs/flax.md shows how "
+            f"with TrainState, nnx.Optimizer and optax's wrappers, docs/other_models.md in the "
+            f"training loops of other libraries."
         )
     return value_fn
 

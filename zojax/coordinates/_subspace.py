@@ -11,6 +11,7 @@ from jax import lax
 
 from zojax import _check
 from zojax._mesh import laid_out
+from zojax._not_parameters import refuse_others
 from zojax._types import Array, InSubspace, KeyLike, Params, ValueFn
 from zojax.coordinates._basis import offsets, whiteners
 from zojax.coordinates._fold import fresh, gathered
@@ -126,6 +127,7 @@ def subspace(
 
     def init(params: Params) -> SubspaceState:
         params = _check.parameters(where, params)
+        refuse_others(where, params)
         moving = part(params, _floating(params))
         plan, own_key = general.of(moving, matrix), fresh_key()
         leaves, tree = jax.tree.flatten(moving)

@@ -11,6 +11,7 @@ import optax
 from zojax import _check
 from zojax._mesh import laid_out
 from zojax._meter import Measured, Meter
+from zojax._not_parameters import refuse_others
 from zojax._types import (
     Array,
     Difference,
@@ -79,6 +80,7 @@ def estimator(
 
     def init(params: Params) -> EstimatorState:
         params = _check.parameters(where, params)
+        refuse_others(where, params)
         queries = num_queries if isinstance(num_queries, int) else num_queries(params)
         return EstimatorState(
             count=jnp.zeros((), jnp.int32),

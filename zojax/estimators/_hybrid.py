@@ -12,6 +12,7 @@ import optax
 
 from zojax import _check
 from zojax._mesh import laid_out
+from zojax._not_parameters import refuse_others
 from zojax._types import Array, HasAux, Params, ValueFn
 from zojax._xla import tied
 from zojax.coordinates import (
@@ -125,6 +126,7 @@ def hybrid(
 
     def init(params: Params) -> HybridState:
         _check.parameters("hybrid", params)
+        refuse_others("hybrid", params)
         for_shallow, deep = zeroth_order(params)
         return HybridState(for_shallow.init(params), first_order.init(part(params, deep)))
 

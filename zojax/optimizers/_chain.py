@@ -141,6 +141,7 @@ def _kept(rested: Array, before: Any, after: Any) -> Any:
 def decay(where: str, weight_decay: ScalarOrSchedule, mask: Any) -> optax.GradientTransformation:
     """A link that adds λθ where ``mask`` says so; everywhere where it is None."""
     _check.non_negative(where, "weight_decay", weight_decay)
+    _check.decay_mask(where, mask)
     # Without decay the link would still read every parameter.
     if isinstance(weight_decay, int | float) and weight_decay == 0:
         return optax.identity()
