@@ -152,6 +152,16 @@ METHODS = {
         ADAMU,
         "Comparing a rule on the direction with the same rule on the gradient.",
     ),
+    "es, population=8": Method(
+        lambda: zojax.es(1e-4, key=0, population=8),
+        arxiv("2511.16652"),
+        "What is tuned can only be scored: ranks of a population, in one batched pass.",
+    ),
+    "es_at_scale": Method(
+        lambda: optimizers.es_at_scale(key=0),
+        arxiv("2509.24372"),
+        "Comparing with evolution strategies as they were published: full noise at one end.",
+    ),
     "subspace(zo_adamu), rank 16": Method(
         lambda: zojax.subspace(
             zojax.zo_adamu(1e-4, eps=1e-3, key=0), rank=16, refresh=50, key=0, in_update=False

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 import zojax
-from zojax.slope_rules import clip, rms, sign, spread
+from zojax.slope_rules import clip, ranks, rms, sign, spread, z_scores
 
 PARAMS = {"w": jnp.arange(1.0, 7.0).reshape(3, 2), "b": jnp.ones(2)}
 
@@ -49,6 +49,8 @@ SLOPE_RULES: Mapping[str, Any] = {
     "clip": clip(),
     "rms": rms(),
     "spread": spread(),
+    "ranks": ranks(),
+    "z_scores": z_scores(),
     "optax.trace": optax.trace(0.9),
 }
 EVALUATIONS: Mapping[str, Mapping[str, Any]] = {
@@ -117,7 +119,7 @@ def build(pair: Pair) -> Any:
         options["slope_rule"] = SLOPE_RULES[chosen["slope rule"]]
     options |= EVALUATIONS[chosen.get("evaluation", "streamed")]
     if name in ("spsa", "forward_gradient"):
-        several = {"centred", "spread"} & {*chosen.values()}
+        several = {"centred", "spread", "ranks", "z_scores"} & {*chosen.values()}
         options["num_queries"] = 3 if several or chosen.get("direction") != "Shaped" else 1
     estimator = ESTIMATORS[name](**options)
     chain = zojax.chain(estimator, *RULES[chosen.get("rule", "sgd")])

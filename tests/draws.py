@@ -10,13 +10,13 @@ from zojax.streaming import Objective
 
 def draws_at(
     direction: zojax.Direction, key: Any, count: Any, num_queries: int, params: Any
-) -> zojax.Draws:
+) -> zojax.directions.Draws:
     """The draws of a step of a direction that carries no state from step to step."""
     state = direction.init(params, num_queries)
     return direction.at_step(state, key, count, num_queries, params)[0]
 
 
-def gradient(draws: zojax.Draws, slopes: jax.Array, params: Any) -> Any:
+def gradient(draws: zojax.directions.Draws, slopes: jax.Array, params: Any) -> Any:
     """What slopes along the draws say of the gradient, a tree like the parameters."""
     leaves, tree = jax.tree.flatten(params)
     return jax.tree.unflatten(tree, draws.gradient(slopes, leaves))

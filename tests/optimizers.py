@@ -68,6 +68,12 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
         3e-2, eps=1e-2, key=0, num_queries=3, slope_rule="spread", **o
     ),
     "mezo, rms": lambda **o: zojax.mezo(1e-2, eps=1e-2, key=0, slope_rule="rms", **o),
+    "es": lambda **o: zojax.es(
+        1e-2, eps=1e-2, key=0, population=6, **{"batched": o.get("evaluation") != "in_place", **o}
+    ),
+    "es_at_scale": lambda **o: zojax.optimizers.es_at_scale(
+        1e-2, eps=1e-2, key=0, population=4, **o
+    ),
     "zo_sgd_blockwise": lambda **o: zojax.zo_sgd_blockwise(
         1e-2, eps=1e-2, key=0, blocks=by_path, **o
     ),
@@ -106,6 +112,7 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
 # One option away from another of the list: the default set checks a few promises of them, and the
 # slow one all.
 VARIANTS = {
+    "es_at_scale",
     "spsa",
     "mezo, low rank",
     "select, mezo",
@@ -169,7 +176,7 @@ ESTIMATORS: dict[str, Callable[[], optax.GradientTransformationExtraArgs]] = {
     "coordinatewise": lambda: zojax.coordinatewise(1e-2),
 }
 
-DIRECTIONS: dict[str, zojax.SampledDirection] = {
+DIRECTIONS: dict[str, zojax.directions.SampledDirection] = {
     "gaussian": zojax.Gaussian(),
     "rademacher": zojax.Rademacher(),
     "sphere": zojax.Sphere(),

@@ -35,6 +35,8 @@ FACTORIES = {
     "zo_sgd_sign": RATES,
     "forward_gradient_sgd": ONE_RATE,
     **dict.fromkeys(("subzero", "subzero_plus", "lozo", "lozo_m", "zo_muon", "tezo"), RATES),
+    "es": RATES,
+    "es_at_scale": RATES,
     "spsa": EPS,
     "one_point": EPS,
     "coordinatewise": {"eps": 1e-3},
@@ -74,6 +76,8 @@ BAD = {
     "eps": POSITIVE,
     "key": [None, True, 0.5, "0", jnp.zeros(3, jnp.uint32), jax.random.split(jax.random.key(0))],
     "num_queries": [None, *COUNT],
+    "population": [None, 1, *COUNT],
+    "shaping": ["rank", 1.0, optax.scale_by_adam()],
     "direction": [None, "Gaussian", zojax.Gaussian],
     "base": [None, "Gaussian", zojax.Gaussian],
     "rank": [None, *COUNT],
@@ -124,7 +128,7 @@ def factory(name):
 
 
 ELSEWHERE = ("adamu_schedules", "keep_in_box")
-ELSEWHERE += ("subzero", "subzero_plus", "lozo", "lozo_m", "zo_muon", "tezo")
+ELSEWHERE += ("es_at_scale", "subzero", "subzero_plus", "lozo", "lozo_m", "zo_muon", "tezo")
 
 
 def arguments(name):

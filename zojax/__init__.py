@@ -14,13 +14,11 @@ if TYPE_CHECKING:
     from zojax.coordinates import select as select
     from zojax.coordinates import subspace as subspace
     from zojax.directions import Direction as Direction
-    from zojax.directions import Draws as Draws
     from zojax.directions import ElementwiseDirection as ElementwiseDirection
     from zojax.directions import Gaussian as Gaussian
     from zojax.directions import LowRank as LowRank
     from zojax.directions import MomentumCentred as MomentumCentred
     from zojax.directions import Rademacher as Rademacher
-    from zojax.directions import SampledDirection as SampledDirection
     from zojax.directions import Shaped as Shaped
     from zojax.directions import Sparse as Sparse
     from zojax.directions import Sphere as Sphere
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from zojax.estimators import one_point as one_point
     from zojax.estimators import spsa as spsa
     from zojax.optimizers import chain as chain
+    from zojax.optimizers import es as es
     from zojax.optimizers import forward_gradient_sgd as forward_gradient_sgd
     from zojax.optimizers import mezo as mezo
     from zojax.optimizers import zo_adam as zo_adam
@@ -57,13 +56,11 @@ _NAMES = {
     "coordinates": ("fold", "folded", "select", "subspace"),
     "directions": (
         "Direction",
-        "Draws",
         "ElementwiseDirection",
         "Gaussian",
         "LowRank",
         "MomentumCentred",
         "Rademacher",
-        "SampledDirection",
         "Shaped",
         "Sparse",
         "Sphere",
@@ -80,6 +77,7 @@ _NAMES = {
     ),
     "optimizers": (
         "chain",
+        "es",
         "forward_gradient_sgd",
         "mezo",
         "zo_adam",

@@ -126,6 +126,8 @@ _OPTIMIZERS = (
     "zo_adamm",
     "zo_adamu",
     "forward_gradient_sgd",
+    "es",
+    "es_at_scale",
     "subzero",
     "subzero_plus",
     "lozo",
@@ -134,7 +136,12 @@ _OPTIMIZERS = (
     "tezo",
 )
 # Queries and differences that are others than one and central.
-_USUAL = {"subzero_plus": (50, "centred"), "zo_muon": (4, "forward")}
+_USUAL = {
+    "subzero_plus": (50, "centred"),
+    "zo_muon": (4, "forward"),
+    "es": (16, "central"),  # pairs
+    "es_at_scale": (30, "centred"),
+}
 
 
 def _check_count(where: str, name: str, value: int) -> None:

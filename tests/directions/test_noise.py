@@ -160,7 +160,7 @@ def test_any_direction_can_be_written():
     import dataclasses
 
     @dataclasses.dataclass(frozen=True)
-    class Laplace(zojax.SampledDirection):
+    class Laplace(zojax.directions.SampledDirection):
         def draw(self, key, shape):
             return jax.random.laplace(key, shape) / np.float32(np.sqrt(2.0))
 

@@ -281,24 +281,24 @@ def test_an_estimator_must_keep_the_promises_of_an_optimizer():
 
 
 @dataclasses.dataclass(frozen=True)
-class HalfPrecision(zojax.SampledDirection):
+class HalfPrecision(zojax.directions.SampledDirection):
     def draw(self, key, shape):
         return jax.random.normal(key, shape, jnp.float16)
 
 
-class NoDataclass(zojax.SampledDirection):
+class NoDataclass(zojax.directions.SampledDirection):
     def draw(self, key, shape):
         return jax.random.normal(key, shape)
 
 
 @dataclasses.dataclass(frozen=True)
-class FromNumpy(zojax.SampledDirection):
+class FromNumpy(zojax.directions.SampledDirection):
     def draw(self, key, shape):
         return jnp.asarray(np.random.default_rng().normal(size=shape), jnp.float32)
 
 
 @dataclasses.dataclass(frozen=True)
-class Constant(zojax.SampledDirection):
+class Constant(zojax.directions.SampledDirection):
     def draw(self, key, shape):
         return jnp.ones(shape)
 
@@ -311,7 +311,7 @@ class Normalised(zojax.ElementwiseDirection):
 
 
 @dataclasses.dataclass(frozen=True)
-class Scaled(zojax.SampledDirection):
+class Scaled(zojax.directions.SampledDirection):
     mean: float = 0.0
     scale: float = 1.0
     correlated: bool = False

@@ -30,6 +30,11 @@ class Draws(abc.ABC):
     """
 
     @property
+    def averaged(self) -> bool:
+        """Whether :meth:`gradient` is a mean over the queries, from which one can be left out."""
+        return True
+
+    @property
     @abc.abstractmethod
     def num_queries(self) -> int:
         """The number of queries, q."""

@@ -25,8 +25,9 @@ from zojax.directions import (
     check_memoryless,
     direction_of,
 )
-from zojax.estimators._estimator import estimator, slopes_along
-from zojax.slope_rules import SlopeRuleLike, slope_rule_of
+from zojax.estimators._estimator import estimator
+from zojax.estimators._slopes import slopes_along
+from zojax.slope_rules import SlopeRuleLike, check_rule_of_slopes, slope_rule_of
 from zojax.streaming import EVALUATIONS, Loss, Objective
 
 
@@ -103,7 +104,8 @@ def blockwise(
     if in_turn is not None:
         _check.non_negative("blockwise", "in_turn", in_turn)
     check_blocks("blockwise", blocks)
-    rule = slope_rule_of("blockwise", slope_rule)
+    why = "the blocks are measured one by one"
+    rule = check_rule_of_slopes("blockwise", slope_rule_of("blockwise", slope_rule), why)
     if rule is not None and in_turn is not None:
         raise ValueError(
             "blockwise: slope_rule must be None with in_turn, whose later blocks see steps along "
@@ -189,6 +191,10 @@ class BlockDraws(Draws):
     block_of: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     num_blocks: int = dataclasses.field(metadata={"static": True})
     times: int = dataclasses.field(default=1, metadata={"static": True})
+
+    @property
+    def averaged(self) -> bool:
+        return False
 
     @property
     def num_queries(self) -> int:

@@ -16,8 +16,9 @@ from zojax import _check
 from zojax._types import Array, Difference, Evaluation, HasAux, Params, ScalarOrSchedule
 from zojax._xla import opaque, tied
 from zojax.directions import Direction, Draws, LeafNoise, Noises
-from zojax.estimators._estimator import differences, estimator
-from zojax.slope_rules import SlopeRuleLike, slope_rule_of
+from zojax.estimators._estimator import estimator
+from zojax.estimators._slopes import differences, parted
+from zojax.slope_rules import SlopeRuleLike
 from zojax.streaming import EVALUATIONS
 
 
@@ -71,6 +72,7 @@ def coordinatewise(
     _check.count("coordinatewise", "max_size", max_size)
     _check.one_of("coordinatewise", "difference", difference, ("central", "forward"))
     _check.one_of("coordinatewise", "evaluation", evaluation, EVALUATIONS)
+    of_losses, of_slopes = parted("coordinatewise", slope_rule, difference)
 
     def size(params: Params) -> int:
         found = _offsets(params)[-1]
@@ -84,11 +86,11 @@ def coordinatewise(
 
     return estimator(
         "coordinatewise",
-        differences(eps, difference, evaluation),
+        differences(eps, difference, evaluation, of_losses=of_losses),
         _Coordinates(),
         keyless=True,
         num_queries=size,
-        slope_rule=slope_rule_of("coordinatewise", slope_rule),
+        slope_rule=of_slopes,
         has_aux=has_aux,
     )
 
@@ -129,6 +131,10 @@ class CoordinateDraws(Draws):
     coordinates: Array
     offsets: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     floating: tuple[bool, ...] = dataclasses.field(metadata={"static": True})
+
+    @property
+    def averaged(self) -> bool:
+        return False
 
     @property
     def num_queries(self) -> int:

@@ -1,7 +1,7 @@
-"""The update of every estimator: losses near θ, slopes from losses, a gradient from slopes."""
+"""The update of every estimator: slopes from losses near θ, and a gradient from slopes."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,19 +12,11 @@ from zojax import _check
 from zojax._mesh import laid_out
 from zojax._meter import Measured, Meter
 from zojax._not_parameters import refuse_others
-from zojax._types import (
-    Array,
-    Difference,
-    Evaluation,
-    HasAux,
-    KeyLike,
-    Params,
-    ScalarOrSchedule,
-    ValueFn,
-)
+from zojax._types import Array, HasAux, KeyLike, Params, ScalarOrSchedule, ValueFn
 from zojax._xla import in_memory
 from zojax.directions import Direction, Draws
-from zojax.streaming import Loss, Objective, rounded_loss
+from zojax.estimators._slopes import Measure, guarded_slopes
+from zojax.streaming import Objective
 
 
 class EstimatorState(NamedTuple):
@@ -33,7 +25,7 @@ class EstimatorState(NamedTuple):
     count: Array  # pyright: ignore[reportIncompatibleMethodOverride] - int32 []: updates taken
     key: Any  # typed key []: constant; None where nothing is random
     value: Array  # float32 []: mean of the step's losses, in the loss's unit; inf before the first
-    skipped: Array  # int32 []: slopes so far that were not usable, and counted as 0
+    skipped: Array  # int32 []: slopes so far that were not usable, and were left out of the mean
     rested: Array  # bool []: whether the last step had no usable slope, and so moved nothing
     aux: Any  # of the last step's first point, if has_aux gives its structure; else None
     direction: Any  # the direction's own; () where it keeps nothing
@@ -43,10 +35,6 @@ class EstimatorState(NamedTuple):
     def restarted(self, first: Any) -> "EstimatorState":
         """The state where a subspace begins anew: the direction's own is its first."""
         return self._replace(direction=first.direction)
-
-
-Measure: TypeAlias = Callable[[Objective, Any, Array], Measured]
-"""``measure(objective, draws, count)``: the step's scalars, from losses near θ along the draws."""
 
 
 def estimator(
@@ -132,7 +120,8 @@ def estimator(
         memory = direction.after_step(memory, draws, slopes, usable, params)
         ruled, rule_state = slopes, state.slope_rule
         if slope_rule is not None:
-            ruled, rule_state = _ruled(where, rule, slopes, state.slope_rule, rested)
+            ruled, rule_state = _ruled(where, rule, slopes, usable, state.slope_rule, rested)
+        ruled = _over_usable(ruled, usable, draws)
         estimate = gradient(draws.after(ruled), ruled, params)
         return estimate, EstimatorState(
             count=_check.next_count(state.count),
@@ -150,94 +139,6 @@ def estimator(
     return laid_out(optax.GradientTransformationExtraArgs(init, update))
 
 
-def differences(
-    eps: ScalarOrSchedule, difference: Difference, evaluation: Evaluation, *, batched: bool = False
-) -> Measure:
-    """Slopes from differences of losses: at θ ± εz, or at θ + εz and θ, or at θ + εz alone.
-
-    Args:
-      eps: ε; a float or a schedule of the step.
-      difference: ``"central"``; ``"forward"``, against the loss at θ; or ``"centred"``, against
-        the mean of all queries' losses.
-      evaluation: As in :meth:`zojax.streaming.Objective.at`.
-      batched: All points in one pass rather than one after the other.
-    """
-
-    def measure(objective: Objective, draws: Draws, count: Array) -> Measured:
-        loss, scale = objective.at(evaluation), _check.at(eps, count)
-        return slopes_along(
-            objective, loss, draws, scale, evaluation, difference=difference, batched=batched
-        )
-
-    return measure
-
-
-def slopes_along(
-    objective: Objective,
-    loss: Loss,
-    draws: Draws,
-    eps: Array,
-    evaluation: Evaluation,
-    *,
-    difference: Difference = "central",
-    batched: bool = False,
-) -> Measured:
-    """The slopes of a loss along the directions of a step: see :func:`differences`."""
-    queries = draws.num_queries
-    if difference == "central":
-        points, scales = draws.repeated(2), jnp.tile(jnp.stack([eps, -eps]), queries)
-        losses, aux = objective.losses_at(
-            lambda i: loss(points.query(i), scales[i]), 2 * queries, evaluation, batched=batched
-        )
-        ahead, behind = losses.reshape(-1, 2).T
-        return Measured(*guarded_slopes(ahead - behind, 2.0 * eps), mean_loss(losses), aux)
-    base = aux = None
-    points = draws.repeated(1)
-    if difference == "forward":
-        base, aux = loss([None] * len(jax.tree.leaves(objective.params)), eps)
-        base = rounded_loss(base)
-        points = points.after(base)
-    losses, first = objective.losses_at(
-        lambda i: loss(points.query(i), eps), queries, evaluation, batched=batched
-    )
-    if base is None:
-        return Measured(*guarded_slopes(_centred(losses), eps), mean_loss(losses), first)
-    value = mean_loss(jnp.append(losses, base))
-    return Measured(*guarded_slopes(losses - base, eps), value, aux)
-
-
-def guarded_slopes(differences: Array, distance: Array) -> tuple[Array, Array]:
-    """Differences of losses over the distance between their points, and which of them are usable.
-
-    A slope is not usable, and 0, where a loss is not finite or ε is 0: one bad batch must change
-    neither parameters nor moments, and a schedule of ε may end at 0.
-
-    Args:
-      differences: [...], taken in the losses' own width.
-      distance: float32 []: 2ε, ε, or 1 for slopes that are measured as they are.
-
-    Returns:
-      float32 [...] and bool [...].
-    """
-    usable = jnp.isfinite(differences) & (distance != 0)
-    safe = jnp.where(distance != 0, distance, jnp.ones_like(distance)).astype(differences.dtype)
-    slopes = (jnp.where(usable, differences, jnp.zeros_like(differences)) / safe).astype(
-        jnp.float32
-    )
-    usable &= jnp.isfinite(slopes)
-    return jnp.where(usable, slopes, 0.0), usable
-
-
-def _centred(losses: Array) -> Array:
-    """Differences from the mean of the losses that are finite, times n/(n − 1): unbiased."""
-    finite = jnp.isfinite(losses)
-    number = jnp.sum(finite, dtype=losses.dtype)
-    mean = jnp.sum(jnp.where(finite, losses, 0)) / jnp.maximum(number, 1)
-    differences = rounded_loss(losses - mean) * (number / jnp.maximum(number - 1, 1))
-    # A single loss has no mean of others to compare with.
-    return jnp.where(finite & (number > 1), differences, jnp.nan)
-
-
 def _residual(found: Measured, last: Array, eps: Array) -> tuple[Array, Array, Array]:
     """The slope from the last finite loss to this one, whether it is usable, and the next last."""
     # A loss that is not usable is 0 in a replay, and must give no slope there either.
@@ -250,6 +151,7 @@ def _ruled(
     where: str,
     rule: optax.GradientTransformationExtraArgs,
     slopes: Array,
+    usable: Array,
     state: Any,
     rested: Array,
 ) -> tuple[Array, Any]:
@@ -257,14 +159,23 @@ def _ruled(
     # optax takes powers of integer counts, which strict settings of JAX refuse.
     ruled: Any
     with jax.numpy_dtype_promotion("standard"):
-        ruled, new = rule.update(slopes, state, None)
+        ruled, new = rule.update(slopes, state, None, usable=usable)
     new = jax.tree.map(lambda before, after: jnp.where(rested, before, after), state, new)
     if jnp.shape(ruled) != slopes.shape:
         raise ValueError(
             f"{where}: slope_rule must give a number for each of the {len(slopes)} slopes, got an "
             f"array of shape {list(jnp.shape(ruled))}."
         )
-    return jnp.where(rested, 0.0, jnp.asarray(ruled, jnp.float32)), new
+    return jnp.asarray(ruled, jnp.float32), new
+
+
+def _over_usable(slopes: Array, usable: Array, draws: Draws) -> Array:
+    """The slopes whose mean over all queries is the mean over those that are usable."""
+    slopes = jnp.where(usable, slopes, 0.0)
+    if not draws.averaged or len(slopes) == 1:
+        return slopes
+    used = jnp.maximum(jnp.sum(usable, dtype=jnp.int32), 1).astype(jnp.float32)
+    return slopes * (jnp.float32(len(slopes)) / used)  # times 1 where all are
 
 
 @jax.jit
@@ -272,11 +183,6 @@ def gradient(draws: Draws, slopes: Array, params: Params) -> Params:
     """The gradient estimate: see :meth:`zojax.directions.Draws.gradient`."""
     leaves, tree = jax.tree.flatten(params)
     return jax.tree.unflatten(tree, draws.gradient(slopes, leaves))
-
-
-def mean_loss(losses: Array) -> Array:
-    """The ``value`` of a step, float32 []: not finite where one of its losses is not."""
-    return jnp.mean(losses).astype(jnp.float32)
 
 
 def no_loss_yet(dtype: Any = np.float32) -> Array:

@@ -12,8 +12,9 @@ from zojax import _check
 from zojax._meter import Measured
 from zojax._types import Array, HasAux, KeyLike
 from zojax.directions import DirectionLike, Draws, direction_of
-from zojax.estimators._estimator import estimator, guarded_slopes
-from zojax.slope_rules import SlopeRuleLike, slope_rule_of
+from zojax.estimators._estimator import estimator
+from zojax.estimators._slopes import guarded_slopes
+from zojax.slope_rules import SlopeRuleLike, check_rule_of_slopes, slope_rule_of
 from zojax.streaming import Objective
 
 ForwardEvaluation: TypeAlias = Literal["streamed", "copy"]
@@ -74,6 +75,12 @@ def forward_gradient(
     _check.count("forward_gradient", "num_queries", num_queries)
     _check.one_of("forward_gradient", "evaluation", evaluation, ("streamed", "copy"))
 
+    rule = check_rule_of_slopes(
+        "forward_gradient",
+        slope_rule_of("forward_gradient", slope_rule),
+        "slopes are derivatives at the parameters, where there is one loss",
+    )
+
     def measure(objective: Objective, draws: Draws, count: Array) -> Measured:
         del count
         loss = objective.at(evaluation, differentiated=True)
@@ -97,6 +104,6 @@ def forward_gradient(
         direction_of("forward_gradient", direction),
         key=key,
         num_queries=int(num_queries),
-        slope_rule=slope_rule_of("forward_gradient", slope_rule),
+        slope_rule=rule,
         has_aux=has_aux,
     )

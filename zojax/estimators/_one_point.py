@@ -9,8 +9,9 @@ from zojax import _check
 from zojax._meter import Measured
 from zojax._types import Array, Evaluation, HasAux, KeyLike, ScalarOrSchedule
 from zojax.directions import DirectionLike, Draws, direction_of
-from zojax.estimators._estimator import estimator, mean_loss
-from zojax.slope_rules import SlopeRuleLike, slope_rule_of
+from zojax.estimators._estimator import estimator
+from zojax.estimators._slopes import mean_loss
+from zojax.slope_rules import SlopeRuleLike, check_rule_of_slopes, slope_rule_of
 from zojax.streaming import EVALUATIONS, Objective
 
 
@@ -65,6 +66,9 @@ def one_point(
     _check.positive("one_point", "eps", eps)
     _check.one_of("one_point", "evaluation", evaluation, EVALUATIONS)
 
+    why = "a step has one loss"
+    rule = check_rule_of_slopes("one_point", slope_rule_of("one_point", slope_rule), why)
+
     def measure(objective: Objective, draws: Draws, count: Array) -> Measured:
         loss, scale = objective.at(evaluation), _check.at(eps, count)
         value, aux = objective.losses_at(lambda _: loss(draws.query(0), scale), 1, evaluation)
@@ -75,7 +79,7 @@ def one_point(
         measure,
         direction_of("one_point", direction),
         key=key,
-        slope_rule=slope_rule_of("one_point", slope_rule),
+        slope_rule=rule,
         has_aux=has_aux,
         residual_eps=eps,
     )

@@ -7,8 +7,9 @@ import optax
 from zojax import _check
 from zojax._types import Difference, Evaluation, HasAux, KeyLike, ScalarOrSchedule
 from zojax.directions import DirectionLike, direction_of
-from zojax.estimators._estimator import differences, estimator
-from zojax.slope_rules import SlopeRuleLike, slope_rule_of
+from zojax.estimators._estimator import estimator
+from zojax.estimators._slopes import differences, parted
+from zojax.slope_rules import SlopeRuleLike
 from zojax.streaming import EVALUATIONS
 
 
@@ -30,8 +31,8 @@ def spsa(
         \hat g = \frac1q \sum_i
         \frac{L(\theta + \epsilon z_i) - L(\theta - \epsilon z_i)}{2\epsilon}\, z_i
 
-    A slope of which a loss is not finite, or whose ε is 0, is 0, and counted in the state's
-    ``skipped``.
+    A slope of which a loss is not finite, or whose ε is 0, is counted in the state's ``skipped``;
+    the estimate is the mean over the other queries.
 
     Args:
       eps: Perturbation scale in parameter units; a float > 0 or a schedule of ``count``.
@@ -44,7 +45,8 @@ def spsa(
         :math:`(L(\theta + \epsilon z_i) - \bar L)/\epsilon \cdot q/(q - 1)` with the mean
         :math:`\bar L` of the queries' losses, q ≥ 2.
       slope_rule: What scales the slopes: one of :mod:`zojax.slope_rules` or its name, or any
-        transformation of optax; it maps float32 [q] to float32 [q]. None leaves them.
+        transformation of optax; it maps float32 [q] to float32 [q]. ``"ranks"`` and ``"z_scores"``
+        score the losses of the step before, central or centred. None leaves them.
       evaluation: ``"streamed"`` perturbs each weight where it is consumed; ``"copy"`` makes a
         perturbed copy; ``"in_place"`` rewrites one copy outside jit, for a ``value_fn`` that is
         not JAX. All see the same z to the bit.
@@ -72,7 +74,8 @@ def spsa(
 
     Raises:
       ValueError: ``eps`` is not positive, ``num_queries`` < 1, or < 2 for the centred difference,
-        a name is unknown, or ``update`` got no ``params``.
+        a name is unknown, a rule of losses is given with the forward difference, or ``update`` got
+        no ``params``.
       TypeError: ``key`` is no key, ``direction`` no direction, or ``value_fn`` no scalar function.
 
     References:
@@ -103,12 +106,13 @@ def spsa(
             'spsa: num_queries must be >= 2 for difference="centred", whose reference is the mean '
             "of the queries' losses, got 1."
         )
+    of_losses, of_slopes = parted("spsa", slope_rule, difference)
     return estimator(
         "spsa",
-        differences(eps, difference, evaluation, batched=batched),
+        differences(eps, difference, evaluation, batched=batched, of_losses=of_losses),
         direction_of("spsa", direction),
         key=key,
         num_queries=int(num_queries),
-        slope_rule=slope_rule_of("spsa", slope_rule),
+        slope_rule=of_slopes,
         has_aux=has_aux,
     )

@@ -9,6 +9,8 @@ from zojax.optimizers._chain import decay as decay
 from zojax.optimizers._chain import descend as descend
 from zojax.optimizers._chain import speaks_for as speaks_for
 from zojax.optimizers._conservative import zo_sgd_conservative as zo_sgd_conservative
+from zojax.optimizers._es import es as es
+from zojax.optimizers._es_at_scale import es_at_scale as es_at_scale
 from zojax.optimizers._forward_gradient import forward_gradient_sgd as forward_gradient_sgd
 from zojax.optimizers._lozo import lozo as lozo
 from zojax.optimizers._lozo import lozo_m as lozo_m

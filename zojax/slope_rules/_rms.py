@@ -17,7 +17,7 @@ class RmsState(NamedTuple):
     nu: Array  # float32 []: moving average of the mean of d², from 0
 
 
-def rms(decay: float = 0.99, eps: float = 1e-8) -> optax.GradientTransformation:
+def rms(decay: float = 0.99, eps: float = 1e-8) -> optax.GradientTransformationExtraArgs:
     r"""Divides the slopes by their running root mean square.
 
     .. math::
@@ -25,8 +25,9 @@ def rms(decay: float = 0.99, eps: float = 1e-8) -> optax.GradientTransformation:
         d_i \leftarrow \frac{d_i}{\sqrt{v / (1-\beta^{t+1})} + 10^{-8}}
 
     Adam's second moment, of the numbers that a step measures: one scalar of state in place of a
-    buffer. Losses times a constant leave the steps as they are. (The paper squares the mean of the
-    slopes, which is the same for one query; centred slopes have a mean of 0.)
+    buffer. Losses times a constant leave the steps as they are. The mean is over the slopes that
+    are usable. (The paper squares the mean of the slopes, which is the same for one query; centred
+    slopes have a mean of 0.)
 
     Args:
       decay: β in [0, 1).
@@ -57,12 +58,16 @@ def rms(decay: float = 0.99, eps: float = 1e-8) -> optax.GradientTransformation:
         del params
         return RmsState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32))
 
-    def update(slopes: Array, state: Any, params: Any = None) -> tuple[Array, RmsState]:
-        del params
-        square = jnp.mean(jnp.square(slopes))
+    def update(
+        slopes: Array, state: Any, params: Any = None, *, usable: Any = None, **extra_args: Any
+    ) -> tuple[Array, RmsState]:
+        del params, extra_args
+        # Of a step without a usable slope the state is not kept.
+        number = jnp.size(slopes) if usable is None else jnp.maximum(jnp.sum(usable), 1)
+        square = jnp.sum(jnp.square(slopes)) / jnp.float32(number)
         nu = rounded(decay * state.nu) + rounded((1.0 - decay) * square)
         count = _check.next_count(state.count)
         unbiased = nu / (1.0 - decay ** count.astype(jnp.float32))
         return slopes / (jnp.sqrt(unbiased) + eps), RmsState(count, nu)
 
-    return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]
+    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]

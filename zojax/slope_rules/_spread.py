@@ -19,7 +19,7 @@ class SpreadState(NamedTuple):
 
 def spread(
     floor: float = 0.1, decay: float = 0.99, eps: float = 1e-8
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     r"""Divides the slopes by their standard deviation over the step's queries.
 
     .. math::
@@ -27,7 +27,9 @@ def spread(
         s^2 = \frac{1}{q-1} \sum_i (d_i - \bar d)^2
 
     with the running mean :math:`\bar s` of s. The floor is what keeps a step whose losses are
-    nearly equal from being a large one. Losses times a constant leave the steps as they are.
+    nearly equal from being a large one. Losses times a constant leave the steps as they are. Slopes
+    that are not usable do not count. A single one that is has no spread: s is then the running
+    mean, or the slope's size where there is none yet.
 
     Args:
       floor: f ≥ 0: the least standard deviation that counts, as a share of its running mean.
@@ -62,13 +64,20 @@ def spread(
             )
         return SpreadState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32))
 
-    def update(slopes: Array, state: Any, params: Any = None) -> tuple[Array, SpreadState]:
-        del params
-        deviation = jnp.std(slopes, ddof=1)
+    def update(
+        slopes: Array, state: Any, params: Any = None, *, usable: Any = None, **extra_args: Any
+    ) -> tuple[Array, SpreadState]:
+        del params, extra_args
+        usable = jnp.ones(slopes.shape, bool) if usable is None else usable
+        several = jnp.sum(usable) > 1
+        counted = usable | ~several  # so that no deviation is that of a single number
+        usual = state.mean / (1.0 - decay ** jnp.maximum(state.count, 1).astype(jnp.float32))
+        alone = jnp.where(state.count > 0, usual, jnp.max(jnp.abs(slopes)))
+        deviation = jnp.where(several, jnp.std(slopes, ddof=1, where=counted), alone)
         mean = rounded(decay * state.mean) + rounded((1.0 - decay) * deviation)
         count = _check.next_count(state.count)
         usual = mean / (1.0 - decay ** count.astype(jnp.float32))
         scale = jnp.maximum(jnp.maximum(deviation, floor * usual), eps)
         return slopes / scale, SpreadState(count, mean)
 
-    return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]
+    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]

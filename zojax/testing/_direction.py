@@ -28,7 +28,7 @@ def check_direction(direction: SampledDirection, promises: Iterable[str] | None 
     Raises:
       BrokenPromiseError: An AssertionError that names the first broken promise, and how it fails.
       ValueError: ``promises`` contains an unknown promise.
-      TypeError: ``direction`` is no :class:`zojax.SampledDirection`.
+      TypeError: ``direction`` is no :class:`zojax.directions.SampledDirection`.
 
     Examples:
       >>> import zojax, zojax.testing
@@ -37,8 +37,8 @@ def check_direction(direction: SampledDirection, promises: Iterable[str] | None 
     given: Any = direction
     if not isinstance(given, SampledDirection):
         raise TypeError(
-            f"check_direction: direction must be a zojax.SampledDirection, got {direction!r}. What "
-            f"depends on other steps is checked in an optimizer: "
+            f"check_direction: direction must be a zojax.directions.SampledDirection, got "
+            f"{direction!r}. What depends on other steps is checked in an optimizer: "
             f"check_optimizer(lambda: zojax.mezo(..., direction=...))."
         )
     run("check_direction", _SUITE, direction, promises)

@@ -29,5 +29,5 @@ OutputFormat = Literal["tsv", "jsonl"]
 
 # Those of the library's folders, whose imports wait for jax; a test compares them.
 DirectionName = Literal["gaussian", "rademacher", "sphere", "low_rank"]
-SlopeRuleName = Literal["sign", "clip", "rms", "spread"]
+SlopeRuleName = Literal["sign", "clip", "rms", "spread", "ranks", "z_scores"]
 LayoutName = Literal["tensor-parallel", "fully-sharded"]

@@ -22,14 +22,13 @@ LENGTHS: Mapping[OptimizerName, float] = {
     "forward_gradient_sgd": LENGTH,
 }
 # These take no account of the size of slopes, whatever the slope rule.
+_IN_UNIT = ("rms", "spread", "sign", "ranks", "z_scores")  # slope rules
 _BY_THEMSELVES = ("zo_sgd_sign", "zo_adam", "zo_adamm")
 
 
 def is_in_unit(optimizer: OptimizerName, slope_rule: str | None) -> bool:
     """Whether the learning rate is in the unit of :mod:`zojax.rates`: whatever the loss is."""
-    return optimizer in LENGTHS and (
-        optimizer in _BY_THEMSELVES or slope_rule in ("rms", "spread", "sign")
-    )
+    return optimizer in LENGTHS and (optimizer in _BY_THEMSELVES or slope_rule in _IN_UNIT)
 
 
 def default_rate(config: FinetuneConfig, params: Any) -> float:
