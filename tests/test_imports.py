@@ -38,6 +38,7 @@ LAYERS = (
     ("zojax.lm.decoding",),
     ("zojax.lm.tasks",),
     ("zojax.lm.sequences",),
+    ("zojax.lm.rewards",),
     ("zojax.lm.training",),
     ("zojax.lm.baselines", "zojax.lm.prediction"),
     ("zojax.lm.comparison",),

@@ -73,6 +73,7 @@ def test_finetunes_sections_are_in_the_order_of_need(capsys: pytest.CaptureFixtu
         "example",
         "model",
         "data",
+        "reward",
         "method",
         "settings of the optimizer",
         "adapter",

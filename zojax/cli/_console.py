@@ -74,13 +74,17 @@ class Console(Observer):
             return
         left = tick.seconds / tick.step * (self._steps - tick.step)
         self.line(
-            f"step {tick.step}/{self._steps}  loss {tick.loss:.4f}  "
+            f"step {tick.step}/{self._steps}  {_of_steps(tick)}  "
             f"dev {tick.dev.metric_name} {tick.dev.shown}  "
             f"{_rate(tick):.0f} forward passes/s  {_clock(left)} left"
         )
 
     def advice(self, message: str) -> None:
         """Print what to try."""
+        self.line(f"note: {message}")
+
+    def reward_failed(self, message: str) -> None:
+        """Print what the reward failed at."""
         self.line(f"note: {message}")
 
     def replayed(self, found: Replayed) -> None:
@@ -198,7 +202,7 @@ class BarConsole(Console):
         self._progress.update(
             self._task,
             completed=tick.step,
-            description=f"loss {tick.loss:.4f}{self._metric}  {_rate(tick):.0f} passes/s",
+            description=f"{_of_steps(tick)}{self._metric}  {_rate(tick):.0f} passes/s",
         )
 
     def stopped(self) -> None:
@@ -230,7 +234,28 @@ def _start(result: Result) -> str:
     return "zero-shot" if words else "start"
 
 
+def _of_steps(tick: Tick) -> str:
+    """What the steps since the last tick were like."""
+    found = tick.rewards
+    if found is None:
+        return f"loss {tick.loss:.4f}"
+    return (
+        f"reward {found.reward:.4g}, best {found.best:.4g}, spread {found.spread:.2g}, length "
+        f"{found.length:.1f}{_failed(found.failures)}"
+    )
+
+
+def _failed(count: int | None) -> str:
+    return f", {count} failed" if count else ""
+
+
 def _scores(name: str, scores: Scores) -> str:
+    if scores.reward is not None:
+        return (
+            f"{name:<10} reward {scores.shown} of {scores.examples} test prompts, best "
+            f"{scores.reward_best:.4g}, spread {scores.reward_spread:.2g}, length "
+            f"{scores.length:.1f}{_failed(scores.failures)}"
+        )
     if scores.tokens is not None:
         return (
             f"{name:<10} perplexity {scores.shown}, loss {scores.loss:.4f} of {scores.tokens} "

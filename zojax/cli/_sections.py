@@ -22,6 +22,7 @@ SECTIONS: Mapping[str, Mapping[str, Callable[[Option], bool]]] = {
     "finetune": {
         "model": _named("model", "dtype", "from_pt", "implementation"),
         "data": _in_group("config", "data"),
+        "reward": _in_group("config", "scoring"),
         "method": _named(
             "optimizer",
             "steps",

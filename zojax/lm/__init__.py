@@ -10,6 +10,7 @@ from zojax._lazy import submodules
 
 if TYPE_CHECKING:
     from zojax.lm.prediction import load_run as load_run
+    from zojax.lm.rewards import reward_objective as reward_objective
 
 __getattr__, __dir__ = submodules(
     __name__,
@@ -21,10 +22,11 @@ __getattr__, __dir__ = submodules(
         "models",
         "prediction",
         "processes",
+        "rewards",
         "sequences",
         "settings",
         "tasks",
         "training",
     ),
-    {"load_run": "prediction"},
+    {"load_run": "prediction", "reward_objective": "rewards"},
 )

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zojax.lm.models import LanguageModel
+from zojax.lm.rewards import RewardTask
 from zojax.lm.sequences import NextToken
 from zojax.lm.tasks import Batch, Objective
 from zojax.lm.training import (
-    CompiledTotals,
     FinetuneConfig,
     Observer,
     Prepared,
@@ -19,6 +19,7 @@ from zojax.lm.training import (
     evaluate,
     load_model,
     prepare,
+    totals_of,
 )
 from zojax.lm.training import Measured as ToMeasure
 
@@ -65,6 +66,11 @@ def prepare_untuned(name: str, config: FinetuneConfig) -> Prepared:
             f"{name}: adapter must be none, as the baseline does not tune an adapter, got "
             f"{config.tuned.adapter}. Leave it out."
         )
+    if config.scoring.reward is not None:
+        raise ValueError(
+            f"{name}: reward must be left out, as the baseline scores no completions, got "
+            f"{config.scoring.reward}. A run measures the untuned model before its first step."
+        )
     return prepare(config)
 
 
@@ -76,7 +82,7 @@ def load_untuned(config: FinetuneConfig, observer: Observer) -> LanguageModel:
 
 def measure(
     model: LanguageModel,
-    task: Objective | NextToken,
+    task: Objective | NextToken | RewardTask,
     dev: ToMeasure,
     test: ToMeasure,
     observer: Observer,
@@ -95,7 +101,7 @@ def measure(
       begin: The time at which the baseline was called, by ``time.perf_counter``.
       chosen: Values that the baseline chose.
     """
-    totals = CompiledTotals(task, observer.status)
+    totals = totals_of(task, observer.status)
     return Measured(
         dev=evaluate(totals, model.params, dev),
         test=evaluate(totals, model.params, test),

@@ -3,6 +3,7 @@
 from zojax.lm.prediction._class_figures import ClassFigures as ClassFigures
 from zojax.lm.prediction._class_figures import as_text as as_text
 from zojax.lm.prediction._class_figures import class_figures as class_figures
+from zojax.lm.prediction._class_reward import class_reward as class_reward
 from zojax.lm.prediction._continuation import Prompt as Prompt
 from zojax.lm.prediction._files import draw_confusion as draw_confusion
 from zojax.lm.prediction._files import new_folder as new_folder
@@ -26,6 +27,7 @@ __all__ = [
     "TextRow",
     "TunedRun",
     "class_figures",
+    "class_reward",
     "draw_confusion",
     "load_run",
     "read_prompts",

@@ -12,7 +12,15 @@ from zojax.lm.decoding import greedy
 from zojax.lm.models import LanguageModel, Params
 from zojax.lm.prediction._in_batches import InBatches
 from zojax.lm.processes import Spread
-from zojax.lm.sequences import ChatError, Messages, SequenceSet, SequenceTokens, TokenText
+from zojax.lm.sequences import (
+    ChatError,
+    Messages,
+    SequenceSet,
+    SequenceTokens,
+    TokenText,
+    answer_stops,
+    answer_text,
+)
 from zojax.lm.tasks import Batch
 
 Prompt: TypeAlias = str | Messages
@@ -40,7 +48,7 @@ class Continuations:
     ) -> None:
         self._model, self._tokens = model, tokens
         self._announce, self._spread = announce, spread
-        self._stops = stop_tokens(model, tokens)
+        self._stops = answer_stops(model.tokenizer, tokens)
         self._programs: dict[int, InBatches[TokenText]] = {}  # by max_new_tokens
 
     def each(
@@ -64,7 +72,8 @@ class Continuations:
             for place, prompt in enumerate(prompts)
         )
         for found in self._programs[max_new_tokens].stream(rows, batch_size):
-            yield None if found is None else self._text(found[0])
+            tokenizer = self._model.tokenizer
+            yield None if found is None else answer_text(tokenizer, self._tokens, found[0])
 
     def _program(self, max_new_tokens: int) -> InBatches[TokenText]:
         def write(params: Params, batch: Batch) -> tuple[jax.Array, ...]:
@@ -121,14 +130,6 @@ class Continuations:
         except ChatError as error:
             raise ValueError(f"generate: prompt {place}: {error}.") from error
 
-    def _text(self, tokens: np.ndarray) -> str:
-        ids = tokens[tokens >= 0].tolist()
-        text = str(self._model.tokenizer.decode(ids, skip_special_tokens=True))
-        if self._tokens.kind == "text":
-            return text  # goes on where the prompt ends
-        end = self._tokens.template.end_of_turn if self._tokens.template else ""
-        return (text.partition(end)[0] if end else text).strip()
-
 
 def _checked(place: int, prompt: object) -> Messages:
     """The messages of a prompt."""
@@ -144,10 +145,3 @@ def _checked(place: int, prompt: object) -> Messages:
 
 def _as_set(rows: Sequence[TokenText]) -> SequenceSet:
     return SequenceSet(tuple(rows), tuple(rows))
-
-
-def stop_tokens(model: LanguageModel, tokens: SequenceTokens) -> np.ndarray:
-    """The tokens that end an answer: the end of sequence, and the template's end of turn."""
-    turn = tokens.template.end_of_turn if tokens.template else ""
-    found = (model.tokenizer.eos_token_id, tokens.token_of(turn) if turn else None)
-    return np.array(sorted({int(token) for token in found if token is not None}), np.int32)

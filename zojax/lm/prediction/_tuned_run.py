@@ -133,7 +133,8 @@ class TunedRun:
           prompts: For a task, the texts that fill its template: one, or the prompt's fields by
             name. For a run on chats, the user's message, or the list of all messages so far, each
             with ``role`` and ``content``. For other rows, the text to go on with.
-          max_new_tokens: Most tokens of an answer; without it, 128. A task has its own number.
+          max_new_tokens: Most tokens of an answer; without it, 128, or those of a run that raised
+            a reward. A task has its own number.
           batch_size: Most prompts that are answered at once.
 
         Returns:
@@ -168,7 +169,9 @@ class TunedRun:
         """
         if self._continuations is not None:
             _check("generate", prompts, batch_size)
-            most = MAX_NEW_TOKENS if max_new_tokens is None else max_new_tokens
+            scoring = self.config.scoring
+            usual = MAX_NEW_TOKENS if scoring.reward is None else scoring.most_new_tokens
+            most = usual if max_new_tokens is None else max_new_tokens
             each = cast("Iterable[Prompt | None]", prompts)
             yield from self._continuations.each(each, most, batch_size)
             return

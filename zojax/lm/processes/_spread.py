@@ -128,7 +128,8 @@ class Spread:
         if not in_jax:
             raise ValueError(
                 f"finetune: {how} must be for a step inside JAX, got "
-                'evaluation="in_place" or objective="f1", which call Python. Use one device.'
+                'evaluation="in_place", objective="f1" or a reward, which call Python. Use one '
+                "device."
             )
         if self.parallel == "data" and batch_size < self._row_shards:
             shards = "shards of a batch" if self.shards_model else "devices"

@@ -1,5 +1,7 @@
 """Rows of tokens of which some are learnt: chats, prompts with completions, and plain text."""
 
+from zojax.lm.sequences._answers import answer_stops as answer_stops
+from zojax.lm.sequences._answers import answer_text as answer_text
 from zojax.lm.sequences._chat_template import ChatError as ChatError
 from zojax.lm.sequences._chat_template import ChatTemplate as ChatTemplate
 from zojax.lm.sequences._chat_template import Messages as Messages
@@ -30,6 +32,8 @@ __all__ = [
     "SequenceTokens",
     "TokenText",
     "TokenTotals",
+    "answer_stops",
+    "answer_text",
     "kind_of",
     "read_chat_template",
     "read_sequences",

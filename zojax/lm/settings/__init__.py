@@ -25,5 +25,7 @@ from zojax.lm.settings._names import OutputFormat as OutputFormat
 from zojax.lm.settings._names import Parallel as Parallel
 from zojax.lm.settings._names import SlopeRuleName as SlopeRuleName
 from zojax.lm.settings._names import TextFormat as TextFormat
+from zojax.lm.settings._reward_config import RewardConfig as RewardConfig
+from zojax.lm.settings._reward_config import check_completions as check_completions
 
-__all__ = ["AdapterConfig", "DataConfig", "FinetuneConfig", "HyperParameters"]
+__all__ = ["AdapterConfig", "DataConfig", "FinetuneConfig", "HyperParameters", "RewardConfig"]

@@ -26,6 +26,7 @@ from zojax.lm.settings._names import (
     Parallel,
     SlopeRuleName,
 )
+from zojax.lm.settings._reward_config import RewardConfig, check_reward
 
 DEFAULT_STEPS = 1000
 START_NAMES = ("auto", "words", "calibrated", "probe")
@@ -178,6 +179,8 @@ class FinetuneConfig:
     """Replace the run that is in the output folder."""
     data: DataConfig = field(default_factory=DataConfig)
     """The texts and how they become prompts."""
+    scoring: RewardConfig = field(default_factory=RewardConfig)
+    """The reward of what the model writes, if steps raise one."""
     tuned: AdapterConfig = field(default_factory=AdapterConfig)
     """The adapter to tune, if any."""
     hyper: HyperParameters = field(default_factory=HyperParameters)
@@ -218,6 +221,38 @@ class FinetuneConfig:
         if self.keep < 0:
             raise ValueError(f"finetune: keep must be >= 0, got {self.keep}.")
         check_data(self.data)
+        check_reward(self.scoring)
+        if self.scoring.reward is not None:
+            _check_scored(self)
+
+
+def _check_scored(config: FinetuneConfig) -> None:
+    """Refuse what a run that raises a reward cannot have."""
+    if config.optimizer in _NEED_DERIVATIVES:
+        raise ValueError(
+            f"finetune: optimizer must be one that uses loss differences with a reward, which has "
+            f"no derivative, got {config.optimizer}. Leave it out, or take mezo, say."
+        )
+    if config.objective != "loss":
+        raise ValueError(
+            f"finetune: objective must be left out with reward, which is the objective, got "
+            f"{config.objective}."
+        )
+    if config.data.train is None or config.data.task is not None:
+        raise ValueError(
+            "finetune: reward needs train, a file of prompts of your own, and no task, got "
+            f"train={config.data.train} and task={config.data.task}. Give --train FILE (train)."
+        )
+    if config.data.kind not in (None, "instruction", "chat"):
+        raise ValueError(
+            f"finetune: kind must be instruction or chat with reward, got {config.data.kind}: its "
+            "rows are prompts, or conversations to go on with."
+        )
+    if config.micro_batch is not None:
+        raise ValueError(
+            "finetune: micro_batch must be left out with reward, whose completions are scored "
+            f"together, got {config.micro_batch}."
+        )
 
 
 def _check_budget(config: FinetuneConfig) -> None:

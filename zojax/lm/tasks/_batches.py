@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,9 +23,8 @@ class Examples(Protocol):
 
     def __len__(self) -> int: ...
     def lengths_of(self, view: View) -> np.ndarray: ...
-    def batch(
-        self, members: np.ndarray, length: int, size: int, view: View = "training"
-    ) -> Batch: ...
+    # A Batch; other arrays where other losses read them.
+    def batch(self, members: np.ndarray, length: int, size: int, view: View) -> Any: ...
 
 
 class Decoding(NamedTuple):

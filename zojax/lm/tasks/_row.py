@@ -78,6 +78,11 @@ class Row:
         """The names of the columns."""
         return tuple(self._values)
 
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The columns by name, as they were read."""
+        return self._values
+
     def has(self, column: str) -> bool:
         """Whether there is such a column; its value may be empty."""
         try:

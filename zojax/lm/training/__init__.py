@@ -12,6 +12,7 @@ from zojax.lm.settings import FinetuneConfig as FinetuneConfig
 from zojax.lm.settings import HyperParameters as HyperParameters
 from zojax.lm.settings import Implementation as Implementation
 from zojax.lm.settings import OptimizerName as OptimizerName
+from zojax.lm.settings import RewardConfig as RewardConfig
 from zojax.lm.training._data import Prepared as Prepared
 from zojax.lm.training._data import load_data as load_data
 from zojax.lm.training._data import prepare as prepare
@@ -43,6 +44,8 @@ from zojax.lm.training._replay_run import replay_run as replay_run
 from zojax.lm.training._report import DataReport as DataReport
 from zojax.lm.training._resolve import resolve as resolve
 from zojax.lm.training._result import Result as Result
+from zojax.lm.training._reward_data import RewardReport as RewardReport
+from zojax.lm.training._reward_totals import totals_of as totals_of
 from zojax.lm.training._run_folder import EVALUATIONS as EVALUATIONS
 from zojax.lm.training._run_folder import load_config as load_config
 from zojax.lm.training._run_folder import versions as versions
@@ -69,6 +72,8 @@ __all__ = [
     "Observer",
     "Replayed",
     "Result",
+    "RewardConfig",
+    "RewardReport",
     "Scores",
     "SequenceReport",
     "TensorBoard",

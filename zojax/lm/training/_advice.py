@@ -36,6 +36,8 @@ class Advice:
           dev: Scores on dev after them.
           best: The best parameters so far, those of this step included.
         """
+        if dev.reward is not None:
+            return self._of_reward(step, best)
         lowest = min(self._start, best.dev.loss)
         if not self._grown and (not math.isfinite(dev.loss) or dev.loss > (1 + GROWN) * lowest):
             self._grown = True
@@ -56,6 +58,16 @@ class Advice:
         return (
             f"no better score on dev since step {best.step}. A smaller learning rate or more "
             f"examples a step may help. {self._try(self._rate / _STEP)} --patience ends a run here."
+        )
+
+    def _of_reward(self, step: int, best: Best) -> str | None:
+        if self._stuck or (step - best.step) // self._config.eval_every < STUCK:
+            return None
+        self._stuck = True
+        return (
+            f"no higher reward on dev since step {best.step}. Where the members' rewards hardly "
+            f"differ (reward_spread), take a larger eps; where they do, another rate than "
+            f"{self._rate:g}, or more prompts a step. --patience ends a run here."
         )
 
     @property

@@ -104,7 +104,7 @@ def _facts(
     rows = {
         "base model": f"`{config.model}`",
         "method": f"`{config.optimizer}`: {_listed(_settings(config.hyper))}",
-        "objective": config.objective,
+        "objective": _objective(config),
         "steps": f"{step} of {config.num_steps}, each of {config.batch_size} examples",
         "seed": str(config.seed),
         "data": f"{_task(config)}: {_listed(data | files)}",
@@ -116,6 +116,14 @@ def _facts(
     if kind == "none":
         del rows["adapter"]
     return [[name, value.removesuffix(": ")] for name, value in rows.items()]
+
+
+def _objective(config: FinetuneConfig) -> str:
+    reward = config.scoring.reward
+    if reward is None:
+        return config.objective
+    place, colon, name = reward.rpartition(":")
+    return _cell(f"the reward {Path(place).name}{colon}{name}" if ".py:" in reward else reward)
 
 
 def _settings(group: Any) -> dict[str, Any]:

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zojax.lm.settings import ObjectiveName
-
 _LABELS = {
     "dev_f1": "dev F1 (%)",
     "dev_accuracy": "dev accuracy (%)",
     "dev_perplexity": "dev perplexity",
+    "dev_reward": "dev reward",
 }
 
 
@@ -27,9 +26,7 @@ def require_matplotlib() -> None:
         raise ImportError('finetune: the curve needs matplotlib: pip install "zojax[demo]".')
 
 
-def draw_curve(
-    path: Path, title: str, metrics: list[dict[str, Any]], objective: ObjectiveName
-) -> None:
+def draw_curve(path: Path, title: str, metrics: list[dict[str, Any]], objective: str) -> None:
     """Plot the lines of metrics.jsonl into a PNG file.
 
     Args:
@@ -37,17 +34,17 @@ def draw_curve(
       title: The title of the figure.
       metrics: Lines with ``step``, and ``loss``, the scores on dev, or both. The first scores are
         those of the start; ``dev_majority`` beside them is the largest class's share of dev.
-      objective: What the steps minimize, which labels the axis of ``loss``.
+      objective: What the steps minimize, which labels the axis of ``loss``: ``"loss"``, a metric,
+        or ``"reward"``.
     """
     # Figure draws without pyplot, which has global state and may need a window system.
     from matplotlib.figure import Figure
 
     losses = [(line["step"], line["loss"]) for line in metrics if "loss" in line]
     measured = [line for line in metrics if "dev_loss" in line]
-    generates = any("dev_f1" in line for line in measured)
-    perplexity = any("dev_perplexity" in line for line in measured)
-    metric = "dev_f1" if generates else "dev_perplexity" if perplexity else "dev_accuracy"
-    unit, scale = ("", 1) if perplexity else (" %", 100)
+    names = ("dev_reward", "dev_f1", "dev_perplexity", "dev_accuracy")
+    metric = next((name for name in names if any(name in line for line in measured)), names[-1])
+    unit, scale = ("", 1) if metric in ("dev_reward", "dev_perplexity") else (" %", 100)
     scores = [(line["step"], scale * line[metric]) for line in measured]
     levels = {name: scale * level for name, level in _levels(measured, metric).items()}
     figure = Figure(figsize=(7, 5), layout="constrained")
@@ -57,7 +54,7 @@ def draw_curve(
     upper.set_ylabel("training loss (nats)" if objective == "loss" else f"training −{objective}")
     lower.plot(*_columns(scores), color="tab:blue", marker="o", markersize=3)
     for (name, level), style in zip(levels.items(), ("--", ":"), strict=False):
-        lower.axhline(level, color="tab:gray", linestyle=style, label=f"{name} {level:.1f}{unit}")
+        lower.axhline(level, color="tab:gray", linestyle=style, label=f"{name} {level:.4g}{unit}")
     if levels:
         lower.legend(loc="best", fontsize="small")
     lower.set_ylabel(_LABELS[metric])

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from jax import Array
 
-from zojax.lm.models import LanguageModel, ModelInput, check_heads, load_input
+from zojax.lm.models import LanguageModel, ModelInput, Params, check_heads, load_input
+from zojax.lm.rewards import RewardSet, RewardTask, Scorer
 from zojax.lm.sequences import NextToken, SequenceSet, SequenceTokens
 from zojax.lm.settings import DataConfig, FinetuneConfig, ObjectiveName
 from zojax.lm.tasks import (
     BatchLoss,
     Classification,
+    Examples,
     Generation,
     Objective,
     PromptSet,
@@ -31,6 +35,8 @@ from zojax.lm.tasks import (
 from zojax.lm.training._evaluation import Measured
 from zojax.lm.training._kind import sequence_kind, with_kind
 from zojax.lm.training._report import DataReport, report_on
+from zojax.lm.training._reward_data import prepare_rewards, reward_task
+from zojax.lm.training._reward_totals import ToWrite
 from zojax.lm.training._sequence_data import prepare_sequences, tokens_of
 from zojax.lm.training._splits import read_splits
 from zojax.lm.training._task import task_of
@@ -54,10 +60,10 @@ class Data:
       test: All test examples.
     """
 
-    task: Objective | NextToken
-    loss: BatchLoss
+    task: Objective | NextToken | RewardTask
+    loss: Callable[[Params, Any], Array]
     view: View
-    train: PromptSet | SequenceSet
+    train: PromptSet | SequenceSet | RewardSet
     lengths: tuple[int, ...]
     dev: Measured
     test: Measured
@@ -72,12 +78,19 @@ class Prepared:
       tokens: The prompt's tokens, or what makes tokens of rows that are no prompts.
       sets: The tokenised examples of each split.
       report: What was read.
+      scorer: Scores completions, if the run raises a reward.
     """
 
     config: FinetuneConfig
     tokens: PromptTokens | SequenceTokens
-    sets: dict[str, PromptSet] | dict[str, SequenceSet]
+    sets: dict[str, PromptSet] | dict[str, SequenceSet] | dict[str, RewardSet]
     report: DataReport
+    scorer: Scorer | None = None
+
+    def close(self) -> None:
+        """End the processes of a reward."""
+        if self.scorer is not None:
+            self.scorer.close()
 
     def prompts(self) -> tuple[PromptTokens, dict[str, PromptSet]]:
         """The tokens and the examples of rows that are prompts.
@@ -113,7 +126,10 @@ def prepare(config: FinetuneConfig) -> Prepared:
     reads = load_input(config.model, implementation=config.implementation)
     axes = read_mesh("finetune", config.mesh, config.layout) if config.mesh else {}
     check_heads("finetune", reads.config, axes.get("model", 1))
-    config = dataclasses.replace(config, data=with_kind(config.data))
+    scored = config.scoring.reward is not None
+    config = dataclasses.replace(config, data=with_kind(config.data, prompts=scored))
+    if scored:
+        return Prepared(*prepare_rewards(config, reads))
     if sequence_kind(config.data) is not None:
         return Prepared(*prepare_sequences(config, reads))
     splits = read_splits(config.data, reads.kind, config.seed)
@@ -132,6 +148,8 @@ def prompt_tokens(config: FinetuneConfig, model: LanguageModel) -> PromptTokens:
 def load_data(prepared: Prepared, model: LanguageModel) -> Data:
     """Make batches of the examples for ``model``, with its adapter if there is one."""
     config = prepared.config
+    if prepared.scorer is not None:
+        return _load_rewards(prepared, model, prepared.scorer)
     if sequence_kind(config.data) is not None:
         return _load_sequences(prepared, model)
     tokens, sets = prepared.fitted_to(model)
@@ -194,6 +212,41 @@ def _load_sequences(prepared: Prepared, model: LanguageModel) -> Data:
     )
 
 
+def _load_rewards(prepared: Prepared, model: LanguageModel, scorer: Scorer) -> Data:
+    config = prepared.config
+    sets = {name: part for name, part in prepared.sets.items() if isinstance(part, RewardSet)}
+    train, buckets = sets["train"], config.data.padded_lengths
+    task = reward_task(config, model, tokens_of(config, model), scorer)
+    longest = model.max_length - config.scoring.most_new_tokens
+    lengths = _lengths([train], "prompt", longest, buckets)
+    return Data(
+        task,
+        task.loss_of(train),
+        "prompt",
+        train,
+        _in_use(lengths, train.lengths_of("prompt")),
+        *measure_rewards([sets["dev"], sets["test"]], longest, buckets, config.eval_batch_size),
+    )
+
+
+def measure_rewards(
+    splits: Sequence[RewardSet], longest: int, num_buckets: int, batch_size: int
+) -> list[Measured]:
+    """Make batches of prompts to write completions of, with padded lengths that all share."""
+    lengths = _lengths(splits, "prompt", longest, num_buckets)
+    size = min(batch_size, max(map(len, splits)))
+    batches = [evaluation_batches(split, lengths, size, "prompt") for split in splits]
+    return [
+        Measured((), [_to_write(split, batch) for batch in each])
+        for split, each in zip(splits, batches, strict=True)
+    ]
+
+
+def _to_write(split: RewardSet, batch: Any) -> ToWrite:
+    members = batch.members[batch.weights > 0].tolist()
+    return ToWrite(batch, tuple(split.rows(members)))
+
+
 def _in_use(lengths: tuple[int, ...], rows: np.ndarray) -> tuple[int, ...]:
     """Padded lengths that are the shortest for a row: the others need no program."""
     return tuple(lengths[place] for place in np.unique(np.searchsorted(lengths, rows)))
@@ -233,7 +286,7 @@ def to_measure(
 
 
 def _lengths(
-    sets: Sequence[PromptSet] | Sequence[SequenceSet], view: View, longest: int, num_buckets: int
+    sets: Sequence[Examples], view: View, longest: int, num_buckets: int
 ) -> tuple[int, ...]:
     rows = np.concatenate([prompts.lengths_of(view) for prompts in sets])
     # Buckets round lengths up, possibly beyond what the model has positions for.

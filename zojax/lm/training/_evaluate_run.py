@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from zojax.lm.models import LanguageModel
+from zojax.lm.rewards import RewardTask
 from zojax.lm.sequences import NextToken
 from zojax.lm.settings import FinetuneConfig
 from zojax.lm.tasks import Objective, PromptSet, objective, read_examples
 from zojax.lm.training._data import (
     load_data,
+    measure_rewards,
     measure_sequences,
     prepare,
     prompt_tokens,
     to_measure,
     view_of,
 )
-from zojax.lm.training._evaluation import CompiledTotals, Evaluation, Measured, evaluate_classes
+from zojax.lm.training._evaluation import Evaluation, Measured, evaluate_classes
 from zojax.lm.training._kind import sequence_kind
 from zojax.lm.training._observer import Observer
+from zojax.lm.training._reward_data import read_reward_set, reward_task, scorer_of
+from zojax.lm.training._reward_totals import totals_of
 from zojax.lm.training._run_folder import BEST, TUNED, load_config
 from zojax.lm.training._sequence_data import read_set, tokens_of
 from zojax.lm.training._tuned import load_saved, spread_of_saved
@@ -56,23 +61,37 @@ def evaluate_run(
         )
     spread = spread_of_saved(config)
     models = {name: load_saved(config, part, spread) for name, part in saved.items()}
-    task, examples = _examples(config, next(iter(models.values())), data)
-    totals = CompiledTotals(task, observer.status, spread, observer.compiled, confusion=True)
-    found: dict[str, Evaluation] = {}
-    for name, model in models.items():
-        observer.status(f"measuring {saved[name]}")
-        found[name] = evaluate_classes(totals, model.params, examples)
-        observer.measured(name, found[name].scores)
+    with contextlib.ExitStack() as until:
+        task, examples = _examples(config, next(iter(models.values())), data, until)
+        totals = totals_of(task, observer.status, spread, observer.compiled, confusion=True)
+        found: dict[str, Evaluation] = {}
+        for name, model in models.items():
+            observer.status(f"measuring {saved[name]}")
+            found[name] = evaluate_classes(totals, model.params, examples)
+            observer.measured(name, found[name].scores)
+        if isinstance(task, RewardTask) and task.scorer.first_failure is not None:
+            observer.reward_failed(task.scorer.first_failure)
     return found
 
 
 def _examples(
-    config: FinetuneConfig, model: LanguageModel, data: str | Path | None
-) -> tuple[Objective | NextToken, Measured]:
+    config: FinetuneConfig,
+    model: LanguageModel,
+    data: str | Path | None,
+    until: contextlib.ExitStack,
+) -> tuple[Objective | NextToken | RewardTask, Measured]:
+    """What measures, and what is measured; ``until`` ends the processes of a reward."""
     if data is None:
-        own = load_data(prepare(config), model)
+        own = load_data(until.enter_context(contextlib.closing(prepare(config))), model)
         return own.task, own.test
     sizes = (model.max_length, config.data.padded_lengths, config.eval_batch_size)
+    if config.scoring.reward is not None:
+        asked = tokens_of(config, model)
+        prompts = read_reward_set(config, model, asked, Path(data))
+        scorer = until.enter_context(contextlib.closing(scorer_of(config.scoring, "evaluate_run")))
+        longest = model.max_length - config.scoring.most_new_tokens
+        measured = measure_rewards([prompts], longest, *sizes[1:])[0]
+        return reward_task(config, model, asked, scorer), measured
     if sequence_kind(config.data) is not None:
         texts = tokens_of(config, model)
         part = read_set(config, texts, Path(data))

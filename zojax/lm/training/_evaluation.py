@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -38,22 +38,34 @@ class Scores(NamedTuple):
     f1: float | None = None  # mean F1 of the generated answers; None for a task that chooses
     exact_match: float | None = None  # fraction of generated answers that are right; None likewise
     tokens: int | None = None  # number of predicted tokens of rows without a choice; else None
+    # Of a run that raises a reward, else None: the mean over all completions, -inf where none has a
+    # score; the best and the standard deviation of a completion; its mean length in tokens; and how
+    # many the reward failed at. The loss is minus the reward.
+    reward: float | None = None
+    reward_best: float | None = None
+    reward_spread: float | None = None
+    length: float | None = None
+    failures: int | None = None
 
     @property
     def metric(self) -> float:
-        """What the best step has most of: F1 of generated answers, accuracy, or minus the loss."""
+        """What the best step has most of: a reward, F1 of answers, accuracy, or minus the loss."""
         return next(score for score in (self.f1, self.accuracy, -self.loss) if score is not None)
 
     @property
     def metric_name(self) -> str:
-        """``"F1"``, ``"accuracy"`` or ``"perplexity"``."""
+        """``"reward"``, ``"F1"``, ``"accuracy"`` or ``"perplexity"``."""
+        if self.reward is not None:
+            return "reward"
         if self.accuracy is None:
             return "perplexity"
         return "accuracy" if self.f1 is None else "F1"
 
     @property
     def shown(self) -> str:
-        """The metric as people read it: a percentage, or the perplexity."""
+        """The metric as people read it: a percentage, the reward, or the perplexity."""
+        if self.reward is not None:
+            return f"{self.reward:.4g}"
         return f"{self.metric:.1%}" if self.perplexity is None else f"{self.perplexity:.4g}"
 
     @property
@@ -89,11 +101,12 @@ class Measured:
 
     Attributes:
       batches: All examples with their candidates.
-      prompts: The prompts of all examples, for decoding; empty for a task that chooses.
+      prompts: The prompts of all examples: a :class:`Decoding` of each batch for a task that
+        generates, a :class:`ToWrite` for a reward, and none for a task that chooses.
     """
 
     batches: Sequence[Batch]
-    prompts: Sequence[Decoding]
+    prompts: Sequence[Any]
 
 
 def dev_metrics(dev: Scores) -> dict[str, float]:
@@ -142,6 +155,15 @@ class CompiledTotals:
         """Time that compiling has taken, in seconds."""
         return self._totals.seconds + self._write.seconds
 
+    def measure(self, params: Params, examples: Measured) -> Evaluation:
+        """Return the scores of examples, and the confusion if it was asked for."""
+        found = self.of(params, examples.batches)
+        if not examples.prompts:
+            return found
+        mean_f1, mean_match = self.of_answers(params, examples.prompts)
+        scores = found.scores._replace(f1=mean_f1, exact_match=mean_match)
+        return found._replace(scores=scores)
+
     def of(self, params: Params, batches: Sequence[Batch]) -> Evaluation:
         """Return the scores of ``batches``, and the confusion if it was asked for."""
         self._totals.prepare(*((params, batch) for batch in batches))
@@ -172,12 +194,25 @@ class CompiledTotals:
         return float(mean_f1), float(mean_match)
 
 
-def evaluate(totals: CompiledTotals, params: Params, examples: Measured) -> Scores:
+class AnyTotals(Protocol):
+    """Measures parameters on examples."""
+
+    @property
+    def seconds(self) -> float:
+        """Time that compiling has taken, in seconds."""
+        ...
+
+    def measure(self, params: Params, examples: Measured) -> Evaluation:
+        """Measure ``params`` on examples."""
+        ...
+
+
+def evaluate(totals: AnyTotals, params: Params, examples: Measured) -> Scores:
     """Measure ``params`` on examples: the scores alone, see :func:`evaluate_classes`."""
     return evaluate_classes(totals, params, examples).scores
 
 
-def evaluate_classes(totals: CompiledTotals, params: Params, examples: Measured) -> Evaluation:
+def evaluate_classes(totals: AnyTotals, params: Params, examples: Measured) -> Evaluation:
     """Measure ``params`` on examples: scores and, if ``totals`` counts it, the confusion.
 
     Cost: one forward pass for each batch; a task of generation also takes one for each token that
@@ -188,12 +223,7 @@ def evaluate_classes(totals: CompiledTotals, params: Params, examples: Measured)
       params: The parameters to measure.
       examples: At least one example.
     """
-    found = totals.of(params, examples.batches)
-    if not examples.prompts:
-        return found
-    mean_f1, mean_match = totals.of_answers(params, examples.prompts)
-    scores = found.scores._replace(f1=mean_f1, exact_match=mean_match)
-    return found._replace(scores=scores)
+    return totals.measure(params, examples)
 
 
 def _alone(
@@ -211,7 +241,7 @@ class ScoresByStep:
       examples: At least one example.
     """
 
-    def __init__(self, totals: CompiledTotals, examples: Measured) -> None:
+    def __init__(self, totals: AnyTotals, examples: Measured) -> None:
         self._totals, self._examples = totals, examples
         self._known: dict[int, Scores] = {}
 

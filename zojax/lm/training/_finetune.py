@@ -16,12 +16,8 @@ from zojax.lm.training._begin import Begun
 from zojax.lm.training._best import Best, to_host
 from zojax.lm.training._checkpoints import require_orbax
 from zojax.lm.training._curve import require_matplotlib
-from zojax.lm.training._data import prepare
-from zojax.lm.training._evaluation import (
-    CompiledTotals,
-    ScoresByStep,
-    dev_metrics,
-)
+from zojax.lm.training._data import Prepared, prepare
+from zojax.lm.training._evaluation import ScoresByStep, dev_metrics
 from zojax.lm.training._folding import standing
 from zojax.lm.training._identity import header_of
 from zojax.lm.training._lock import FolderLock
@@ -33,6 +29,7 @@ from zojax.lm.training._recovery import Recovery
 from zojax.lm.training._resolve import resolve
 from zojax.lm.training._result import Result, result_as_json, scores_as_json
 from zojax.lm.training._resume import to_resume
+from zojax.lm.training._reward_totals import refuse_failure, totals_of
 from zojax.lm.training._run_folder import (
     BEST,
     EVENTS,
@@ -101,9 +98,23 @@ def finetune(
 
     # Whatever is wrong with the data is said before the model loads, which may take minutes.
     observer.status("reading the data")
-    prepared = prepare(config)
+    with contextlib.closing(prepare(config)) as prepared:
+        observer.data(prepared.report)
+        return _finetune(prepared, observer, folder, spread, before, report, resume=resume)
+
+
+def _finetune(
+    prepared: Prepared,
+    observer: Observer,
+    folder: Path,
+    spread: Spread,
+    before: float,
+    report: Literal["all", "best", "last"],
+    *,
+    resume: bool,
+) -> Result:
+    """Fine-tune on data that is read; ``before`` is when the run began, by time.perf_counter."""
     config = prepared.config
-    observer.data(prepared.report)
     ready = set_up(config, prepared, observer, spread, resume=resume)
     config, begun, tuned, data, optimizer, program, *_ = ready
     params = tuned.model.params
@@ -120,7 +131,7 @@ def finetune(
             run.write_rates(ready.rate.as_dict())
         loaded, compiled = time.perf_counter(), program.compiled.seconds
 
-        totals = CompiledTotals(data.task, observer.status, spread, observer.compiled)
+        totals = totals_of(data.task, observer.status, spread, observer.compiled)
         observer.status(f"measuring {config.model} before the first step")
         on_test = ScoresByStep(totals, data.test)
         zero_shot = None
@@ -129,6 +140,8 @@ def finetune(
             observer.measured(begun.name, zero_shot)
         training = Training(config, tuned, data, optimizer, totals, observer, spread, program)
         dev = training.measure(params)
+        training.sample(run, 0)
+        refuse_failure(config, data.task, dev)
         majority = majority_metrics(data.task, data.dev)
         shares = {"dev": majority.get("dev_majority"), "test": prepared.report.majority}
         start = begun.measured(dev, zero_shot, shares, observer)
@@ -241,4 +254,4 @@ def _note_on_resuming(folder: Path) -> Generator[None]:
 
 def _draw(config: FinetuneConfig, run: RunFolder) -> None:
     title = f"{config.optimizer} on {config.model}"
-    run.draw_curve(title, config.objective)
+    run.draw_curve(title, config.objective if config.scoring.reward is None else "reward")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from zojax.lm.rewards import prompt_kind
 from zojax.lm.sequences import Columns, SequenceKind, kind_of
 from zojax.lm.settings import DataConfig, DataKind, check_kind
 
@@ -18,8 +19,12 @@ _SAYS: tuple[tuple[DataKind, tuple[str, ...]], ...] = (
 )
 
 
-def with_kind(data: DataConfig) -> DataConfig:
+def with_kind(data: DataConfig, *, prompts: bool = False) -> DataConfig:
     """Name what the rows of the user's own files are, in a configuration that does not.
+
+    Args:
+      data: The configuration.
+      prompts: The rows are prompts whose completions a reward scores.
 
     Raises:
       FileNotFoundError, ImportError: As for :func:`zojax.lm.sequences.kind_of`.
@@ -30,7 +35,8 @@ def with_kind(data: DataConfig) -> DataConfig:
     said: list[DataKind] = [
         kind for kind, names in _SAYS if any(getattr(data, name) for name in names)
     ]
-    kind = said[0] if said else kind_of(data.train, columns_of(data))
+    of_file = prompt_kind if prompts else kind_of
+    kind = said[0] if said else of_file(data.train, columns_of(data))
     check_kind(data, kind)
     return dataclasses.replace(data, kind=kind)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from zojax.lm.models import Params
+from zojax.lm.rewards import RewardFigures
 from zojax.lm.tasks import Batch
 from zojax.lm.training._evaluation import Scores
 from zojax.lm.training._folding import AfterStep, unchanged
@@ -26,6 +27,7 @@ class Tick(NamedTuple):
     params: Params  # valid until the next tick: the next step donates their buffers
     state: Any  # the optimizer's state, valid until the next tick
     last: bool  # whether the run ends here, after all steps or early
+    rewards: RewardFigures | None = None  # of the steps since the last tick, if they raise a reward
 
 
 def train(

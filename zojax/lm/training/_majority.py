@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from zojax.lm.rewards import RewardTask
 from zojax.lm.sequences import NextToken
 from zojax.lm.tasks import Objective
 from zojax.lm.training._evaluation import Measured
 
 
-def majority_metrics(task: Objective | NextToken, dev: Measured) -> dict[str, float]:
+def majority_metrics(task: Objective | NextToken | RewardTask, dev: Measured) -> dict[str, float]:
     """The largest class's share of dev under its name in metrics.jsonl.
 
     Args:
@@ -19,7 +20,7 @@ def majority_metrics(task: Objective | NextToken, dev: Measured) -> dict[str, fl
     Returns:
       Nothing for a task without classes.
     """
-    if isinstance(task, NextToken) or task.tokens.task.kind != "classification":
+    if isinstance(task, NextToken | RewardTask) or task.tokens.task.kind != "classification":
         return {}
     # A row that only fills a batch up has weight 0.
     counts = sum(

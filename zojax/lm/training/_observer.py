@@ -46,6 +46,9 @@ class Observer:
     def advice(self, message: str) -> None:
         """Called at most twice in a run that does not get better, with what to try."""
 
+    def reward_failed(self, message: str) -> None:
+        """Called at most once, with what the reward failed at first, and the row."""
+
     def stopped(self) -> None:
         """Called when training has ended, successfully or not."""
 

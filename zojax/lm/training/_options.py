@@ -7,9 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zojax.lm.settings import AdapterConfig, DataConfig, FinetuneConfig, HyperParameters
+from zojax.lm.settings import (
+    AdapterConfig,
+    DataConfig,
+    FinetuneConfig,
+    HyperParameters,
+    RewardConfig,
+)
 
-_GROUPS = {"data": DataConfig, "tuned": AdapterConfig, "hyper": HyperParameters}
+_GROUPS = {
+    "data": DataConfig,
+    "scoring": RewardConfig,
+    "tuned": AdapterConfig,
+    "hyper": HyperParameters,
+}
 
 
 def configure(options: Mapping[str, Any]) -> FinetuneConfig:
@@ -17,8 +28,8 @@ def configure(options: Mapping[str, Any]) -> FinetuneConfig:
 
     Args:
       options: Values by name, in plain types: numbers, strings, booleans, lists. ``None`` means
-        that the option is not given. The group of an option (``data``, ``tuned``, ``hyper``) is
-        looked up.
+        that the option is not given. The group of an option (``data``, ``scoring``, ``tuned``,
+        ``hyper``) is looked up.
 
     Raises:
       ImportError: msgspec is not installed.

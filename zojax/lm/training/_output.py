@@ -7,6 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from zojax.lm.rewards import read_reward
 from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._lock import LOCK
 from zojax.lm.training._run_folder import CONFIG
@@ -19,11 +20,15 @@ def absolute(config: FinetuneConfig) -> FinetuneConfig:
         name: path and path.expanduser().absolute()
         for name, path in (("train", data.train), ("dev", data.dev), ("test", data.test))
     }
+    reward = config.scoring.reward
+    if reward is not None:
+        reward = read_reward("finetune", reward).text
     is_folder = Path(config.model).is_dir()
     is_file = data.task is not None and data.task.endswith(".toml")
     return dataclasses.replace(
         config,
         model=str(Path(config.model).absolute()) if is_folder else config.model,
+        scoring=dataclasses.replace(config.scoring, reward=reward),
         data=dataclasses.replace(
             data, task=str(Path(data.task or "").absolute()) if is_file else data.task, **paths
         ),

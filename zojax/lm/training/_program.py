@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from zojax.lm.models import Params
 from zojax.lm.processes import Spread
+from zojax.lm.rewards import RewardSet
 from zojax.lm.settings import FinetuneConfig
 from zojax.lm.tasks import Batch, training_batches
 from zojax.lm.training._data import Data
@@ -41,9 +44,18 @@ class StepProgram(NamedTuple):
 
     def batches(self, data: Data, seed: int, start: int = 0) -> Iterator[Batch]:
         """An endless iterator of training batches, beginning with that of step ``start + 1``."""
-        return training_batches(
+        batches = training_batches(
             data.train, data.lengths, self.batch_size, seed, data.view, start=start
         )
+        return _numbered(batches, start) if isinstance(data.train, RewardSet) else batches
+
+
+def _numbered(batches: Iterator[Any], start: int) -> Iterator[Any]:
+    """The same batches of prompts with the numbers of their steps, by which texts are drawn."""
+    return (
+        batch._replace(step=np.full((), step, np.int32))
+        for step, batch in enumerate(batches, start=start + 1)
+    )
 
 
 def step_program(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from zojax.lm.settings import NonFinite
@@ -23,11 +25,19 @@ class Reader:
       non_finite: What to do about an outcome that is not finite: see :class:`FinetuneConfig`.
       step: Steps that were read before.
       skipped: How many of the steps read before were not finite.
+      taken: Called with the number of every step that is read, before it is logged.
     """
 
     def __init__(
-        self, log: LogWriter | None, losses: Losses, non_finite: NonFinite, step: int, skipped: int
+        self,
+        log: LogWriter | None,
+        losses: Losses,
+        non_finite: NonFinite,
+        step: int,
+        skipped: int,
+        taken: Callable[[int], None] | None = None,
     ) -> None:
+        self._taken = taken
         self._log, self._losses, self._non_finite = log, losses, non_finite
         self.step, self.skipped = step, skipped
 
@@ -51,6 +61,8 @@ class Reader:
                 )
             self.skipped += 1
         self._losses.add(self.step + 1, loss)
+        if self._taken is not None:
+            self._taken(self.step + 1)
         if self._log is not None:
             self._log.append(scalars)
         self.step += 1

@@ -19,7 +19,8 @@ from zojax.lm.training._folding import standing
 from zojax.lm.training._identity import identity, same_run
 from zojax.lm.training._optimizer import Optimizer
 from zojax.lm.training._passes import passes_of_a_step
-from zojax.lm.training._run_folder import CHECKPOINTS, LOG, LOSSES, RunFolder
+from zojax.lm.training._reward_log import RewardLog, reward_metrics
+from zojax.lm.training._run_folder import CHECKPOINTS, LOG, LOSSES, REWARDS, RunFolder
 from zojax.lm.training._tuned import Tuned
 from zojax.lm.training._window import Losses, is_due, loss_metrics, mean_loss, window
 from zojax.trajectory import Header, Log, LogWriter, Replayer, read_log
@@ -63,9 +64,11 @@ class Recovery:
       log: Where the records of the steps are written; None for first-order optimizers, and in
         processes that do not write.
       losses: Where the losses of the steps are written.
+      rewards: Where their rewards are written; None for a run that raises none.
     """
 
     log: LogWriter | None = None
+    rewards: RewardLog | None = None
 
     def __init__(
         self,
@@ -81,6 +84,8 @@ class Recovery:
         self._passes = passes_of_a_step(config, tuned.trainable(tuned.model.params)).cost
         self._checkpoints = Checkpoints(run.folder / CHECKPOINTS, writes=run.writes)
         self.losses = Losses(run.folder / LOSSES, writes=run.writes)
+        if config.scoring.reward is not None:
+            self.rewards = RewardLog(run.folder / REWARDS, writes=run.writes)
 
     def save(self, state: State) -> None:
         """Begin to write a checkpoint, if the run keeps any, after the log is on the disk.
@@ -152,6 +157,8 @@ class Recovery:
         since = window(self._config, state.step + 1)[:-1]
         state.losses = self.losses.read(since)
         self.losses.keep(since)
+        if self.rewards is not None:
+            self.rewards.keep(until=state.step)
         if log is not None and self._run.writes:
             self.log = LogWriter.reopen(path, log)
         elif logged and self._run.writes:
@@ -216,10 +223,12 @@ class Recovery:
 
     def _line(self, step: int, skipped: int) -> dict[str, float]:
         """Make the line of a step that was replayed; it has no ``seconds``, which are not known."""
-        losses = self.losses.read(window(self._config, step))
+        steps = window(self._config, step)
+        rewards = None if self.rewards is None else self.rewards.of(steps)
         return {
             "step": step,
-            **loss_metrics(*mean_loss(losses)),
+            **loss_metrics(*mean_loss(self.losses.read(steps))),
+            **({} if rewards is None else reward_metrics(rewards)),
             "forward_passes": step * self._passes,
             **({"skipped": skipped} if skipped else {}),
         }

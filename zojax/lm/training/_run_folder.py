@@ -6,13 +6,13 @@ import contextlib
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 from zojax.lm.models import Params
-from zojax.lm.settings import FinetuneConfig, ObjectiveName
+from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._card import CARD, model_card
 from zojax.lm.training._curve import draw_curve, draw_rates
 from zojax.lm.training._options import from_json
@@ -26,6 +26,7 @@ RATES, RATES_CURVE = "learning_rate.json", "learning_rate.png"
 TUNED, BEST, CURVE, EVALUATIONS = "model", "best", "curve.png", "evaluations"
 EVENTS = "tensorboard"
 LOG, LOSSES, CHECKPOINTS = "trajectory.log", "losses.bin", "checkpoints"
+REWARDS, SAMPLES = "rewards.jsonl", "samples.jsonl"
 # The version of the folder's format. Version 1, which was not recorded in config.json, had an
 # optimizer state that did not count skipped steps, and no file of the losses since the last line.
 # Version 2 had the prompt and the words of Rotten Tomatoes for files without label words.
@@ -63,7 +64,8 @@ class RunFolder:
         folders: tuple[str, ...] = ()
         if not resume:
             # The configuration goes first: a folder without it is not taken for a run.
-            files = (CONFIG, _DATA, *START_FILES, RATES, RATES_CURVE, _METRICS, LOG, LOSSES, *files)
+            names = (CONFIG, _DATA, *START_FILES, RATES, RATES_CURVE, _METRICS, LOG, LOSSES)
+            files = (*names, REWARDS, SAMPLES, *files)
             folders = (CHECKPOINTS, EVALUATIONS, EVENTS, TUNED, BEST)
         for name in files:
             (folder / name).unlink(missing_ok=True)
@@ -87,6 +89,19 @@ class RunFolder:
         """Write data.json: what was read."""
         if self.writes:
             _write_json(self.folder / _DATA, report)
+
+    def write_samples(self, step: int, samples: Sequence[dict[str, Any]]) -> None:
+        """Add what the model writes after a step to samples.jsonl, unless it is there."""
+        path = self.folder / SAMPLES
+        if not self.writes or not samples:
+            return
+        known = path.read_text(encoding="utf-8") if path.is_file() else ""
+        # A crash may have truncated the last line.
+        whole = known[: known.rfind("\n") + 1]
+        begins = f'{{"step": {step}, '
+        kept = [line for line in whole.splitlines() if not line.startswith(begins)]
+        lines = [json.dumps({"step": step, **each}, ensure_ascii=False) for each in samples]
+        _replace(path, "".join(f"{line}\n" for line in (*kept, *lines)))
 
     def write_rates(self, found: dict[str, Any]) -> None:
         """Write learning_rate.json and its picture: the rates that a search has tried."""
@@ -131,7 +146,7 @@ class RunFolder:
             )
             _replace(self.folder / part / CARD, card)
 
-    def draw_curve(self, title: str, objective: ObjectiveName) -> None:
+    def draw_curve(self, title: str, objective: str) -> None:
         """Plot the lines that :meth:`log` wrote."""
         if self.writes:
             draw_curve(self.folder / CURVE, title, self.read_metrics(), objective)

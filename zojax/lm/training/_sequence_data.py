@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,9 @@ _FIXES = Fixes(
     "Name yours with --prompt-column, --completion-column, --messages-column or --text-column",
 )
 _EVALUATES = Fixes("evaluate_run", "Correct the rows", "Rename the columns")
+
+
+T = TypeVar("T")
 
 
 class PreparedSequences(NamedTuple):
@@ -60,9 +63,9 @@ def prepare_sequences(config: FinetuneConfig, reads: ModelInput) -> PreparedSequ
             f"{config.objective}, which needs rows with right answers to choose or to compare."
         )
     tokens = tokens_of(config, reads)
-    data = _with_day(config.data, tokens)
+    data = with_day(config.data, tokens)
     config = dataclasses.replace(config, data=data)
-    files = _files(data)
+    files = files_of(data)
     read = read_sequences(
         tokens.kind,
         files,
@@ -128,14 +131,15 @@ def _kind(data: DataConfig) -> SequenceKind:
     return kind
 
 
-def _with_day(data: DataConfig, tokens: SequenceTokens) -> DataConfig:
+def with_day(data: DataConfig, tokens: SequenceTokens) -> DataConfig:
     """Keep the day that the template writes, so that a run that is resumed reads the same."""
     if tokens.template is None or not tokens.template.tells_day:
         return data
     return dataclasses.replace(data, chat_day=tokens.template.day.isoformat())
 
 
-def _files(data: DataConfig) -> dict[str, Path]:
+def files_of(data: DataConfig) -> dict[str, Path]:
+    """The user's files by split."""
     given = {"train": data.train, "dev": data.dev, "test": data.test}
     return {name: path for name, path in given.items() if path is not None}
 
@@ -157,11 +161,11 @@ def _split(
         fixes=_FIXES,
     )
     sizes = {"train": data.train_size, "dev": data.dev_size, "test": data.test_size}
-    return {name: _at_most(divided[name], sizes[name], seed) for name in sizes}
+    return {name: at_most(divided[name], sizes[name], seed) for name in sizes}
 
 
-def _at_most(texts: Sequence[TokenText], size: int | None, seed: int) -> Sequence[TokenText]:
-    """A sample of ``size`` texts, or all if there are at most that many."""
+def at_most(texts: Sequence[T], size: int | None, seed: int) -> Sequence[T]:
+    """A sample of ``size`` rows, or all if there are at most that many."""
     if size is None or len(texts) <= size:
         return texts
     places = np.random.default_rng(seed).permutation(len(texts))[:size]

@@ -73,7 +73,7 @@ def set_up(
     spread.require(
         batch_size=min(config.batch_size, len(data.train)),
         losses=_losses(config, begun.tuned) if optimizer.zeroth_order else 0,
-        in_jax=not optimizer.in_place and config.objective != "f1",
+        in_jax=not optimizer.in_place and config.objective != "f1" and prepared.scorer is None,
     )
     program = step_program(config, begun.tuned, data, optimizer, observer, spread)
     tried = tries(config, begun.tuned, data, program, observer, spread, auto=auto)

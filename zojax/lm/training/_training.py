@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 from zojax.lm.models import Params
 from zojax.lm.processes import Spread
+from zojax.lm.rewards import RewardTask
 from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._advice import Advice
 from zojax.lm.training._best import Best
 from zojax.lm.training._data import Data
-from zojax.lm.training._evaluation import CompiledTotals, Scores, dev_metrics, evaluate
+from zojax.lm.training._evaluation import AnyTotals, Scores, dev_metrics, evaluate
 from zojax.lm.training._folding import folding, standing
 from zojax.lm.training._interrupt import interrupt_flag
 from zojax.lm.training._loop import Tick, train
@@ -21,9 +23,11 @@ from zojax.lm.training._passes import passes_of_a_step
 from zojax.lm.training._program import StepProgram
 from zojax.lm.training._reader import Reader
 from zojax.lm.training._recovery import Recovery, State
+from zojax.lm.training._reward_log import RewardLog, reward_metrics
+from zojax.lm.training._reward_totals import RewardTotals
 from zojax.lm.training._run_folder import RunFolder
 from zojax.lm.training._tuned import Tuned
-from zojax.lm.training._window import is_due, loss_metrics
+from zojax.lm.training._window import is_due, loss_metrics, window
 
 
 class Ending(NamedTuple):
@@ -54,7 +58,7 @@ class Training:
         tuned: Tuned,
         data: Data,
         optimizer: Optimizer,
-        totals: CompiledTotals,
+        totals: AnyTotals,
         observer: Observer,
         spread: Spread,
         program: StepProgram,
@@ -63,6 +67,7 @@ class Training:
         self._optimizer, self._totals, self._observer = optimizer, totals, observer
         self._program, self._spread = program, spread
         self._advice: Advice
+        self._failure_said = False
         self._passes = passes_of_a_step(config, tuned.trainable(tuned.model.params)).cost
 
     @property
@@ -73,6 +78,12 @@ class Training:
     def measure(self, params: Params) -> Scores:
         """Measure parameters on dev."""
         return evaluate(self._totals, params, self._data.dev)
+
+    def sample(self, run: RunFolder, step: int) -> None:
+        """Write what the model wrote when it was measured last, and say what a reward failed at."""
+        if isinstance(self._totals, RewardTotals):
+            run.write_samples(step, self._totals.samples)
+        self._say_failure()
 
     def run(self, run: RunFolder, recovery: Recovery, best: Best) -> Ending:
         """Train from the run's saved progress until the last step, Ctrl-C or SIGTERM.
@@ -88,7 +99,15 @@ class Training:
         start = recovery.begin(best, self.measure)
         self._program.prepare(start.params, start.optimizer, self._data)
         self._observer.started(config.num_steps)
-        reader = Reader(recovery.log, recovery.losses, config.non_finite, start.step, start.skipped)
+        reader = Reader(
+            recovery.log,
+            recovery.losses,
+            # A member of which nothing can be scored has no loss, and drops its query.
+            config.non_finite if recovery.rewards is None else "skip",
+            start.step,
+            start.skipped,
+            taken=self._taken(recovery.rewards),
+        )
         signal = 0
 
         def stop() -> bool:
@@ -118,6 +137,26 @@ class Training:
             while not (tick.last or self._is_stuck(tick.step, best) or self._is_late(tick)):
                 tick = self._ticked(next(ticks), run, recovery, best, reader)
             return Ending(tick, signal if tick.step < config.num_steps else 0, reader.skipped)
+
+    def _taken(self, rewards: RewardLog | None) -> Callable[[int], None] | None:
+        """What is done with every step of a run that raises a reward."""
+        task = self._data.task
+        if rewards is None or not isinstance(task, RewardTask):
+            return None
+        task.steps.clear()  # of steps that were tried
+
+        def taken(step: int) -> None:
+            rewards.add(step, task.steps.pop(step).figures())
+            self._say_failure()
+
+        return taken
+
+    def _say_failure(self) -> None:
+        task = self._data.task
+        message = task.scorer.first_failure if isinstance(task, RewardTask) else None
+        if message is not None and not self._failure_said:
+            self._failure_said = True
+            self._observer.reward_failed(message)
 
     def _is_stuck(self, step: int, best: Best) -> bool:
         """Whether the run ends here, for dev has not improved for so long."""
@@ -152,9 +191,13 @@ class Training:
         if tick.last or regular:
             now = standing(self._config, tick.params, tick.state)
             tick = tick._replace(dev=self.measure(now))
+            self.sample(run, tick.step)
+        if recovery.rewards is not None:
+            tick = tick._replace(rewards=recovery.rewards.of(window(self._config, tick.step)))
         metrics: dict[str, Any] = {
             "step": tick.step,
             **loss_metrics(tick.loss, tick.left_out),
+            **({} if tick.rewards is None else reward_metrics(tick.rewards)),
             "forward_passes": tick.forward_passes,
             "seconds": round(tick.seconds, 3),
             **({"skipped": reader.skipped} if reader.skipped else {}),
