@@ -11,6 +11,7 @@ from jax import lax
 from jax.core import Tracer
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
+from zojax._quantised import anchor
 from zojax._types import Array
 from zojax._xla import opaque, tied
 
@@ -23,7 +24,7 @@ def mesh_of(tree: Any) -> AbstractMesh | None:
     which are manual there do not count.
     """
     for leaf in jax.tree.leaves(tree):
-        mesh = jax.typeof(leaf).sharding.mesh
+        mesh = jax.typeof(anchor(leaf)).sharding.mesh
         if _is_spread(mesh):
             return mesh
     mesh = jax.sharding.get_abstract_mesh()

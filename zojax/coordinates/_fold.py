@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
+from zojax._quantised import QuantisedArray, anchor, opened, wholes
 from zojax._sixteen_bits import is_16_bit
 from zojax.coordinates._basis import offsets, whiteners
 from zojax.coordinates._gathered import Gathered
@@ -84,15 +85,18 @@ def folded(params: Any, state: Any) -> Any:
       state: The state of an optimizer with subspaces at any depth, or without any.
 
     Returns:
-      The parameters that :func:`fold` would give, were it due. The same where there is no subspace.
+      The parameters that :func:`fold` would give, were it due, with arrays in the place of
+      quantised weights. The same where there is no subspace.
 
     Cost: a copy of the parameters.
     """
     for node in subspace_states(state):
+        params = wholes(params)
         moves = _moved_by(node, params)
         moving = part(params, moves)
-        moved = _program(_added, (), *_shardings(moving))(moving, node)
-        params = merged(moved, moves, params)
+        program = _program(_added, (), *_shardings(moving))
+        moved = program(jax.tree.map(opened, moving), node)
+        params = jax.tree.map(opened, merged(moved, moves, params))
     return params
 
 
@@ -127,9 +131,14 @@ def _both(params: Any, node: SubspaceState) -> tuple[Any, SubspaceState]:
 
 
 def _added(params: Any, node: SubspaceState) -> Any:
-    leaves, tree = jax.tree.flatten(params)
-    found = gathered(node, params)
-    return tree.unflatten([one.added(leaf) for one, leaf in zip(found, leaves, strict=True)])
+    leaves, tree = jax.tree.flatten(wholes(params))
+    found = gathered(node, tree.unflatten(leaves))
+    return tree.unflatten(
+        [
+            one.added(leaf.dequantised() if isinstance(leaf, QuantisedArray) else leaf)
+            for one, leaf in zip(found, leaves, strict=True)
+        ]
+    )
 
 
 # Made when it is called: the options depend on the device, which an import must not start.
@@ -146,7 +155,7 @@ def _program(function: Any, donated: tuple[int, ...], tree: Any, shardings: tupl
 
 def _shardings(arrays: Any) -> tuple[Any, tuple[Any, ...]]:
     leaves, tree = jax.tree.flatten(arrays)
-    return tree, tuple(getattr(leaf, "sharding", None) for leaf in leaves)
+    return tree, tuple(getattr(anchor(leaf), "sharding", None) for leaf in leaves)
 
 
 def gathered(node: SubspaceState, params: Any) -> list[Gathered]:

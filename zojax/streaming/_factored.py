@@ -44,7 +44,7 @@ def factored_dot(eqn: core.JaxprEqn, operands: list[Any], side: int) -> Array:
     noise, order = cast("Thin", weight.noise), cast("tuple[int, ...]", weight.axes())
     x: Array = operands[1 - side]
     factors = [x, x]
-    factors[side] = weight.viewed(weight.weight)
+    factors[side] = weight.base()
     # In the width of the sum below, for a product rounded before it would be rounded twice.
     out_dtype = eqn.outvars[0].aval.dtype  # pyright: ignore[reportAttributeAccessIssue]
     params = {**eqn.params, "preferred_element_type": wide(out_dtype)}

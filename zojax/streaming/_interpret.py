@@ -9,6 +9,7 @@ of these that fits:
   function with a derivative of its own gets its weights perturbed just before it, and keeps it;
 - a loop or branch is rebuilt around its interpreted body; a scan over stacked layers perturbs
   one layer at a time;
+- a slice along one axis is of a part that is perturbed alone;
 - a gather of rows perturbs the rows gathered;
 - a product with a weight whose direction is of low rank adds the product with the direction;
 - a product with a large weight perturbs it a part at a time;
@@ -16,21 +17,20 @@ of these that fits:
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
 
+from zojax._quantised import QuantisedArray
 from zojax._types import Array
 from zojax.directions import LowRankNoise, SubspaceNoise
 from zojax.streaming._factored import dot_in_subspace, factored_dot
-from zojax.streaming._perturbed import Perturbed, Ties, View, perturb, tiled_dot
-
-Value: TypeAlias = Any
-"""An array, or a :class:`Perturbed` weight."""
+from zojax.streaming._operations import Rule, Value, bind, perturb_first
+from zojax.streaming._perturbed import Perturbed, Ties, View, tiled_dot
+from zojax.streaming._rows import dynamic_slice, gather, has_rows
 
 VIEWS = frozenset(
     {
@@ -78,9 +78,6 @@ def interpret(jaxpr: core.ClosedJaxpr, inputs: Sequence[Value], ties: Ties) -> l
     return [_array(read(atom)) for atom in jaxpr.jaxpr.outvars]
 
 
-Rule: TypeAlias = Callable[[core.JaxprEqn, list[Value], Ties], Sequence[Value]]
-
-
 def _rule(eqn: core.JaxprEqn, operands: list[Value]) -> Rule:
     weights = [x for x in operands if isinstance(x, Perturbed)]
     if not weights:
@@ -89,33 +86,15 @@ def _rule(eqn: core.JaxprEqn, operands: list[Value]) -> Rule:
     if name in VIEWS and len(operands) == 1:
         return _view
     if name in DIFFERENTIABLE and any(weight.differentiated for weight in weights):
-        return _perturb
+        return perturb_first
     if name in CALLS:
         return _call
-    return RULES.get(name, _perturb)
+    return RULES.get(name, perturb_first)
 
 
 def _unperturbed(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Array]:
     del ties
-    return _bind(eqn, operands)
-
-
-def _bind(eqn: core.JaxprEqn, operands: list[Value]) -> Sequence[Array]:
-    outputs: Any = eqn.primitive.bind(*operands, **eqn.primitive.get_bind_params(eqn.params))
-    return outputs if eqn.primitive.multiple_results else [outputs]
-
-
-def _perturb(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Array]:
-    # Every perturbed weight waits for the activations that it meets here.
-    operands = list(operands)
-    dense = [i for i, x in enumerate(operands) if isinstance(x, jax.Array)]
-    for i, x in enumerate(operands):
-        if isinstance(x, Perturbed):
-            weight, values = ties(x, [operands[j] for j in dense])
-            for j, value in zip(dense, values, strict=True):
-                operands[j] = value
-            operands[i] = weight.value()
-    return _bind(eqn, operands)
+    return bind(eqn, operands)
 
 
 def _view(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> list[Value]:
@@ -130,10 +109,10 @@ def _reshard(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[
     if here == there:
         # The perturbed weight moves, and not its noise.
         return _view(eqn, operands, ties)
-    if weight.views:
-        return _perturb(eqn, operands, ties)
+    if weight.views or isinstance(weight.weight, QuantisedArray):
+        return perturb_first(eqn, operands, ties)
     # The border of jax.sharding.auto_axes: beyond it arrays are of other types, noise as well.
-    [beyond] = _bind(eqn, [weight.weight])
+    [beyond] = bind(eqn, [weight.weight])
     return [weight.beside(beyond)]
 
 
@@ -144,14 +123,14 @@ def _call(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> list[Array]:
 def _dot(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Array]:
     sides = [i for i, x in enumerate(operands) if isinstance(x, Perturbed)]
     if len(sides) > 1:
-        return _perturb(eqn, operands, ties)
+        return perturb_first(eqn, operands, ties)
     [side] = sides
     weight: Perturbed = operands[side]
     if isinstance(weight.noise, LowRankNoise) and weight.axes() is not None:
         return [factored_dot(eqn, operands, side)]
     if isinstance(weight.noise, SubspaceNoise) and weight.axes() is not None:
         return _dot_in_subspace(eqn, operands, side, ties)
-    return tiled_dot(eqn, operands, side) or _perturb(eqn, operands, ties)
+    return tiled_dot(eqn, operands, side) or perturb_first(eqn, operands, ties)
 
 
 def _dot_in_subspace(
@@ -159,52 +138,10 @@ def _dot_in_subspace(
 ) -> Sequence[Value]:
     weight: Perturbed = operands[side]
     if not isinstance(weight.noise, SubspaceNoise) or weight.noise.seen.stack:
-        return _perturb(eqn, operands, ties)
+        return perturb_first(eqn, operands, ties)
     # The factors are drawn here, and wait for what they meet.
     weight, (other,) = ties(weight, [operands[1 - side]])
     return [dot_in_subspace(eqn, [weight, other] if side == 0 else [other, weight], side)]
-
-
-def _gather(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Value]:
-    table, indices = operands
-    if not _takes_rows(eqn, table) or isinstance(indices, Perturbed):
-        return _perturb(eqn, operands, ties)
-    if ties.shared and table.noise.in_memory:
-        # Rows of z would be a second gather, and rows that lie apart are communication. Each device
-        # perturbs its part of the table instead.
-        return _perturb(eqn, operands, ties)
-    table, (indices,) = ties(table, [indices])
-    shape = table.weight.shape
-    rank = indices.ndim - 1
-    [weights] = _bind(eqn, [table.weight, indices])
-    # The same gather over the row numbers says which rows its out-of-bounds mode has taken, and
-    # with -1 where it has taken none.
-    params = {**eqn.params, "slice_sizes": (1,) * len(shape), "fill_value": -1}
-    numbers = jnp.arange(shape[0], dtype=jnp.int32).reshape((-1,) + (1,) * (len(shape) - 1))
-    rows = eqn.primitive.bind(numbers, indices, **params).reshape(indices.shape[:rank])
-    z = table.noise.rows(shape, jnp.maximum(rows, 0))
-    taken = table.viewed(perturb(weights, z, table.scale))
-    fill = eqn.params["fill_value"]
-    if fill is None:
-        return [taken]
-    there = (rows >= 0).reshape(rows.shape + (1,) * (taken.ndim - rank))
-    return [jnp.where(there, taken, jnp.asarray(fill, taken.dtype))]
-
-
-def _takes_rows(eqn: core.JaxprEqn, table: Value) -> bool:
-    """Whether a gather takes whole rows, the rows' own dimensions last, of a perturbed weight."""
-    if not isinstance(table, Perturbed) or not table.noise.random_access:
-        return False
-    dims, rank = eqn.params["dimension_numbers"], table.weight.ndim
-    out_rank = eqn.outvars[0].aval.ndim  # pyright: ignore[reportAttributeAccessIssue]
-    return (
-        all(view.primitive.name == "convert_element_type" for view in table.views)
-        and eqn.params["slice_sizes"] == (1, *table.weight.shape[1:])
-        and dims.collapsed_slice_dims == (0,)
-        and dims.start_index_map == (0,)
-        and not dims.operand_batching_dims
-        and dims.offset_dims == tuple(range(out_rank - rank + 1, out_rank))
-    )
 
 
 def _scan(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> list[Array]:
@@ -212,7 +149,7 @@ def _scan(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> list[Array]:
     # A stacked weight goes in as its layers and what picks each layer's noise.
     lazy = [x if isinstance(x, Perturbed) and _sliceable(x) else None for x in xs]
     stacked = [
-        _array(x) if lazy_x is None else (x.weight, x.noise.slices(x.weight.shape))
+        _array(x) if lazy_x is None else (x.weight, x.noise and x.noise.slices(x.weight.shape))
         for x, lazy_x in zip(xs, lazy, strict=True)
     ]
 
@@ -220,7 +157,9 @@ def _scan(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> list[Array]:
         if stack is None:
             return part
         weight, noise = part
-        return dataclasses.replace(stack, weight=weight, noise=stack.noise.slice(noise))
+        return dataclasses.replace(
+            stack, weight=weight, noise=stack.noise and stack.noise.slice(noise)
+        )
 
     def body(carry: list[Array], parts: list[Any]) -> tuple[list[Array], list[Array]]:
         layers = [layer(stack, part) for stack, part in zip(lazy, parts, strict=True)]
@@ -249,9 +188,7 @@ def _scan_groups(params: dict[str, Any], operands: list[Value]) -> tuple[list[Va
 
 
 def _sliceable(x: Perturbed) -> bool:
-    return x.noise.random_access and all(
-        view.primitive.name == "convert_element_type" for view in x.views
-    )
+    return has_rows(x) and all(view.primitive.name == "convert_element_type" for view in x.views)
 
 
 def _while(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> list[Array]:
@@ -271,7 +208,7 @@ def _while(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> list[Array]
 
 def _cond(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Array]:
     if isinstance(operands[0], Perturbed) or "branches_platforms" in eqn.params:
-        return _perturb(eqn, operands, ties)
+        return perturb_first(eqn, operands, ties)
     branches = [
         lambda jaxpr=jaxpr: interpret(_closed(jaxpr), operands[1:], ties.inner())
         for jaxpr in eqn.params["branches"]
@@ -282,7 +219,8 @@ def _cond(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Arr
 RULES: dict[str, Rule] = {
     "cond": _cond,
     "dot_general": _dot,
-    "gather": _gather,
+    "dynamic_slice": dynamic_slice,
+    "gather": gather,
     "reshard": _reshard,
     "scan": _scan,
     "while": _while,

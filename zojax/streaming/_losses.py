@@ -1,7 +1,5 @@
 """Losses at perturbed parameters, in three ways that see the same z."""
 
-import itertools
-import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -14,10 +12,12 @@ from jax.extend import core
 
 from zojax import _check
 from zojax._mesh import mesh_of
+from zojax._quantised import Whole, abstract, anchor, opened
 from zojax._types import Array, Evaluation, HasAux, Params, ValueFn
 from zojax._xla import computed_once, rounded
 from zojax.directions import Noises, drawn_at, is_vector
 from zojax.streaming._interpret import interpret
+from zojax.streaming._note import note_compiled_update
 from zojax.streaming._perturbed import Perturbed, Ties, large_bytes, perturb
 from zojax.streaming._unperturbed import tied_to_point
 
@@ -29,8 +29,6 @@ Evaluated: TypeAlias = Callable[[Params], tuple[Array, Any]]
 """The value at a tree of parameters, and its aux or None."""
 
 EVALUATIONS = ("streamed", "copy", "in_place")
-
-_updates = itertools.count(1)
 
 
 class Objective(NamedTuple):
@@ -156,7 +154,8 @@ def streamed(
 
     Args:
       function: From parameters to a tree of arrays; it is traced once.
-      params: θ, any pytree of arrays.
+      params: θ, any pytree of arrays. A quantised weight that is one leaf is an array for the
+        function.
       model_bytes: Of the whole model, where the parameters are a few of its layers.
       differentiated: As in :meth:`Objective.at`.
 
@@ -164,29 +163,45 @@ def streamed(
       ``perturbed(noises, scale)``: what the function gives at θ + scale·z.
     """
     note_compiled_update()
+    return traced(function, params, model_bytes, differentiated=differentiated)
+
+
+def traced(
+    function: Callable[[Params], Tree],
+    params: Params,
+    model_bytes: int = 0,
+    *,
+    differentiated: bool = False,
+) -> Callable[[Noises, Array | float], Tree]:
+    """As :func:`streamed`, within another program: it is no update of its own."""
     leaves, tree = jax.tree.flatten(params)
 
     def flat(*leaves: Array) -> Tree:
         return function(jax.tree.unflatten(tree, leaves))
 
-    jaxpr, shapes = jax.make_jaxpr(flat, return_shape=True)(*leaves)
+    jaxpr, shapes = jax.make_jaxpr(flat, return_shape=True)(*map(abstract, leaves))
     outputs = jax.tree.structure(shapes)
-    mesh = mesh_of(leaves)
+    mesh = mesh_of([*map(anchor, leaves)])
     # Over several devices each holds only a part already, and slices would be communication.
     large = large_bytes(leaves, model_bytes) if mesh is None else None
 
+    def both(noises: Noises) -> list[tuple[Any, Any]]:
+        return list(zip(leaves, noises, strict=True))
+
     def perturbed(noises: Noises, scale: Array | float) -> Tree:
         scale = jnp.asarray(scale, jnp.float32)
-        frozen = [leaf for leaf, noise in zip(leaves, noises, strict=True) if noise is None]
+        # Quantised ones wait for what they meet.
+        late = [isinstance(leaf, Whole) or noise is not None for leaf, noise in both(noises)]
+        frozen = [leaf for leaf, is_late in zip(leaves, late, strict=True) if not is_late]
         unperturbed, noises, scale = tied_to_point(
             [*jaxpr.consts, *frozen], noises, scale, differentiated=differentiated
         )
         consts, unmoved = unperturbed[: len(jaxpr.consts)], iter(unperturbed[len(jaxpr.consts) :])
         inputs = [
-            next(unmoved)
-            if noise is None
-            else Perturbed(leaf, noise, scale, large, differentiated=differentiated)
-            for leaf, noise in zip(leaves, noises, strict=True)
+            Perturbed(opened(leaf), noise, scale, large, differentiated=differentiated)
+            if is_late
+            else next(unmoved)
+            for (leaf, noise), is_late in zip(both(noises), late, strict=True)
         ]
         for i, vector in _perturbed_vectors(leaves, noises, scale).items():
             inputs[i] = vector
@@ -230,6 +245,7 @@ def copied(
 ) -> Callable[[Noises, Array | float], Tree]:
     """As :func:`streamed`, of a perturbed copy of the parameters."""
     leaves, tree = jax.tree.flatten(params)
+    leaves = [*map(opened, leaves)]
 
     def perturbed(noises: Noises, scale: Array | float) -> Tree:
         copy = _perturbed(leaves, noises, jnp.asarray(scale, jnp.float32))
@@ -259,7 +275,7 @@ def _in_place(evaluated: Evaluated, params: Params) -> Loss:
 @jax.jit
 def _perturbed(leaves: list[Array], noises: Noises, scale: Array) -> list[Array]:
     return [
-        leaf if noise is None else perturb(leaf, drawn_at(noise, leaf), scale)
+        leaf if noise is None else perturb(leaf, drawn_at(noise, anchor(leaf)), scale)
         for leaf, noise in zip(leaves, noises, strict=True)
     ]
 
@@ -270,21 +286,3 @@ def _rewrite(buffer: list[Array], leaves: list[Array], noises: Noises, scale: Ar
 
 
 _rewritten = jax.jit(_rewrite, donate_argnums=0, keep_unused=True)
-
-
-def note_compiled_update() -> None:
-    """Log once in a process, at the second update whose losses are compiled for it alone.
-
-    The first may be a trial. A loss closes over its batch, so that what is compiled for one update
-    cannot serve the next; only ``jit`` around the step has the batch as an argument.
-    """
-    # Where a transformation like jit stages a program, even a constant is a tracer.
-    disabled: Any = jax.config.jax_disable_jit  # pyright: ignore[reportAttributeAccessIssue]
-    if disabled or isinstance(jnp.zeros(()), Tracer):
-        return
-    if next(_updates) == 2:
-        logging.getLogger("zojax").warning(
-            "update runs outside of jax.jit, so the loss is compiled anew at every call. Put "
-            "jax.jit around the whole step: step = jax.jit(step, donate_argnums=(0, 1), "
-            "compiler_options=zojax.compiler_options()). This is said once."
-        )

@@ -1,4 +1,7 @@
-"""A weight that is perturbed at the operation that consumes it: when, and how much at a time."""
+"""A weight that is perturbed at the operation that consumes it: when, and how much at a time.
+
+So is a quantised weight dequantised there, perturbed or not.
+"""
 
 import dataclasses
 import math
@@ -9,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
 
+from zojax._quantised import QuantisedArray, anchor
 from zojax._types import Array
 from zojax._xla import tied
 from zojax.directions import GivenNoise, LeafNoise, SubspaceNoise, drawn_at, resharded
@@ -41,16 +45,16 @@ class Perturbed:
     """θ + scale·z of one leaf, not yet computed.
 
     Attributes:
-      weight: The parameter, any floating dtype; never written.
-      noise: Its undrawn z.
+      weight: The parameter, any floating dtype, or a quantised one; never written.
+      noise: Its undrawn z; None for a quantised weight that is not perturbed.
       scale: float32 []: ±ε.
       large: Bytes from which a product with it is done in parts; None for never.
       views: Operations between the perturbed weight and what this stands for.
       differentiated: Whether the loss is differentiated with respect to the scale.
     """
 
-    weight: Array
-    noise: LeafNoise
+    weight: Array | QuantisedArray
+    noise: LeafNoise | None
     scale: Array
     large: int | None
     views: tuple[View, ...] = ()
@@ -61,12 +65,27 @@ class Perturbed:
 
     def tied(self, values: list[Array]) -> tuple["Perturbed", list[Array]]:
         """The same weight, perturbed only once ``values`` are there; and the values."""
-        noise, values = self.noise.tied(values)
-        return dataclasses.replace(self, noise=noise), values
+        weight, noise = self.weight, self.noise
+        if noise is not None:
+            noise, values = noise.tied(values)
+        if isinstance(weight, QuantisedArray):
+            # Its integers wait, too: they would be dequantised early, and kept. Its scales may be
+            # perturbed themselves, where they are consumed.
+            integers, values = tied(weight.qvalue, values)
+            weight = dataclasses.replace(weight, qvalue=integers)
+        return dataclasses.replace(self, weight=weight, noise=noise), values
 
     def after(self, zero: Array) -> "Perturbed":
         """The same weight, perturbed only once ``zero`` is there, an int32 [] of 0."""
-        return dataclasses.replace(self, noise=self.noise.after(zero))
+        weight, noise = self.weight, self.noise and self.noise.after(zero)
+        if isinstance(weight, QuantisedArray):
+            weight = dataclasses.replace(weight, qvalue=tied(weight.qvalue, zero)[0])
+        return dataclasses.replace(self, weight=weight, noise=noise)
+
+    @property
+    def random_access(self) -> bool:
+        """Whether a part of it can be computed alone."""
+        return self.noise is None or self.noise.random_access
 
     def beside(self, weight: Array) -> "Perturbed":
         """The same on the other side of a border between kinds of a mesh's axes.
@@ -79,8 +98,13 @@ class Perturbed:
 
     def part(self, axis: int, first: Array, size: int) -> "Perturbed":
         """The part [first, first + size) on one axis of the weight, with the same views."""
-        weight = lax.dynamic_slice_in_dim(self.weight, first, size, axis)
-        noise, shape = self.noise, self.weight.shape
+        weight, noise, shape = self.weight, self.noise, self.weight.shape
+        if isinstance(weight, QuantisedArray):
+            weight = weight.part(axis, first, size)
+        else:
+            weight = lax.dynamic_slice_in_dim(weight, first, size, axis)
+        if noise is None:
+            return dataclasses.replace(self, weight=weight)
         if isinstance(noise, SubspaceNoise):
             return dataclasses.replace(
                 self, weight=weight, noise=noise.part(shape, axis, first, size)
@@ -90,7 +114,15 @@ class Perturbed:
 
     def value(self) -> Array:
         """The perturbed weight, in its own dtype, after the views."""
-        return self.viewed(perturb(self.weight, drawn_at(self.noise, self.weight), self.scale))
+        if self.noise is None:
+            return self.base()
+        z = drawn_at(self.noise, anchor(self.weight))
+        return self.viewed(perturb(self.weight, z, self.scale))
+
+    def base(self) -> Array:
+        """The weight without noise, in its own dtype, after the views."""
+        weight = self.weight
+        return self.viewed(weight.dequantised() if isinstance(weight, QuantisedArray) else weight)
 
     def axes(self) -> tuple[int, ...] | None:
         """Where each axis of what this stands for lies in the weight; None if it is unclear."""
@@ -108,10 +140,12 @@ class Perturbed:
         return x
 
 
-def perturb(weight: Array, z: Array, scale: Array) -> Array:
+def perturb(weight: Array | QuantisedArray, z: Array, scale: Array) -> Array:
     """Gives weight + scale·z, added in float32 or wider and rounded once to the weight's dtype."""
     sum_dtype = wide(weight.dtype)
-    return (weight.astype(sum_dtype) + (scale * z).astype(sum_dtype)).astype(weight.dtype)
+    quantised = isinstance(weight, QuantisedArray)
+    own = weight.wide(sum_dtype) if quantised else weight.astype(sum_dtype)
+    return (own + (scale * z).astype(sum_dtype)).astype(weight.dtype)
 
 
 def wide(dtype: Any) -> Any:
@@ -196,6 +230,9 @@ def tiled_dot(
     shape = weight.weight.shape
     count = min(math.ceil(_nbytes(weight) / TILE_BYTES), MOST_TILES)
     size = math.ceil(shape[axis] / count)
+    if isinstance(weight.weight, QuantisedArray):
+        block = weight.weight.block(axis)
+        size = math.ceil(size / block) * block  # a part begins and ends with a block
 
     def product(weight: Perturbed, other: Array) -> Array:
         return multiply(eqn, [weight, other] if side == 0 else [other, weight], side)
@@ -232,7 +269,7 @@ def _nbytes(weight: Perturbed) -> int:
 
 def _kept_axes(dims: Any, side: int, weight: Perturbed) -> tuple[int, int] | None:
     """The longest axis of a weight that a product keeps, and that axis in the result."""
-    if not weight.noise.random_access:
+    if not weight.random_access:
         return None
     order = weight.axes()
     if order is None:
