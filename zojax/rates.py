@@ -21,6 +21,7 @@ import numpy as np
 import optax
 
 from zojax import _check
+from zojax._quantised import abstract, wholes
 from zojax._types import Array, Params
 from zojax.estimators import last_loss
 
@@ -52,12 +53,14 @@ def usual_rate(params: Params, num_queries: int = 1) -> float:
     It is where :func:`find_rate` begins, and what ``zojax finetune`` takes by default.
 
     Args:
-      params: The d parameters to tune; of arrays or shapes.
+      params: The d parameters to tune; of arrays or shapes. A quantised weight counts as the array
+        that it stands for.
       num_queries: N, the directions of a step.
     """
+    leaves = map(abstract, jax.tree.leaves(wholes(params)))
     number = sum(
         math.prod(jnp.shape(leaf))
-        for leaf in jax.tree.leaves(params)
+        for leaf in leaves
         if jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
     )
     if not number:

@@ -47,6 +47,6 @@ def test_the_options_of_today_are_known_to_the_compiler_for_tpus():
 
 
 @pytest.mark.plan
-def test_no_option_is_named_for_gpus():
+def test_the_options_of_today_are_known_to_the_compiler_for_gpus():
     device = planning.topology("a100-80gb").devices[0]
-    assert streaming.options_for(device) == {}
+    assert streaming.options_for(device) == _compiler.OPTIONS["gpu"]

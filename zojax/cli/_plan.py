@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from zojax.planning import Plan
 
 _SUBSPACE_RANK = 16
-_COMPARED = (("adam", None), ("mezo", None), ("zo_adamu", None), ("zo_adamu", _SUBSPACE_RANK))
+_COMPARED: tuple[tuple[str, int | None], ...] = (
+    ("adam", None),
+    ("mezo", None),
+    ("zo_adamu", None),
+    ("zo_adamu", _SUBSPACE_RANK),
+)
+# Over integers, which never move: what is tuned, the optimizer, and the rank of a subspace.
+_COMPARED_OVER_INTEGERS: tuple[tuple[str, str, int | None], ...] = (
+    ("a LoRA", "adam", None),
+    ("a subspace", "zo_adamu", _SUBSPACE_RANK),
+    ("scales", "mezo", None),
+)
 _BATCH, _LENGTH = 16, 256
 _PAPER_BATCH, _PAPER_LENGTH = 1, 400  # as in the MeZO paper's table
 _RANK = 8
@@ -54,6 +65,7 @@ def run_plan(arguments: PlanArguments) -> None:
         # Its blocks are layers, so each layer needs leaves of its own.
         scan_layers=arguments.optimizer != "zo_sgd_blockwise",
         adapter=None if arguments.adapter == "none" else LoRA(rank=arguments.rank or _RANK),
+        quantize=arguments.quantize,
     )
     found = plan(
         work,
@@ -100,6 +112,7 @@ def finetune_command(arguments: PlanArguments) -> list[str]:
         "model": model.parent if model.is_file() else arguments.model,
         "optimizer": arguments.optimizer,
         "dtype": arguments.dtype,
+        "quantize": arguments.quantize,
         "batch-size": arguments.batch_size or _BATCH,
         "max-length": arguments.max_length or _LENGTH,
         "adapter": None if arguments.adapter == "none" else arguments.adapter,
@@ -144,26 +157,32 @@ def run_lines(arguments: PlanArguments, found: Plan, run: dict[str, float]) -> l
 
 
 def _largest(arguments: PlanArguments) -> None:
+    from zojax.lm.adapters import LoRA
     from zojax.lm.models import OPT_MODELS, workload
     from zojax.planning import largest
 
     tokens = _tokens(arguments, _PAPER_BATCH, _PAPER_LENGTH)
-    models = [partial(workload, name, **tokens, dtype=arguments.dtype) for name in OPT_MODELS]
+    bits = arguments.quantize
     cards = f"{arguments.devices} × {arguments.device}"
     lines: list[str] = []
     rows: list[dict[str, Any]] = []
-    for optimizer, rank in _COMPARED:
+    whole = [("all parameters", *compared) for compared in _COMPARED]
+    for tuned, optimizer, rank in _COMPARED_OVER_INTEGERS if bits is not None else whole:
+        adapter = LoRA(rank=_RANK) if tuned == "a LoRA" else None
+        settings: dict[str, Any] = dict(dtype=arguments.dtype, quantize=bits, adapter=adapter)
         found = largest(
-            models,
+            [partial(workload, name, **tokens, **settings) for name in OPT_MODELS],
             optimizer,
             arguments.device,
             devices=arguments.devices,
             subspace_rank=rank,
             tell=_tell,
         )
-        rows.append({**found.to_dict(), "dtype": arguments.dtype})
-        lines.append(f"  {found.optimizer:<30}{found.model or 'none':<12}{_margin(found.plan)}")
-    print("\n".join([f"largest OPT on {cards}, {arguments.dtype}", *lines]))
+        rows.append({**found.to_dict(), "dtype": arguments.dtype, "quantize": bits, "tunes": tuned})
+        name = f"{found.optimizer}, {tuned}" if bits and rank is None else found.optimizer
+        lines.append(f"  {name:<30}{found.model or 'none':<12}{_margin(found.plan)}")
+    kinds = f"{bits} and {arguments.dtype}" if bits else arguments.dtype
+    print("\n".join([f"largest OPT on {cards}, {kinds}", *lines]))
     _write_json(arguments.json, rows)
 
 

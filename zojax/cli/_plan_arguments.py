@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from zojax.lm.settings import LayoutName, ModelDtype, OptimizerName
+from zojax.lm.settings import Bits, LayoutName, ModelDtype, OptimizerName
 
 PlanOptimizer = OptimizerName | Literal["inference"]
 DeviceName = Literal[
@@ -13,6 +13,7 @@ DeviceName = Literal[
     "h100-80gb",
     "h200-141gb",
     "v100-32gb",
+    "rtx-4090-24gb",
     "tpu-v5e",
     "tpu-v5p",
     "tpu-v6e",
@@ -52,6 +53,9 @@ class PlanArguments:
     """Tokens of a row; without it, 256, or 400 with --largest. Also --length."""
     dtype: ModelDtype = "bfloat16"
     """Dtype of parameters, state and computation."""
+    quantize: Bits | None = None
+    """Hold the layers' matrices as integers, under an adapter or in a subspace, or tune their
+    scales (zeroth-order)."""
     adapter: Literal["none", "lora"] = "none"
     """Tune a LoRA beside the frozen model, in float32."""
     rank: int | None = None
@@ -66,7 +70,7 @@ class PlanArguments:
     """What a device costs an hour, in any currency: with --steps, the run's least cost."""
     largest: bool = False
     """Find the largest OPT that adam, mezo, zo_adamu and zo_adamu in a subspace can tune on the
-    devices, instead."""
+    devices, instead; with --quantize, a LoRA of rank 8, a subspace, and scales."""
     full: bool = False
     """Compile a zeroth-order step at the model's full depth instead of at two small depths; takes
     minutes and gigabytes."""
@@ -104,6 +108,8 @@ class PlanArguments:
                 f"plan: price must be > 0 and needs steps, got {self.price} with steps="
                 f"{self.steps}."
             )
+        if self.quantize is not None:
+            self._check_quantize(self.quantize)
         if self.largest:
             self._check_largest()
 
@@ -115,6 +121,19 @@ class PlanArguments:
             raise ValueError(
                 f"plan: num_queries must be 1 for {self.optimizer}, which has no queries, got "
                 f"{queries}."
+            )
+
+    def _check_quantize(self, bits: str) -> None:
+        if self.mesh is not None or self.devices != 1:
+            raise ValueError(
+                f"plan: quantize must be for one device, got {bits} with mesh or devices: finetune "
+                "shards no integers."
+            )
+        without = ("adam", "sgd", "forward_gradient_sgd", "zo_sgd_blockwise")
+        if self.optimizer in without and self.adapter == "none" and not self.largest:
+            raise ValueError(
+                f"plan: quantize must be with adapter lora for {self.optimizer}, got {bits} "
+                "without it: integers have no gradient, and their scales no blocks."
             )
 
     def _check_largest(self) -> None:

@@ -20,7 +20,7 @@ def _in_group(*group: str) -> Callable[[Option], bool]:
 # An option is shown in the first section that it belongs to.
 SECTIONS: Mapping[str, Mapping[str, Callable[[Option], bool]]] = {
     "finetune": {
-        "model": _named("model", "dtype", "from_pt", "implementation"),
+        "model": _named("model", "dtype", "quantize", "from_pt", "implementation"),
         "data": _in_group("config", "data"),
         "reward": _in_group("config", "scoring"),
         "method": _named(
@@ -45,7 +45,7 @@ SECTIONS: Mapping[str, Mapping[str, Callable[[Option], bool]]] = {
         "several processes": _in_group("job"),
     },
     "plan": {
-        "model": _named("model", "dtype", "adapter", "rank"),
+        "model": _named("model", "dtype", "quantize", "adapter", "rank"),
         "step": _named("optimizer", "batch_size", "max_length", "rows_per_example", "num_queries"),
         "devices": _named("device", "devices", "mesh", "layout"),
         "run": _named("steps", "price"),

@@ -25,6 +25,7 @@ from zojax.directions._noise import LeafNoise as LeafNoise
 from zojax.directions._noise import drawn_at as drawn_at
 from zojax.directions._noise import resharded as resharded
 from zojax.directions._rademacher import Rademacher as Rademacher
+from zojax.directions._relative import Relative as Relative
 from zojax.directions._sampler import Sampler as Sampler
 from zojax.directions._scaled import ScaledNoise as ScaledNoise
 from zojax.directions._shaped import Shaped as Shaped

@@ -26,7 +26,7 @@ class Device:
 
 
 def _gpu(
-    name: str, memory: int, bandwidth: float, link: float, source: str, **peak: float
+    name: str, memory: int, bandwidth: float, link: float | None, source: str, **peak: float
 ) -> Device:
     return Device(name, "cuda", memory, bandwidth, MappingProxyType(peak), source, link)
 
@@ -42,6 +42,7 @@ def _tpu(name: str, memory: int, bandwidth: float, bfloat16: float) -> Device:
 _A100 = "NVIDIA A100 Tensor Core GPU data sheet (SXM)"
 _H100 = "NVIDIA H100 Tensor Core GPU data sheet (SXM)"
 _H200 = "NVIDIA H200 Tensor Core GPU data sheet (SXM)"
+_RTX_4090 = "NVIDIA Ada GPU architecture white paper (GeForce RTX 4090)"
 _V100 = "NVIDIA V100 Tensor Core GPU data sheet (SXM2)"
 
 # The memory of a GPU is what CUDA reports on it (data sheets round: 80GB, 141GB); that of a TPU is
@@ -94,6 +95,17 @@ TABLE: Mapping[str, Device] = MappingProxyType(
             ),
             # Volta has neither TF32 nor bfloat16.
             _gpu("v100-32gb", 34_089_730_048, 900e9, 150e9, _V100, float32=15.7e12, float16=125e12),
+            # 24 GB. Summed in float32, products take twice as long as in float16 on a GeForce.
+            _gpu(
+                "rtx-4090-24gb",
+                25_250_627_584,
+                1008e9,
+                None,
+                _RTX_4090,
+                float32=82.6e12,
+                bfloat16=165.2e12,
+                float16=165.2e12,
+            ),
             _tpu("tpu-v5e", 16 * 2**30, 819e9, 197e12),
             _tpu("tpu-v5p", 95 * 2**30, 2765e9, 459e12),
             _tpu("tpu-v6e", 32 * 2**30, 1638e9, 918e12),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 
@@ -51,3 +53,14 @@ def memory(compiled: jax.stages.Compiled) -> Memory:
         alias=analysis.alias_size_in_bytes,
         temp=analysis.temp_size_in_bytes,
     )
+
+
+def bytes_of(leaf: Any, shape: Sequence[int] | None = None) -> int:
+    """Bytes of an array, or of its shape, on a device, where integers of 4 bits are packed.
+
+    Args:
+      leaf: An array or ``jax.ShapeDtypeStruct``.
+      shape: That of its part on the device; None for all of it.
+    """
+    bits = 4 if leaf.dtype.name in ("int4", "uint4") else 8 * leaf.dtype.itemsize
+    return math.ceil(math.prod(leaf.shape if shape is None else shape) * bits / 8)

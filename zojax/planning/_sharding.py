@@ -10,6 +10,7 @@ import numpy as np
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from zojax.planning._memory import bytes_of
 from zojax.planning._topology import topology
 from zojax.sharding import check_axes, over_axes, rows_over, state_layout
 
@@ -79,7 +80,7 @@ def bytes_on_each(tree: Any) -> int:
     total = 0
     for leaf in jax.tree.leaves(tree):
         shape = leaf.sharding.shard_shape(leaf.shape) if leaf.sharding else leaf.shape
-        total += math.prod(shape) * leaf.dtype.itemsize
+        total += bytes_of(leaf, shape)
     return total
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from zojax.planning._compile import compile_for
@@ -69,7 +70,16 @@ def compile_first_order(
     """
 
     def step(params: Any, state: Any, batch: Any) -> tuple[Any, Any, jax.Array]:
-        value, gradients = jax.value_and_grad(workload.loss)(params, batch)
+        branch = workload.branch
+        moving = params if branch is None else params[branch]
+
+        def loss(moving: Any) -> jax.Array:
+            return workload.loss(moving if branch is None else {**params, branch: moving}, batch)
+
+        value, gradients = jax.value_and_grad(loss)(moving)
+        if branch is not None:
+            none = jax.tree.map(lambda x: jnp.zeros((), x.dtype), params)
+            gradients = {**none, branch: gradients}
         # optax's optimizers need promotion of dtypes, which JAX's strict settings refuse.
         with jax.numpy_dtype_promotion("standard"):
             updates, state = optimizer.update(gradients, state, params)

@@ -17,7 +17,7 @@ gpu_device_info {{
   threads_per_warp: 32
   shared_memory_per_block: 49152
   shared_memory_per_core: {shared_memory}
-  threads_per_core_limit: 2048
+  threads_per_core_limit: {threads}
   core_count: {cores}
   fpus_per_core: {fpus}
   block_dim_limit_x: 2147483647
@@ -38,6 +38,7 @@ device_description_str: "{description}"
 """
 
 _AMPERE = {
+    "threads": 2048,
     "cores": 108,
     "fpus": 64,
     "clock": 1.41,
@@ -47,6 +48,7 @@ _AMPERE = {
     "capability": "major: 8",
 }
 _HOPPER = {
+    "threads": 2048,
     "cores": 132,
     "fpus": 128,
     "clock": 1.98,
@@ -55,7 +57,18 @@ _HOPPER = {
     "shared_memory_optin": 232448,
     "capability": "major: 9 feature_extension: ACCELERATED_FEATURES",
 }
+_ADA = {
+    "threads": 1536,
+    "cores": 128,
+    "fpus": 128,
+    "clock": 2.52,
+    "l2_cache": 75497472,
+    "shared_memory": 102400,
+    "shared_memory_optin": 101376,
+    "capability": "major: 8 minor: 9",
+}
 _VOLTA = {
+    "threads": 2048,
     "cores": 80,
     "fpus": 64,
     "clock": 1.53,
@@ -76,6 +89,7 @@ TARGETS: Mapping[str, str] = MappingProxyType(
         "a100-40gb": _text(_AMPERE, 42331013120, 1555200000000, "NVIDIA A100-SXM4-40GB"),
         "h100-80gb": _text(_HOPPER, 84942979072, 3352320000000, "NVIDIA H100 80GB HBM3"),
         "h200-141gb": _text(_HOPPER, 151397597184, 4800000000000, "NVIDIA H200 141GB HBM3e"),
+        "rtx-4090-24gb": _text(_ADA, 25250627584, 1008096000000, "NVIDIA GeForce RTX 4090"),
         "v100-32gb": _text(_VOLTA, 34089730048, 898048000000, "Tesla V100-SXM2-32GB"),
     }
 )

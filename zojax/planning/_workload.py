@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 import jax
 
+from zojax.planning._memory import bytes_of
+from zojax.quantised import is_quantised
+
 
 class Workload(NamedTuple):
     """The shapes of a model's parameters and of a batch, and the loss as a function of both.
@@ -31,13 +34,13 @@ class Workload(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Number of parameters."""
-        return sum(leaf.size for leaf in jax.tree.leaves(self.params))
+        """Number of parameters; of quantised ones, not of their scales."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.params, is_leaf=is_quantised))
 
     @property
     def nbytes(self) -> int:
         """Bytes of the parameters."""
-        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self.params))
+        return sum(map(bytes_of, jax.tree.leaves(self.params)))
 
     @property
     def tuned(self) -> Any:
@@ -47,13 +50,13 @@ class Workload(NamedTuple):
     @property
     def tuned_bytes(self) -> int:
         """Bytes of the parameters that are tuned."""
-        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self.tuned))
+        return sum(map(bytes_of, jax.tree.leaves(self.tuned)))
 
     @property
     def dtype(self) -> str:
-        """The dtype of most parameters."""
+        """The dtype of most parameters, or that which they are dequantised to."""
         sizes: dict[str, int] = {}
-        for leaf in jax.tree.leaves(self.params):
+        for leaf in jax.tree.leaves(self.params, is_leaf=is_quantised):
             sizes[leaf.dtype.name] = sizes.get(leaf.dtype.name, 0) + leaf.size
         return max(sizes, key=sizes.__getitem__)
 

@@ -13,6 +13,7 @@ OPTIONS = {
         "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
         "xla_disable_hlo_passes": "while-loop-invariant-code-motion",
     },
+    "gpu": {"xla_gpu_experimental_pack_dot_operands_along_k_dimension": "False"},
     "tpu": {"xla_jf_bf16_propagation": "false"},
 }
 
@@ -30,7 +31,11 @@ def compiler_options() -> dict[str, str]:
     bfloat16, as products do: a frozen float32 weight is then copied to bfloat16 before the loop
     over a step's points. The option turns that off, and each weight is rounded where it is used.
 
-    GPUs convert such weights within the product and need no option. XLA renames its options from
+    GPUs convert such weights within the product. Of integers of 4 bits, though, XLA would have
+    those that a product sums over lie beside each other, and make a copy of all of them in that
+    layout before the loop. The option turns that off.
+
+    XLA renames its options from
     version to version: those that the installed one does not know are left out, so that a step
     takes more memory there and still runs.
 

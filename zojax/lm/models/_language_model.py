@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
+from zojax.quantised import dequantise
+
 if TYPE_CHECKING:
     from zojax.lm.models._tokenizer import AnyTokenizer
 
@@ -150,11 +152,14 @@ class LanguageModel:
         transformers 4 and 5, everything that reads their folders, and :func:`load` can read it.
         Weights go into ``model.safetensors``, or shards of at most 5 GB with an index.
 
+        Quantised weights are written as the arrays that they stand for, in their scales' dtype.
+
         Args:
           params: A tree shaped like :attr:`params`.
           folder: Made if it does not exist; files of the same names are replaced.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self.write(params, folder)
+        whole: Any = dequantise(params)
+        self.write(whole, folder)
         self.tokenizer.save_pretrained(folder)

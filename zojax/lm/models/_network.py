@@ -13,6 +13,7 @@ from zojax.lm.models._language_model import Cache, Params
 from zojax.lm.models._layers import ADAPTER
 from zojax.lm.models._promotion import lenient
 from zojax.lm.models._transformer import SOWN, Transformer
+from zojax.quantised import dequantising
 
 PREFIX = ("prefix_key", "prefix_value")
 _CACHED = ("cached_key", "cached_value")
@@ -20,6 +21,8 @@ _CACHED = ("cached_key", "cached_value")
 
 class Network:
     """The functions of a :class:`~zojax.lm.models.LanguageModel`; its docstring describes them.
+
+    Quantised weights are dequantised where the modules read them.
 
     Args:
       module: The transformer.
@@ -55,26 +58,33 @@ class Network:
             )
         prefix = _prefix_length(adapter) if self._config.causal else 0
         input_ids, mask = self._check(input_ids, attention_mask, cache, prefix)
-        variables = {"params": params, **({} if adapter is None else {ADAPTER: adapter})}
+        own = {} if adapter is None else {ADAPTER: adapter}
+
+        def run(params: Params) -> Any:
+            return self._module.apply({"params": params, **own}, input_ids, mask, cache, prefix)
+
         with lenient():
-            outputs: Any = self._module.apply(variables, input_ids, mask, cache, prefix)
-        return outputs
+            return dequantising(run)(params)
 
     def sown(self, params: Params, input_ids: Array, attention_mask: Array) -> Params:
         """Run all layers, and return what interceptors of modules sow into ``"sown"``."""
+
+        def run(params: Params) -> Any:
+            return self._module.apply({"params": params}, input_ids, attention_mask, mutable=[SOWN])
+
         with lenient():
-            outputs: Any = self._module.apply(
-                {"params": params}, input_ids, attention_mask, mutable=[SOWN]
-            )
-        return outputs[1].get(SOWN, {})
+            return dequantising(run)(params)[1].get(SOWN, {})
 
     def prefix(self, params: Params, input_ids: Array) -> Params:
         """The keys and values of one row of tokens, [1, n], as the adapter of a prefix has them."""
         cache = self._empty_cache(1, input_ids.shape[1], None)
+
+        def run(params: Params) -> Any:
+            ones = jnp.ones_like(input_ids)
+            return self._module.apply({"params": params}, input_ids, ones, cache)
+
         with lenient():
-            _, cache = self._module.apply(
-                {"params": params}, input_ids, jnp.ones_like(input_ids), cache
-            )
+            _, cache = dequantising(run)(params)
         rows = {new: cache[old][:, 0] for new, old in zip(PREFIX, _CACHED, strict=True)}
         if self._module.scan_layers:
             return {"layers": {"self_attn": rows}}
@@ -86,8 +96,12 @@ class Network:
     def logits(self, params: Params, hidden: Array, token_ids: Array | None = None) -> Array:
         """Run the head: [..., H] to float32 [..., C]."""
         tokens = None if token_ids is None else jnp.asarray(token_ids)
+
+        def run(params: Params) -> Any:
+            return self._module.apply({"params": params}, hidden, tokens, method="logits")
+
         with lenient():
-            return self._module.apply({"params": params}, hidden, tokens, method="logits")  # pyright: ignore[reportReturnType]
+            return dequantising(run)(params)
 
     def init_cache(self, batch: int, length: int, dtype: DTypeLike | None = None) -> Cache:
         """Make an empty cache of ``length`` columns."""

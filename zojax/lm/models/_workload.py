@@ -18,6 +18,7 @@ from zojax.lm.models._known import model_config
 from zojax.lm.models._language_model import LanguageModel, Params
 from zojax.lm.models._required import require_packages
 from zojax.planning import Workload
+from zojax.quantised import Bits, quantise
 
 
 class Adapts(Protocol):
@@ -36,6 +37,7 @@ def workload(
     layers: int | None = None,
     scan_layers: bool = True,
     adapter: Adapts | None = None,
+    quantize: Bits | None = None,
 ) -> Workload:
     """Describe a model by the shapes of its parameters and batch, and its loss over all tokens.
 
@@ -50,6 +52,8 @@ def workload(
       scan_layers: Whether the layers are scanned.
       adapter: An adapter that is tuned beside the frozen model and needs no tokenizer:
         ``zojax.lm.adapters.LoRA(rank=8)``; None tunes the model.
+      quantize: ``"int8"`` or ``"int4"``: the layers' matrices as integers, as
+        :func:`zojax.quantised.quantise` makes them; None leaves them.
 
     Returns:
       A workload for :func:`zojax.planning.plan` and ``compile_step``. Its batch is the tokens,
@@ -75,6 +79,9 @@ def workload(
         raise ValueError(
             f"workload: length must be <= {described.max_length} for {model}, got {length}."
         )
+    if quantize is not None:
+        shapes = jax.eval_shape(lambda params: quantise(params, quantize), described.params)
+        described = dataclasses.replace(described, params=shapes)
     if adapter is not None:
         described = _adapted(described, adapter)
 
@@ -101,6 +108,7 @@ def workload(
             layers=layers,
             scan_layers=scan_layers,
             adapter=adapter,
+            quantize=quantize,
         ),
         branch=None if adapter is None else "adapter",
     )

@@ -13,6 +13,7 @@ from zojax.lm.settings._data_config import DataKind as DataKind
 from zojax.lm.settings._data_config import at_least_one as at_least_one
 from zojax.lm.settings._data_config import check_kind as check_kind
 from zojax.lm.settings._names import AdapterName as AdapterName
+from zojax.lm.settings._names import Bits as Bits
 from zojax.lm.settings._names import DirectionName as DirectionName
 from zojax.lm.settings._names import Implementation as Implementation
 from zojax.lm.settings._names import LayoutName as LayoutName

@@ -15,6 +15,7 @@ from typing import Literal, get_args
 from zojax.lm.settings._data_config import DataConfig, at_least_one, check_data
 from zojax.lm.settings._names import (
     AdapterName,
+    Bits,
     DirectionName,
     Implementation,
     LayoutName,
@@ -115,6 +116,9 @@ class FinetuneConfig:
     """This package's model, or the Flax class of OPT or RoBERTa of transformers 4."""
     dtype: ModelDtype = "float32"
     """Dtype of the parameters and of the computation."""
+    quantize: Bits | None = None
+    """Hold the layers' matrices as integers, which never move: under an adapter, in a subspace
+    (--subspace-rank), or with their scales tuned, in shares of themselves (zeroth-order)."""
     optimizer: OptimizerName = "zo_adamu"
     """adam and sgd are first-order references; the others need forward passes alone."""
     start: str | None = None
@@ -217,6 +221,7 @@ class FinetuneConfig:
                 if any(isinstance(each, float) and not math.isfinite(each) for each in numbers):
                     raise ValueError(f"finetune: {name} must be finite, got {value}.")
         _check_mesh(self)
+        _check_quantize(self)
         _check_budget(self)
         if self.keep < 0:
             raise ValueError(f"finetune: keep must be >= 0, got {self.keep}.")
@@ -295,11 +300,42 @@ def _check_mesh(config: FinetuneConfig) -> None:
         )
 
 
+def _check_quantize(config: FinetuneConfig) -> None:
+    if config.quantize is None:
+        return
+    if config.implementation == "transformers" or config.mesh is not None:
+        other = "mesh" if config.mesh is not None else "implementation transformers"
+        raise ValueError(
+            f"finetune: quantize must not be given with {other}, got {config.quantize}: integers "
+            "are read by this package's model on one device, or on each with parallel."
+        )
+    if config.tuned.adapter != "none":
+        return
+    if config.optimizer in ("adam", "sgd", "forward_gradient_sgd", "zo_sgd_blockwise"):
+        raise ValueError(
+            f"finetune: quantize must be with an adapter for {config.optimizer}, got "
+            f"{config.quantize} without one: integers have no gradient, and their scales no "
+            "blocks. Give adapter lora, or another optimizer, such as mezo."
+        )
+    if config.hyper.subspace_refresh is not None:
+        raise ValueError(
+            f"finetune: subspace_refresh must not be given with quantize, got "
+            f"{config.hyper.subspace_refresh}: integers cannot take in what a subspace has "
+            "gathered, so it stays for the whole run. Leave it out, and choose a larger rank."
+        )
+    if config.hyper.weight_decay:
+        raise ValueError(
+            f"finetune: weight_decay must be 0 with quantize, got {config.hyper.weight_decay}: "
+            "weights in integers do not decay."
+        )
+
+
 def _check_choices(config: FinetuneConfig) -> None:
     chosen = {
         "optimizer": (config.optimizer, OptimizerName),
         "objective": (config.objective, ObjectiveName),
         "dtype": (config.dtype, ModelDtype),
+        "quantize": (config.quantize or "int8", Bits),
         "implementation": (config.implementation, Implementation),
         "non_finite": (config.non_finite, NonFinite),
         "slopes": (config.slopes, LogDtype),

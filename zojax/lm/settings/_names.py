@@ -19,6 +19,7 @@ OptimizerName = Literal[
     "adam",
     "sgd",
 ]
+Bits = Literal["int8", "int4"]
 ObjectiveName = Literal["loss", "accuracy", "f1"]
 AdapterName = Literal["none", "lora", "prefix", "virtual_tokens", "head"]
 NonFinite = Literal["stop", "skip"]

@@ -147,7 +147,7 @@ def _finetune(
         start = begun.measured(dev, zero_shot, shares, observer)
         if not run.read_metrics():
             run.log(step=0, **dev_metrics(dev), **majority)
-        best = Best(0, dev, to_host(tuned.trainable(params)))
+        best = Best(0, dev, to_host(tuned.moving(params)))
         recovery = Recovery(config, tuned, optimizer, header, run, spread)
         ending = _train(config, training, begun, recovery, run, best, observer, spread)
         last = ending.last
@@ -220,7 +220,7 @@ def _train(
     except NonFiniteLossError as error:
         if best.step or begun.score is not None:
             tuned = begun.tuned
-            if tuned.adapter is not None:
+            if tuned.reloads:
                 # The loop has donated the frozen parameters' buffers, so the model is loaded again.
                 tuned = load_to_tune(config, spread).starting(begun.score, spread)
             run.save(tuned, tuned.full(best.params, tuned.model.params), BEST, best.step)

@@ -13,6 +13,7 @@ import optax
 
 import zojax
 from zojax.coordinates import find_blocks
+from zojax.directions import Relative
 from zojax.lm.settings import (
     FinetuneConfig,
     OptimizerName,
@@ -20,6 +21,7 @@ from zojax.lm.settings import (
 from zojax.lm.training._defaults import REFRESH
 from zojax.lm.training._rate import with_rate
 from zojax.lm.training._tuned import Tuned
+from zojax.quantised import any_quantised, scales
 from zojax.trajectory import Field
 
 
@@ -37,7 +39,8 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
 
     Args:
       config: A configuration with the optimizer's defaults filled in, by :func:`resolve`.
-      params: The parameters to tune; only their paths and shapes are read.
+      params: The parameters to tune; only their paths and shapes are read. Of quantised weights a
+        subspace is tuned, or the scales.
       key: Typed PRNG key that the optimizer's noise is drawn from; None derives it from the seed.
     """
     config = with_rate(config, params)
@@ -45,6 +48,7 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
     key = jax.random.key(config.seed) if key is None else key
     rounding = settings.pop("rounding", None) or _usual_rounding(config)
     rank, refresh = settings.pop("subspace_rank", None), settings.pop("subspace_refresh", REFRESH)
+    integers = any_quantised(params)
     if settings.get("slope_rule") == "none":
         del settings["slope_rule"]
     rate = partial(_schedule, settings.pop("schedule"), steps=config.num_planned)
@@ -57,6 +61,9 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
         return Optimizer(_rounded(tx, rounding, key), False, False, ())
     fields = _fields(config.optimizer, settings, params)
     settings["key"] = key
+    if integers and rank is None:
+        # What is a small step for one layer's scales is a large one for another's.
+        settings["direction"] = Relative(settings["direction"])
     if "phases" in settings:
         settings["phases"] = _phases(settings["phases"], config.num_planned)
     in_place = settings["evaluation"] == "in_place"
@@ -67,8 +74,15 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
     if rank is not None:
         evaluation = "copy" if settings["evaluation"] == "copy" else "streamed"
         tx = zojax.subspace(
-            tx, rank=rank, refresh=refresh, key=key, evaluation=evaluation, in_update=False
+            tx,
+            rank=rank,
+            refresh=None if integers else refresh,
+            key=key,
+            evaluation=evaluation,
+            in_update=False,
         )
+    elif integers:
+        tx = zojax.select(tx, scales(params))
     return Optimizer(_rounded(tx, rounding, key), True, in_place, fields)
 
 

@@ -102,7 +102,7 @@ class Recovery:
         newest = self._checkpoints.steps()[::-1]
         self._checkpoints.save(
             state.step,
-            (self._tuned.trainable(state.params), state.optimizer),
+            (self._tuned.moving(state.params), state.optimizer),
             {
                 "run": identity(self._header),
                 "best_step": best.step,
@@ -179,7 +179,7 @@ class Recovery:
                 f"checkpoint, that of step {step}, and its last good step is {len(log.scalars)}. "
                 "Copy the log again, or remove the checkpoints after that step."
             )
-        like = (self._tuned.trainable(state.params), state.optimizer)
+        like = (self._tuned.moving(state.params), state.optimizer)
         (trainable, state.optimizer), note = self._checkpoints.restore(step, like)
         if note["run"] != identity(self._header):
             raise ValueError(
@@ -192,7 +192,7 @@ class Recovery:
             found = (trainable, state.optimizer)
             trained, optimizer = found if best == step else self._checkpoints.restore(best, like)[0]
             then = standing(self._config, self._tuned.full(trained, state.params), optimizer)
-            state.best.become(best, dev, self._tuned.trainable(then))
+            state.best.become(best, dev, self._tuned.moving(then))
         trainable, state.optimizer = self._spread.like((trainable, state.optimizer), like)
         state.params = self._tuned.full(trainable, state.params)
 
@@ -213,7 +213,7 @@ class Recovery:
             dev = measure_dev(now)
             if "dev_loss" not in known.get(step, {}):
                 self._run.log(**self._line(step, state.skipped), **dev_metrics(dev))
-            state.best.offer(step, dev, self._tuned.trainable(now))
+            state.best.offer(step, dev, self._tuned.moving(now))
             self.save(state)
         # Lines that were due after the last one written are missing if the run died before it
         # could write them.

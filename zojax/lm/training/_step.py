@@ -20,7 +20,8 @@ from zojax.lm.training._optimizer import Optimizer
 from zojax.trajectory import LogDtype, Recorder
 
 Loss: TypeAlias = Callable[[Params, Batch], Array]
-Shapes: TypeAlias = tuple[tuple[int, ...], ...]  # shapes of a batch's arrays, input_ids first
+# Shapes of a batch's arrays, input_ids first; and the structure of the arguments before it.
+Kind: TypeAlias = tuple[tuple[tuple[int, ...], ...], Any]
 
 
 class Outcome(NamedTuple):
@@ -60,6 +61,9 @@ def in_parts(loss: Loss, parts: int) -> Loss:
 class CompiledByShape:
     """A function of a batch, compiled ahead of time for every shape of batch.
 
+    So it is for every structure of what comes before it: a quantised weight is an array once a
+    subspace was added to it.
+
     Compiling takes seconds. Ahead of time, it is announced and not counted as time of the steps.
 
     Args:
@@ -92,16 +96,16 @@ class CompiledByShape:
         self._name = name
         self._announce = announce
         self._compiled = compiled
-        self._programs: dict[Shapes, Callable[..., Any]] = {}
+        self._programs: dict[Kind, Callable[..., Any]] = {}
         self.seconds = 0.0  # time spent compiling
 
     def prepare(self, *calls: tuple[Any, ...]) -> None:
         """Compile in parallel the programs for these calls, whose batches may be abstract."""
-        new = {_shapes(call[-1]): call for call in calls}
+        new = {_kind(call): call for call in calls}
         shapes = [shape for shape in new if shape not in self._programs]
         if not shapes:
             return
-        sizes = " and ".join(f"{rows} x {length}" for (rows, length), *_ in shapes)
+        sizes = " and ".join(f"{rows} x {length}" for ((rows, length), *_), _ in shapes)
         what = f"{self._name} for {sizes} tokens"
         self._announce(f"compiling {what}")
         start = time.perf_counter()
@@ -118,14 +122,15 @@ class CompiledByShape:
     def __call__(self, *args: Any) -> Any:
         """Call the program of this shape of batch, compiling it if needed."""
         self.prepare(args)
-        return self._programs[_shapes(args[-1])](*self._placed(args))
+        return self._programs[_kind(args)](*self._placed(args))
 
     def _placed(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return (*args[:-1], self._place(args[-1]))
 
 
-def _shapes(batch: Batch) -> Shapes:
-    return tuple(leaf.shape for leaf in batch)
+def _kind(args: tuple[Any, ...]) -> Kind:
+    *before, batch = args
+    return tuple(leaf.shape for leaf in batch), jax.tree.structure(before)
 
 
 def make_step(

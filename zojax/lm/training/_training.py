@@ -210,7 +210,7 @@ class Training:
         if regular and tick.dev is not None:
             # The evaluation at a signal is no candidate for the best step, because an uninterrupted
             # run does not evaluate there.
-            best.offer(tick.step, tick.dev, self._tuned.trainable(now))
+            best.offer(tick.step, tick.dev, self._tuned.moving(now))
             if tick.step < self._config.num_steps:
                 recovery.save(where)
             if (advice := self._advice.after(tick.step, tick.dev, best)) is not None:

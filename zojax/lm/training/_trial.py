@@ -35,7 +35,7 @@ class Trial:
     ) -> None:
         self._tuned, self._data, self._program, self._spread = tuned, data, program, spread
         self._params = tuned.model.params
-        self._start = to_host(tuned.trainable(self._params))
+        self._start = to_host(tuned.moving(self._params))
         self._batches = [*itertools.islice(program.batches(data, seed), steps)]
 
     def take(self, optimizer: Optimizer) -> tuple[list[float], float]:
