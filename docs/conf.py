@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import re
-import sys
 from importlib.metadata import version as installed_version
-from pathlib import Path
 
 from sphinx.application import Sphinx
-
-sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "zojax"
 author = "The zojax authors"
@@ -17,7 +13,6 @@ copyright = "The zojax authors, Apache-2.0"
 release = version = installed_version("zojax")
 
 extensions = [
-    "benchmark_results",
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
@@ -25,7 +20,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "_ext"]
+exclude_patterns = ["_build", "_make"]
 html_theme = "furo"
 html_title = f"zojax {release}"
 myst_enable_extensions = ["colon_fence", "dollarmath"]

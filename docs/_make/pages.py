@@ -1,0 +1,60 @@
+"""The parts of a page that are made: between comments that no reader sees, in plain Markdown.
+
+So a page shows the same on the site and on a code host::
+
+    <!-- results: digits.json -->            a result's table
+    <!-- table: ways -->                     one that is put together of several results
+    <!-- include: ../benchmarks/table.md -->  a file; ", +1" moves its headings down by one
+    <!-- /made -->                           ends each of these
+
+    <!--of main_job.json | label words (the default) | start-->59.9 ± 0.0<!--/-->
+
+The last is a number within a sentence: a file, the first values of the row, the column. What
+stands before the end of a part, or within the last, is replaced. A fence
+``{benchmark-results} digits.json`` or ``{include}`` of Markdown becomes a part.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from _make.results import cell, row, shown
+from _make.tables import TABLES
+
+_PART = re.compile(
+    r"^<!-- (results|table|include): (.+?) -->\n.*?^<!-- /made -->$", re.MULTILINE | re.DOTALL
+)
+_NUMBER = re.compile(r"<!--of ([^|]+?) \| ([^|]+?) \| ([^|]+?)-->.*?<!--/-->", re.DOTALL)
+_FENCE = re.compile(r"^```\{benchmark-results\} (\S+)\n```$", re.MULTILINE)
+_HEADING = re.compile(r"^(#+ )", re.MULTILINE)
+
+
+def made(text: str, folder: Path) -> str:
+    """A page with all its parts made anew.
+
+    Args:
+      text: The page.
+      folder: Where it lies; files that it includes are named from there.
+    """
+    text = _FENCE.sub(r"<!-- results: \1 -->\n<!-- /made -->", text)
+    text = _PART.sub(lambda found: _part(found[1], found[2], folder), text)
+    return _NUMBER.sub(
+        lambda found: (
+            f"<!--of {found[1]} | {found[2]} | {found[3]}-->"
+            f"{cell(row(found[1], found[2])[found[3]])}<!--/-->"
+        ),
+        text,
+    )
+
+
+def _part(kind: str, name: str, folder: Path) -> str:
+    if kind == "results":
+        lines = shown(name)
+    elif kind == "table":
+        lines = TABLES[name]()
+    else:
+        path, _, down = name.partition(", +")
+        text = (folder / path).read_text(encoding="utf-8").strip()
+        lines = [_HEADING.sub("#" * int(down or 0) + r"\1", text)]
+    return "\n".join([f"<!-- {kind}: {name} -->", "", *lines, "", "<!-- /made -->"])

@@ -1,0 +1,154 @@
+"""Tables that are put together of several results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from _make.results import RESULTS, ROOT, read, row, runs, shown, table
+
+PAGES = ("README.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").glob("**/*.md"))))
+
+
+def ways() -> list[str]:
+    """What each way brings: the main job, SmolLM2, and the memory of a step."""
+    main, best = "main job, test", "best step on dev"
+    nine, subspace = "nine_optimizers.json", "subspace.json"
+    adam = row(nine, "adam")
+    lora = row("other_ways.json", "main job, Adam, LoRA")
+    probe = row("other_ways.json", "main job, linear probe")
+    small_probe = row("other_ways.json", "SmolLM2-135M, linear probe")
+    default = row("main_job.json", "label words (the default)")
+    mezo = row(subspace, "mezo, words")
+    inside = row(subspace, "subspace(zo_adamu), words")
+    rows: list[tuple[str, Any, Any, dict[str, Any] | None, float | None]] = [
+        ("as it is (zero-shot)", row(nine, "none")["last step"], 0, _of_smollm2("zero-shot"), None),
+        (
+            "linear probe",
+            probe["test, best on dev"],
+            probe["forward passes"],
+            {
+                "test, best step on dev": small_probe["test, best on dev"],
+                "forward passes": small_probe["forward passes"],
+            },
+            _memory("inference"),
+        ),
+        ("`mezo`", mezo[best], 2000, _of_smollm2("MeZO"), _memory("mezo")),
+        (
+            "`zo_adamu`",
+            default[best],
+            default["forward passes"],
+            _of_smollm2("ZO-AdaMU"),
+            _memory("zo_adamu"),
+        ),
+        ("`subspace(zo_adamu)`", inside[best], 2000, None, None),
+        (
+            "Adam with LoRA",
+            lora["test, best on dev"],
+            lora["forward passes"],
+            _of_smollm2("Adam, LoRA"),
+            row("memory_other_ways.json", "opt-13b, adam")["memory, GB"],
+        ),
+        ("Adam, all weights", adam[best], 3 * adam["steps"], None, _memory("adam")),
+    ]
+    return table(
+        [
+            {
+                "way": way,
+                main: accuracy,
+                "passes": passes,
+                "SmolLM2, test": small and small["test, best step on dev"],
+                "its passes": small and small["forward passes"],
+                "a step of OPT-13B": None if size is None else f"{size:.1f} GB",
+            }
+            for way, accuracy, passes, small, size in rows
+        ]
+    )
+
+
+def _memory(method: str) -> float:
+    return row("memory_by_model.json", f"opt-13b, {method},")["memory, GB"]
+
+
+def _of_smollm2(method: str) -> dict[str, Any]:
+    """Of the runs of a method the one that came highest on dev."""
+    found = [r for r in read("smollm2.json")["rows"] if r["method"] == method]
+    best = max(found, key=lambda r: max(map(float, str(r["dev over the steps"]).split(","))))
+    passes = 3 if method.startswith("Adam") else 2
+    return {**best, "forward passes": passes * best["steps"]}
+
+
+def rates_tried() -> list[str]:
+    """Rates of MeZO on SmolLM2 after a hundred steps: from too small to too large."""
+    mezo = [run for run in runs("smollm2_runs.jsonl") if run["method"] == "MeZO"]
+    return table(
+        [
+            {
+                "rate": f"{run['learning_rate']:.0e}",
+                "dev, percent": f"{100 * run['dev']:.1f}",
+                "dev loss": f"{run['dev_loss']:.3g}",
+            }
+            for run in sorted(mezo, key=lambda run: run["learning_rate"])
+            if run["steps"] == 100
+        ]
+    )
+
+
+def costs() -> list[str]:
+    """What a step of the methods to begin with takes."""
+    names = (
+        "mezo",
+        "zo_adamu",
+        "mezo, num_queries=4",
+        "subspace(zo_adamu)",
+        "forward_gradient_sgd",
+    )
+    beyond = "beyond a forward pass, in parameters"
+    found = [row("methods.json", f"{name}, ") for name in names[:2]]
+    found += [row("methods.json", name) for name in names[2:]]
+    return table([{key: r[key] for key in ("method", "forward passes", beyond)} for r in found])
+
+
+def index() -> list[str]:
+    """Every result: its file, the command that made it, and the page that shows it."""
+    rows: list[dict[str, Any]] = []
+    for path in sorted(RESULTS.glob("*.json")):
+        result = read(path.name)
+        pages = [p for p in PAGES if f"<!-- results: {path.name} -->" in _text(p)]
+        rows.append(
+            {
+                "result": result["title"],
+                "file": f"`{path.name}`",
+                "made by": f"`{result['command']}`",
+                "shown in": ", ".join(_link(p) for p in pages if p != "docs/results.md") or "below",
+            }
+        )
+    return table(rows)
+
+
+def _text(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def _link(page: str) -> str:
+    title = next(line for line in _text(page).splitlines() if line.startswith("# "))
+    return f"[{title.removeprefix('# ')}]({page.removeprefix('docs/')})"
+
+
+def unshown() -> list[str]:
+    """The results that no other page shows."""
+    others = "".join(_text(page) for page in PAGES if page != "docs/results.md")
+    lines: list[str] = []
+    for path in sorted(RESULTS.glob("*.json")):
+        if f"<!-- results: {path.name} -->" not in others:
+            lines += [*shown(path.name), ""]
+    return lines[:-1]
+
+
+TABLES: dict[str, Callable[[], list[str]]] = {
+    "ways": ways,
+    "rates tried": rates_tried,
+    "costs": costs,
+    "index of results": index,
+    "other results": unshown,
+}
