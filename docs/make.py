@@ -12,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from _make.badges import badges
 from _make.figures import FIGURES
 from _make.pages import made
 
@@ -22,6 +23,7 @@ FOLDER = DOCS / "_static" / "figures"
 def wanted() -> dict[Path, str]:
     """The text of every figure and of every page, as it should be."""
     files = {FOLDER / f"{name}.svg": make().svg() for name, make in FIGURES.items()}
+    files |= {FOLDER / f"badge-{name}.svg": svg for name, svg in badges().items()}
     for page in (DOCS.parent / "README.md", *sorted(DOCS.glob("**/*.md"))):
         if not page.relative_to(DOCS.parent).match("docs/_build/**"):
             files[page] = made(page.read_text(encoding="utf-8"), page.parent)

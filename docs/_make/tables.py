@@ -98,15 +98,19 @@ def costs() -> list[str]:
     """What a step of the methods to begin with takes."""
     names = (
         "mezo",
-        "zo_adamu",
         "mezo, num_queries=4",
-        "subspace(zo_adamu)",
-        "forward_gradient_sgd",
+        "subspace(zo_adamu), rank 16",
+        "zo_adamu",
+        "zo_adam",
     )
     beyond = "beyond a forward pass, in parameters"
-    found = [row("methods.json", f"{name}, ") for name in names[:2]]
-    found += [row("methods.json", name) for name in names[2:]]
-    return table([{key: r[key] for key in ("method", "forward passes", beyond)} for r in found])
+    methods = {r["method"]: r for r in read("methods.json")["rows"]}
+    return table(
+        [
+            {key: methods[name][key] for key in ("method", "forward passes", beyond)}
+            for name in names
+        ]
+    )
 
 
 def index() -> list[str]:
@@ -145,10 +149,27 @@ def unshown() -> list[str]:
     return lines[:-1]
 
 
+def minutes() -> str:
+    """How long the main job took on the machine that measured it, in whole minutes."""
+    seconds = [run["seconds"] for run in runs("main_job_runs.jsonl")]
+    return f"{round(min(seconds) / 60)} to {round(max(seconds) / 60)}"
+
+
+def times_of_adam() -> str:
+    """Memory of Adam with all weights over that of mezo, at the longest rows that were measured."""
+    rows = read("memory_by_length.json")["rows"]
+    longest = {r["method"]: r["memory, GB"] for r in rows if r["length"] == rows[-1]["length"]}
+    return f"{longest['adam'] / longest['mezo']:.0f}"
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
     "ways": ways,
     "rates tried": rates_tried,
     "costs": costs,
     "index of results": index,
     "other results": unshown,
+}
+NUMBERS: dict[str, Callable[[], str]] = {
+    "minutes of the main job": minutes,
+    "memory of Adam over mezo at 2048 tokens": times_of_adam,
 }

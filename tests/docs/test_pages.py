@@ -120,8 +120,8 @@ def test_decay_makes_parameters_smaller_whatever_the_numbers(name: str):
         np.testing.assert_allclose(jnp.abs(leaf), 0.95, rtol=1e-6)
 
 
-def test_concepts_names_the_spacing_of_bfloat16():
-    text = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+def test_the_page_on_precision_names_the_spacing_of_bfloat16():
+    text = (ROOT / "docs" / "precision.md").read_text(encoding="utf-8")
     said = re.search(r"Next to 1, bfloat16 numbers are 2⁻(.) apart above and 2⁻(.) below", text)
     assert said is not None
     powers = ["⁰¹²³⁴⁵⁶⁷⁸⁹".index(power) for power in said.groups()]
@@ -180,7 +180,7 @@ RESTS = {
 
 @pytest.mark.usefixtures("standard_promotion")  # optax.adam promotes its count
 @pytest.mark.parametrize("chain", RESTS)
-def test_concepts_is_right_about_steps_that_are_not_finite(chain: str):
+def test_the_page_on_precision_is_right_about_steps_that_are_not_finite(chain: str):
     tx, rests = RESTS[chain]
     params = {"w": jnp.ones(3)}
     state, moved = tx.init(params), [params["w"]]
@@ -196,7 +196,7 @@ def test_concepts_is_right_about_steps_that_are_not_finite(chain: str):
     assert state[0].skipped == 1
 
 
-def test_concepts_is_right_about_apply_if_finite():
+def test_the_page_on_precision_is_right_about_apply_if_finite():
     tx = optax.apply_if_finite(ESTIMATE, 3)
     params = {"w": jnp.ones(3)}
     with pytest.raises(TypeError):
