@@ -78,3 +78,21 @@ def test_a_tag_is_the_version_and_the_changelog_has_its_date(
     )
     assert done.returncode == (problem is not None), done.stderr
     assert (problem or "") in done.stdout
+
+
+def test_read_the_docs_takes_its_file_and_builds_as_ci_does():
+    pytest.importorskip("check_jsonschema", reason="needs check-jsonschema, of the extra test")
+    check = ["-m", "check_jsonschema", "--builtin-schema", "vendor.readthedocs"]
+    done = subprocess.run(
+        [sys.executable, *check, ".readthedocs.yaml"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    found = yaml.safe_load((ROOT / ".readthedocs.yaml").read_text(encoding="utf-8"))
+    assert found["sphinx"]["fail_on_warning"]
+    assert (ROOT / found["sphinx"]["configuration"]).is_file()
+    (install,) = found["python"]["install"]
+    assert all(extra(name) for name in install["extra_requirements"])

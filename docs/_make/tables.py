@@ -15,25 +15,28 @@ def ways() -> list[str]:
     main, best = "main job, test", "best step on dev"
     nine, subspace = "nine_optimizers.json", "subspace.json"
     adam = row(nine, "adam")
-    lora = row("other_ways.json", "main job, Adam, LoRA")
-    probe = row("other_ways.json", "main job, linear probe")
-    small_probe = row("other_ways.json", "SmolLM2-135M, linear probe")
     default = row("main_job.json", "label words (the default)")
+    probe = row("main_job.json", "the best start on dev")
     mezo = row(subspace, "mezo, words")
     inside = row(subspace, "subspace(zo_adamu), words")
+    lora = row("memory_other_ways.json", "opt-13b, adam")["memory, GB"]
     rows: list[tuple[str, Any, Any, dict[str, Any] | None, float | None]] = [
         ("as it is (zero-shot)", row(nine, "none")["last step"], 0, _of_smollm2("zero-shot"), None),
         (
-            "linear probe",
-            probe["test, best on dev"],
-            probe["forward passes"],
-            {
-                "test, best step on dev": small_probe["test, best on dev"],
-                "forward passes": small_probe["forward passes"],
-            },
+            "a threshold between the label words",
+            None,
+            None,
+            {**_of_smollm2("zero-shot, threshold"), "forward passes": None},
             _memory("inference"),
         ),
-        ("`mezo`", mezo[best], 2000, _of_smollm2("MeZO"), _memory("mezo")),
+        (
+            "a linear probe (`--start auto`)",
+            probe["start"],
+            round(float(str(probe["before the steps"]).split()[0])),
+            None,
+            _memory("inference"),
+        ),
+        ("`mezo`", mezo[best], default["forward passes"], _of_smollm2("MeZO"), _memory("mezo")),
         (
             "`zo_adamu`",
             default[best],
@@ -41,14 +44,8 @@ def ways() -> list[str]:
             _of_smollm2("ZO-AdaMU"),
             _memory("zo_adamu"),
         ),
-        ("`subspace(zo_adamu)`", inside[best], 2000, None, None),
-        (
-            "Adam with LoRA",
-            lora["test, best on dev"],
-            lora["forward passes"],
-            _of_smollm2("Adam, LoRA"),
-            row("memory_other_ways.json", "opt-13b, adam")["memory, GB"],
-        ),
+        ("`subspace(zo_adamu)`", inside[best], default["forward passes"], None, None),
+        ("Adam with LoRA", None, None, _of_smollm2("Adam, LoRA"), lora),
         ("Adam, all weights", adam[best], 3 * adam["steps"], None, _memory("adam")),
     ]
     return table(
