@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zojax.lm.settings import FinetuneConfig, OptimizerName
+from zojax.quantised import any_quantised
 from zojax.rates import LENGTH, usual_rate
 
 # The length of a step, η·√(d/N), by optimizer. Those of zo_sgd_sign, zo_adam and zo_adamm are what
@@ -21,6 +22,8 @@ LENGTHS: Mapping[OptimizerName, float] = {
     "zo_adamm": 0.2,
     "forward_gradient_sgd": LENGTH,
 }
+# The size of a typical weight of a layer, in opt-mini and beyond: what a share of a scale moves.
+_WEIGHT = 0.04
 # These take no account of the size of slopes, whatever the slope rule.
 _IN_UNIT = ("rms", "spread", "sign", "ranks", "z_scores")  # slope rules
 _BY_THEMSELVES = ("zo_sgd_sign", "zo_adam", "zo_adamm")
@@ -39,6 +42,8 @@ def default_rate(config: FinetuneConfig, params: Any) -> float:
       params: The parameters to tune; of arrays or shapes.
     """
     usual = usual_rate(params, config.hyper.num_queries or 1) / LENGTH
+    if any_quantised(params) and config.hyper.subspace_rank is None:
+        usual /= _WEIGHT  # scales are tuned in shares of themselves
     return float(f"{LENGTHS[config.optimizer] * usual:.2g}")
 
 
