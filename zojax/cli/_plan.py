@@ -33,6 +33,7 @@ _COMPARED_OVER_INTEGERS: tuple[tuple[str, str, int | None], ...] = (
 _BATCH, _LENGTH = 16, 256
 _PAPER_BATCH, _PAPER_LENGTH = 1, 400  # as in the MeZO paper's table
 _RANK = 8
+_PAIRS = 16  # of es
 
 
 def run_plan(arguments: PlanArguments) -> None:
@@ -107,6 +108,8 @@ def finetune_command(arguments: PlanArguments) -> list[str]:
     model = Path(arguments.model)
     mesh = arguments.mesh or (f"model={arguments.devices}" if arguments.devices > 1 else None)
     rank = (arguments.rank or _RANK) if arguments.adapter == "lora" else None
+    pairs = arguments.num_queries or _PAIRS
+    population = 2 * pairs if arguments.optimizer == "es" else None
     options = {
         # finetune reads a model's folder, of which a plan reads config.json alone.
         "model": model.parent if model.is_file() else arguments.model,
@@ -117,7 +120,8 @@ def finetune_command(arguments: PlanArguments) -> list[str]:
         "max-length": arguments.max_length or _LENGTH,
         "adapter": None if arguments.adapter == "none" else arguments.adapter,
         "rank": rank,
-        "num-queries": arguments.num_queries,
+        "num-queries": None if population else arguments.num_queries,
+        "population": population,
         "subspace-rank": arguments.subspace_rank,
         "mesh": mesh,
         "layout": arguments.layout,

@@ -61,7 +61,8 @@ class PlanArguments:
     rank: int | None = None
     """Columns of each low-rank product (lora); without it, 8."""
     num_queries: int | None = None
-    """Directions of a step (zeroth-order, but not zo_sgd_blockwise); without it, 1."""
+    """Directions of a step (zeroth-order, but not zo_sgd_blockwise); without it, 1. Of es, pairs of
+    members; without it, 16."""
     subspace_rank: int | None = None
     """Tune a subspace of this rank of every matrix (zeroth-order)."""
     steps: int | None = None

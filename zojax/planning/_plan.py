@@ -68,7 +68,7 @@ def plan(
         parallelism).
       mesh: Axes and sizes of a mesh, instead of ``devices``, as for :func:`mesh`: ``{"data": 2,
         "model": 4}``.
-      num_queries: Directions of a zeroth-order step.
+      num_queries: Directions of a zeroth-order step; of ``es`` its pairs, and 1 for its usual 16.
       subspace_rank: The rank of a subspace that a zeroth-order step tunes, as
         :func:`zojax.subspace` does, folded outside of the step; None for all parameters.
       full: Compile every step at full depth, which may take minutes and gigabytes.

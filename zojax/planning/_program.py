@@ -35,6 +35,7 @@ ZEROTH_ORDER: Mapping[str, Callable[..., optax.GradientTransformationExtraArgs]]
     "zo_adam": partial(zojax.zo_adam, **_ZO),
     "zo_adamm": partial(zojax.zo_adamm, **_ZO),
     "forward_gradient_sgd": partial(zojax.forward_gradient_sgd, learning_rate=1e-6, key=0),
+    "es": partial(zojax.es, **_ZO),
 }
 # Each layer's losses pass through all layers, so the cost of a step is no line in their number.
 BLOCKWISE = "zo_sgd_blockwise"
@@ -133,12 +134,14 @@ def transformation(
     Args:
       work: Says which branch of its parameters is tuned.
       optimizer: One of :data:`OPTIMIZERS`.
-      num_queries: Directions of a zeroth-order step.
+      num_queries: Directions of a zeroth-order step; 1 for the optimizer's own number.
       subspace_rank: The rank of a subspace that it tunes, or None.
     """
     if optimizer == INFERENCE:
         return optax.identity()
     settings = {} if num_queries == 1 else {"num_queries": num_queries}
+    if optimizer == "es" and settings:
+        settings = {"population": 2 * num_queries}
     tx = {**ZEROTH_ORDER, **_FIRST_ORDER}[optimizer](**settings)
     quantised = any_quantised(work.tuned)
     if subspace_rank is not None:

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from zojax.lm.settings._data_config import DataConfig, at_least_one, check_data
 from zojax.lm.settings._names import (
@@ -69,7 +69,14 @@ class HyperParameters:
     evaluation: Literal["streamed", "copy", "in_place"] | None = None
     """How the loss is evaluated at perturbed parameters (zeroth-order)."""
     num_queries: int | None = None
-    """Directions of a step (zeroth-order, but not zo_sgd_blockwise)."""
+    """Directions of a step (zeroth-order, but not zo_sgd_blockwise or es)."""
+    population: int | None = None
+    """Members whose losses or rewards a step compares, in pairs on either side (es)."""
+    direction_rank: int | None = None
+    """Rank of each matrix's perturbation (es)."""
+    batched: bool | None = None
+    """All members in one pass, which share each product with the weights, or one after the other,
+    in the memory of one (es)."""
     direction: DirectionName | None = None
     """How directions are drawn (zeroth-order); random signs, rademacher, are the fastest."""
     difference: Literal["central", "forward", "centred"] | None = None
@@ -77,8 +84,8 @@ class HyperParameters:
     against the mean of all (centred); for optimizers with num_queries."""
     slope_rule: SlopeRuleName | Literal["none"] | None = None
     """What replaces or scales a step's slopes: their sign, clipping at 100, their running size
-    (rms), their spread over the queries, or nothing (none), as in MeZO's paper; for optimizers with
-    num_queries."""
+    (rms), their spread over the queries, or nothing (none), as in MeZO's paper; the losses' ranks
+    (ranks) or distances from their mean (z_scores); for optimizers with num_queries, and es."""
     rounding: Literal["nearest", "stochastic", "compensated"] | None = None
     """How updates of 16-bit parameters are rounded: nearest loses small ones; stochastic, by chance
     and the default, and compensated, with 2 bytes more a parameter, do not."""
@@ -119,8 +126,10 @@ class FinetuneConfig:
     quantize: Bits | None = None
     """Hold the layers' matrices as integers, which never move: under an adapter, in a subspace
     (--subspace-rank), or with their scales tuned, in shares of themselves (zeroth-order)."""
-    optimizer: OptimizerName = "zo_adamu"
-    """adam and sgd are first-order references; the others need forward passes alone."""
+    # Replaced below by a name, which everyone else sees.
+    optimizer: OptimizerName = cast("OptimizerName", None)  # noqa: RUF009 (None)
+    """adam and sgd are first-order references; the others need forward passes alone. Without it,
+    zo_adamu, or es with --reward."""
     start: str | None = None
     """Where tuning starts from in a task with classes: the label words (words), these with a fitted
     bias for each class (calibrated), a head fitted to the features (probe), the best of them on
@@ -202,6 +211,9 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         """Refuse wrong settings before any work is done."""
+        if self.optimizer is None:  # pyright: ignore[reportUnnecessaryComparison]
+            usual = "zo_adamu" if self.scoring.reward is None else "es"
+            object.__setattr__(self, "optimizer", usual)
         for name in ("batch_size", "eval_batch_size", "eval_every", "log_every"):
             at_least_one(name, getattr(self, name))
         _check_choices(self)
@@ -316,6 +328,12 @@ def _check_quantize(config: FinetuneConfig) -> None:
             f"finetune: quantize must be with an adapter for {config.optimizer}, got "
             f"{config.quantize} without one: integers have no gradient, and their scales no "
             "blocks. Give adapter lora, or another optimizer, such as mezo."
+        )
+    if config.optimizer == "es" and config.hyper.subspace_rank is None:
+        raise ValueError(
+            f"finetune: quantize must be with an adapter or subspace_rank for es, got "
+            f"{config.quantize} with neither: directions of low rank are no shares of scales. Give "
+            "subspace_rank 16, or another optimizer, such as mezo."
         )
     if config.hyper.subspace_refresh is not None:
         raise ValueError(

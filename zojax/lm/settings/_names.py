@@ -16,6 +16,7 @@ OptimizerName = Literal[
     "zo_adam",
     "zo_adamm",
     "forward_gradient_sgd",
+    "es",
     "adam",
     "sgd",
 ]

@@ -45,6 +45,7 @@ def draw_curve(path: Path, title: str, metrics: list[dict[str, Any]], objective:
     names = ("dev_reward", "dev_f1", "dev_perplexity", "dev_accuracy")
     metric = next((name for name in names if any(name in line for line in measured)), names[-1])
     unit, scale = ("", 1) if metric in ("dev_reward", "dev_perplexity") else (" %", 100)
+    digits = ".4g" if metric == "dev_reward" else ".1f"
     scores = [(line["step"], scale * line[metric]) for line in measured]
     levels = {name: scale * level for name, level in _levels(measured, metric).items()}
     figure = Figure(figsize=(7, 5), layout="constrained")
@@ -54,7 +55,9 @@ def draw_curve(path: Path, title: str, metrics: list[dict[str, Any]], objective:
     upper.set_ylabel("training loss (nats)" if objective == "loss" else f"training −{objective}")
     lower.plot(*_columns(scores), color="tab:blue", marker="o", markersize=3)
     for (name, level), style in zip(levels.items(), ("--", ":"), strict=False):
-        lower.axhline(level, color="tab:gray", linestyle=style, label=f"{name} {level:.4g}{unit}")
+        lower.axhline(
+            level, color="tab:gray", linestyle=style, label=f"{name} {level:{digits}}{unit}"
+        )
     if levels:
         lower.legend(loc="best", fontsize="small")
     lower.set_ylabel(_LABELS[metric])

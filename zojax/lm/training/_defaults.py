@@ -54,6 +54,16 @@ DEFAULTS: Mapping[OptimizerName, Mapping[str, Any]] = {
         "learning_rate": 3e-5,
         **{k: v for k, v in _IN_UNIT.items() if k not in ("eps", "difference")},
     },
+    "es": {
+        "learning_rate": 1e-3,
+        "population": 32,
+        "direction_rank": 1,
+        "slope_rule": "ranks",
+        "batched": True,
+        "weight_decay": 0.0,
+        **{k: v for k, v in _ONE_DIRECTION.items() if k != "direction"},
+        "eps": 3e-3,  # a reward is a step function, of which small perturbations see nothing
+    },
     "adam": {"learning_rate": 3e-4, "b1": 0.9, "b2": 0.999, **_FIRST_ORDER},
     "sgd": {"learning_rate": 1e-2, "momentum": 0.0, **_FIRST_ORDER},
 }
@@ -75,5 +85,9 @@ REFRESH = 50
 
 def defaults_of(optimizer: OptimizerName, adapter: AdapterName) -> Mapping[str, Any]:
     """The settings that an optimizer takes with an adapter or without, and their defaults."""
-    own = WITH_ADAPTER.get(adapter, {}) if optimizer in WITH_ADAPTER_OPTIMIZERS else {}
+    own = WITH_ADAPTER.get(adapter, {})
+    if optimizer == "es":  # its rate has one unit, whatever is tuned; a perturbation has to be seen
+        own = {name: value for name, value in own.items() if name == "eps"}
+    elif optimizer not in WITH_ADAPTER_OPTIMIZERS:
+        own = {}
     return {**DEFAULTS[optimizer], **own}

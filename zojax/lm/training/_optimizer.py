@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,12 +14,9 @@ import optax
 import zojax
 from zojax.coordinates import find_blocks
 from zojax.directions import Relative
-from zojax.lm.settings import (
-    FinetuneConfig,
-    OptimizerName,
-)
+from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._defaults import REFRESH
-from zojax.lm.training._rate import with_rate
+from zojax.lm.training._rate import queries_of, with_rate
 from zojax.lm.training._tuned import Tuned
 from zojax.quantised import any_quantised, scales
 from zojax.trajectory import Field
@@ -59,11 +56,14 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
         build = optax.adamw if config.optimizer == "adam" else _sgd
         tx = _with_rate_in_state(partial(build, **settings), rate, given)
         return Optimizer(_rounded(tx, rounding, key), False, False, ())
-    fields = _fields(config.optimizer, settings, params)
+    fields = _fields(config, params)
     settings["key"] = key
     if integers and rank is None:
         # What is a small step for one layer's scales is a large one for another's.
         settings["direction"] = Relative(settings["direction"])
+    if config.optimizer == "es":
+        settings["rank"] = settings.pop("direction_rank")
+        settings["shaping"] = settings.pop("slope_rule", None)
     if "phases" in settings:
         settings["phases"] = _phases(settings["phases"], config.num_planned)
     in_place = settings["evaluation"] == "in_place"
@@ -127,14 +127,12 @@ def _rounded(
     )
 
 
-def _fields(
-    optimizer: OptimizerName, settings: Mapping[str, Any], params: Any
-) -> tuple[Field, ...]:
+def _fields(config: FinetuneConfig, params: Any) -> tuple[Field, ...]:
     """The fields of a zeroth-order step's record: scalars that its update needs, besides keys."""
-    if optimizer == "zo_sgd_blockwise":
+    if config.optimizer == "zo_sgd_blockwise":
         return (Field("slopes", len(find_blocks("finetune", params, "layers"))),)
-    chosen = (Field("sign", 1),) if optimizer == "zo_sgd_conservative" else ()
-    return (Field("slopes", settings.get("num_queries", 1)), *chosen)
+    chosen = (Field("sign", 1),) if config.optimizer == "zo_sgd_conservative" else ()
+    return (Field("slopes", queries_of(config)), *chosen)
 
 
 def _sgd(

@@ -6,6 +6,7 @@ from typing import Any
 
 from zojax.coordinates import find_blocks
 from zojax.lm.settings import FinetuneConfig
+from zojax.lm.training._rate import queries_of
 from zojax.passes import GRADIENT, Passes, of_step
 
 
@@ -21,7 +22,7 @@ def passes_of_a_step(config: FinetuneConfig, params: Any) -> Passes:
     by_block = config.optimizer == "zo_sgd_blockwise"
     return of_step(
         config.optimizer,
-        num_queries=config.hyper.num_queries or 1,
+        num_queries=queries_of(config),
         difference=config.hyper.difference or "central",
         blocks=len(find_blocks("finetune", params, "layers")) if by_block else 1,
     )

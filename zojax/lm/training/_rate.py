@@ -12,6 +12,8 @@ from zojax.rates import LENGTH, usual_rate
 
 # The length of a step, η·√(d/N), by optimizer. Those of zo_sgd_sign, zo_adam and zo_adamm are what
 # benchmarks/nine_optimizers.py found best for opt-mini; with momentum steps are ten times as long.
+# Half the difference of two ranks is less than 1, and the more so the less the losses differ by the
+# direction.
 LENGTHS: Mapping[OptimizerName, float] = {
     "zo_adamu": LENGTH,
     "mezo": LENGTH,
@@ -21,6 +23,7 @@ LENGTHS: Mapping[OptimizerName, float] = {
     "zo_adam": 0.2,
     "zo_adamm": 0.2,
     "forward_gradient_sgd": LENGTH,
+    "es": 2 * LENGTH,
 }
 # The size of a typical weight of a layer, in opt-mini and beyond: what a share of a scale moves.
 _WEIGHT = 0.04
@@ -41,10 +44,16 @@ def default_rate(config: FinetuneConfig, params: Any) -> float:
       config: A resolved configuration of an optimizer whose rate is in the unit.
       params: The parameters to tune; of arrays or shapes.
     """
-    usual = usual_rate(params, config.hyper.num_queries or 1) / LENGTH
+    usual = usual_rate(params, queries_of(config)) / LENGTH
     if any_quantised(params) and config.hyper.subspace_rank is None:
         usual /= _WEIGHT  # scales are tuned in shares of themselves
     return float(f"{LENGTHS[config.optimizer] * usual:.2g}")
+
+
+def queries_of(config: FinetuneConfig) -> int:
+    """The directions of a step of a resolved configuration; a population has one for each pair."""
+    hyper = config.hyper
+    return (hyper.num_queries or 1) if hyper.population is None else hyper.population // 2
 
 
 def with_rate(config: FinetuneConfig, params: Any) -> FinetuneConfig:
