@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+_ORIGIN = {"commit": "at", "machine": "on", "versions": "with"}
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -76,6 +77,13 @@ def shown(name: str) -> list[str]:
         lines += [result["caption"], ""]
     lines += [*table(result["rows"]), ""]
     if "command" in result:
-        lines += [f"Made by `{result['command']}`.", ""]
-    known = {"title", "caption", "rows", "command"}
-    return lines + [f"- {key}: {cell(value)}" for key, value in result.items() if key not in known]
+        lines += [_origin(result), ""]
+    known = {"title", "caption", "rows", "command", *_ORIGIN}
+    lines += [f"- {key}: {cell(value)}" for key, value in result.items() if key not in known]
+    return lines if lines[-1] else lines[:-1]
+
+
+def _origin(result: dict[str, Any]) -> str:
+    """How a result was made, on what and with what, in one line."""
+    known = [f"{word} {result[key]}" for key, word in _ORIGIN.items() if result.get(key)]
+    return f"*Made by `{result['command']}`{''.join(f', {part}' for part in known)}.*"
