@@ -4,7 +4,7 @@ So a page shows the same on the site and on a code host::
 
     <!-- results: digits.json -->            a result's table
     <!-- table: ways -->                     one that is put together of several results
-    <!-- include: ../benchmarks/table.md -->  a file; ", +1" moves its headings down by one
+    <!-- include: ../benchmarks/table.md -->  a file, but for its title
     <!-- /made -->                           ends each of these
 
     <!--of main_job.json :: label words (the default) :: start-->59.9 ± 0.0<!--/-->
@@ -28,7 +28,7 @@ _PART = re.compile(
 )
 _NUMBER = re.compile(r"<!--of ([^>]+?)-->.*?<!--/-->", re.DOTALL)
 _FENCE = re.compile(r"^```\{benchmark-results\} (\S+)\n```$", re.MULTILINE)
-_HEADING = re.compile(r"^(#+ )", re.MULTILINE)
+_TITLE = re.compile(r"\A# .*\n+")
 
 
 def made(text: str, folder: Path) -> str:
@@ -61,7 +61,6 @@ def _part(kind: str, name: str, folder: Path) -> str:
     elif kind == "table":
         lines = TABLES[name]()
     else:
-        path, _, down = name.partition(", +")
-        text = (folder / path).read_text(encoding="utf-8").strip()
-        lines = [_HEADING.sub("#" * int(down or 0) + r"\1", text)]
+        # A file's title goes: the page has one of its own.
+        lines = [_TITLE.sub("", (folder / name).read_text(encoding="utf-8")).strip()]
     return "\n".join([f"<!-- {kind}: {name} -->", "", *lines, "", "<!-- /made -->"])

@@ -15,6 +15,7 @@ import numpy as np
 import optax
 import pytest
 from chats import write_chat_model
+from documents import PAGES, read
 from flax import linen as nn
 
 import zojax
@@ -213,6 +214,20 @@ def test_the_baselines_page_runs_as_printed():
     assert run_page("docs/baselines.md")["found"].test.examples == 32
 
 
+GIVEN = dict(jax=jax, jnp=jnp, optax=optax, zojax=zojax)  # as the pages' first lines name them
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("page", ["index", "choose", "migrating"])
+def test_a_first_page_runs_as_printed(page: str):
+    run_page(f"docs/{page}.md")
+
+
+@pytest.mark.parametrize("page", ["concepts", "precision", "api/testing"])
+def test_an_explanation_runs_as_printed(page: str):
+    run_page(f"docs/{page}.md", **GIVEN)
+
+
 def test_the_finetune_page_runs_as_printed():
     assert run_page("docs/finetune.md")["config"].optimizer == "mezo"
 
@@ -233,7 +248,9 @@ def test_the_page_on_predicting_runs_as_printed(
 CHATS = ROOT / "examples" / "chats.jsonl"
 
 
-def test_the_page_on_chats_runs_as_printed(tmp_path: Path):
+@pytest.fixture
+def chat_run(tmp_path: Path) -> Path:
+    """The folder of a run on chats, of which no step was taken."""
     from zojax.lm.training import DataConfig, FinetuneConfig
     from zojax.lm.training._run_folder import RunFolder
 
@@ -242,8 +259,36 @@ def test_the_page_on_chats_runs_as_printed(tmp_path: Path):
     data = DataConfig(train=CHATS, kind="chat")
     config = FinetuneConfig(model=str(model), data=data)
     RunFolder(tmp_path / "run", config).write_results({"best_step": 0})
-    answers = run_page("docs/chats.md", folder=tmp_path / "run")["answers"]
+    return tmp_path / "run"
+
+
+def test_the_page_on_chats_runs_as_printed(chat_run: Path):
+    answers = run_page("docs/chats.md", folder=chat_run)["answers"]
     assert [type(answer) for answer in answers] == [str, str]
+
+
+def test_the_tutorial_on_chats_runs_as_printed(chat_run: Path, capsys: pytest.CaptureFixture[str]):
+    assert run_page("docs/tutorials/chats.md", folder=chat_run)["run"]
+    assert capsys.readouterr().out.endswith("\n")
+
+
+# Run by tests/journeys and tests/lm/models; the models' cards show how transformers reads them.
+ELSEWHERE = {
+    "docs/small_networks.md",
+    "docs/tutorials/csv.md",
+    "docs/real_checkpoints.md",
+    "docs/opt-mini.md",
+    "docs/roberta-mini.md",
+}
+
+
+@pytest.mark.quick
+def test_every_page_with_code_is_run():
+    source = Path(__file__).read_text(encoding="utf-8")
+    for page in PAGES:
+        if BLOCK.search(read(page)) and page not in ELSEWHERE:
+            name = page.removeprefix("docs/").removesuffix(".md")
+            assert f'"{page}"' in source or re.search(rf'parametrize\("page".*"{name}"', source)
 
 
 @pytest.mark.quick
