@@ -36,6 +36,7 @@ LAYERS = (
     ("zojax.lm.models", "zojax.lm.processes"),
     ("zojax.lm.adapters",),
     ("zojax.lm.decoding",),
+    ("zojax.lm.engines",),
     ("zojax.lm.tasks",),
     ("zojax.lm.sequences",),
     ("zojax.lm.rewards",),

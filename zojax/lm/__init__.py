@@ -19,6 +19,7 @@ __getattr__, __dir__ = submodules(
         "baselines",
         "comparison",
         "decoding",
+        "engines",
         "models",
         "prediction",
         "processes",

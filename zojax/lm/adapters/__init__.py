@@ -8,6 +8,7 @@ from zojax.lm.adapters._adapter import Adapter as Adapter
 from zojax.lm.adapters._adapter import merge as merge
 from zojax.lm.adapters._files import load_adapter as load_adapter
 from zojax.lm.adapters._files import save_adapter as save_adapter
+from zojax.lm.adapters._files import save_peft as save_peft
 from zojax.lm.adapters._head import HeadTuning as HeadTuning
 from zojax.lm.adapters._lora import LoRA as LoRA
 from zojax.lm.adapters._prefix import Prefix as Prefix
@@ -22,4 +23,5 @@ __all__ = [
     "load_adapter",
     "merge",
     "save_adapter",
+    "save_peft",
 ]

@@ -98,6 +98,23 @@ def save_adapter(
         _replace(folder / name, file)
 
 
+def save_peft(adapter: LoRA, model: LanguageModel, own: Params, folder: str | Path) -> None:
+    """Write a LoRA as peft does, for programs that read it: without the identity of its base model.
+
+    Args:
+      adapter: The adapter that made ``own``; peft has no format for others than LoRA.
+      model: The base model, of which names and shapes are read, and no weights.
+      own: The adapter's parameters, ``params["adapter"]`` of an adapted model.
+      folder: Made if it does not exist; an adapter in it is replaced.
+
+    Cost: one copy of the adapter on the host.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, file in _peft_files(adapter, model, {MODEL: model.params, ADAPTER: own}).items():
+        _replace(folder / name, file)
+
+
 def load_adapter(model: LanguageModel, folder: str | Path) -> tuple[Adapter, LanguageModel]:
     """Load an adapter that :func:`save_adapter` wrote, or a LoRA that peft wrote.
 
@@ -150,16 +167,20 @@ def load_adapter(model: LanguageModel, folder: str | Path) -> tuple[Adapter, Lan
 def _contents(adapter: Adapter, model: LanguageModel, params: Params) -> dict[str, bytes]:
     """The content of the files beside ``adapter.json``."""
     if isinstance(adapter, LoRA):
-        from safetensors.numpy import save
-
-        tensors = _peft.peft_tensors(model, params[ADAPTER])
-        return {
-            _peft.WEIGHTS: save(tensors, metadata={"format": "pt"}),
-            _peft.CONFIG: _json(_peft.peft_config(adapter, model, params)),
-        }
+        return _peft_files(adapter, model, params)
     from safetensors.flax import save
 
     return {WEIGHTS: save({"/".join(path): leaf for path, leaf in flat(params[ADAPTER]).items()})}
+
+
+def _peft_files(adapter: LoRA, model: LanguageModel, params: Params) -> dict[str, bytes]:
+    from safetensors.numpy import save
+
+    tensors = _peft.peft_tensors(model, params[ADAPTER])
+    return {
+        _peft.WEIGHTS: save(tensors, metadata={"format": "pt"}),
+        _peft.CONFIG: _json(_peft.peft_config(adapter, model, params)),
+    }
 
 
 def _read_peft(model: LanguageModel, folder: Path) -> tuple[LoRA, dict[LeafPath, Array]]:

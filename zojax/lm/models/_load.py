@@ -39,6 +39,7 @@ def load(
     scan_layers: bool = True,
     remat: bool = False,
     from_pt: bool = False,
+    weights: bool = True,
     implementation: Literal["zojax", "transformers"] = "zojax",
 ) -> LanguageModel:
     """Load a language model and its tokenizer.
@@ -67,6 +68,8 @@ def load(
         times as fast. Block-wise methods need a leaf for each layer, and so ``False``.
       remat: Whether back-propagation computes each layer's activations again.
       from_pt: Read ``pytorch_model.bin`` if there are no safetensors files; needs torch.
+      weights: False reads none: the parameters are ``jax.ShapeDtypeStruct``, for a model that only
+        an engine can run (:mod:`zojax.lm.engines`), of which zojax tunes an adapter.
       implementation: ``"zojax"``, or ``"transformers"`` for the Flax classes of OPT and RoBERTa of
         transformers 4.57, which take neither ``param_dtype``, ``layout`` nor ``remat`` and are not
         scanned.
@@ -93,7 +96,8 @@ def load(
         from zojax.lm.models import _flax_load
 
         for name, value in {
-            "param_dtype": param_dtype, "layout": layout, "remat": remat or None
+            "param_dtype": param_dtype, "layout": layout, "remat": remat or None,
+            "weights": None if weights else False,
         }.items():  # fmt: skip
             if value is not None:
                 raise ValueError(
@@ -108,19 +112,20 @@ def load(
         dtype=dtype, param_dtype=param_dtype, layout=layout, scan_layers=scan_layers, remat=remat
     )
     if files := _gguf.find_files(name_or_folder):
-        return assemble(*_gguf.read(files), source=str(files[0].parent), **options)
+        config, tokenizer, tensors = _gguf.read(files)
+        tensors = tensors if weights else None
+        return assemble(config, tokenizer, tensors, source=str(files[0].parent), **options)
     source = resolve(name_or_folder)
     config = read_config(config_file(source), source)
     family(config.model_type, source)
-    return assemble(
-        config, read_tokenizer(source), _weights.read(source, from_pt), source=source, **options
-    )
+    tensors = _weights.read(source, from_pt) if weights else None
+    return assemble(config, read_tokenizer(source), tensors, source=source, **options)
 
 
 def assemble(
     config: ModelConfig,
     tokenizer: AnyTokenizer,
-    tensors: Iterable[tuple[str, np.ndarray]],
+    tensors: Iterable[tuple[str, np.ndarray]] | None,
     *,
     source: str,
     dtype: DtypeName = "float32",
@@ -134,7 +139,7 @@ def assemble(
     Args:
       config: The content of ``config.json``.
       tokenizer: The tokenizer.
-      tensors: The weights, named as in transformers' Flax or PyTorch model.
+      tensors: The weights, named as in transformers' Flax or PyTorch model; None for shapes alone.
       source: The folder or hub name of the model, for messages and to find
         ``generation_config.json``.
       dtype, param_dtype, layout, scan_layers, remat: As in :func:`load`.
@@ -163,15 +168,17 @@ def assemble(
     names = Names(shapes, kind.modules)
     second = {} if settings.tied or labels else dict(kind.untied)
     places = {**names.places, **{new: names.places[name] for name, new in second.items()}}
-    params = _weights.collect(
-        tensors,
-        shapes,
-        places,
-        base=kind.base,
-        unused=kind.tied_head if settings.tied else (),
-        overruled=second,
-        source=source,
-    )
+    params: dict[Any, Any] = shapes
+    if tensors is not None:
+        params = _weights.collect(
+            tensors,
+            shapes,
+            places,
+            base=kind.base,
+            unused=kind.tied_head if settings.tied else (),
+            overruled=second,
+            source=source,
+        )
     generation = find(source, "generation_config.json")
     values = {
         **both_spellings(config.values),

@@ -1,0 +1,21 @@
+"""Engines: what writes completions under many adapters at once, in this process or on a server."""
+
+from zojax.lm.engines._engine import Completions as Completions
+from zojax.lm.engines._engine import Decoding as Decoding
+from zojax.lm.engines._engine import Engine as Engine
+from zojax.lm.engines._http import EngineError as EngineError
+from zojax.lm.engines._members import written as written
+from zojax.lm.engines._server import ServerEngine as ServerEngine
+from zojax.lm.engines._transformers import TransformersEngine as TransformersEngine
+from zojax.lm.engines._zojax import ZojaxEngine as ZojaxEngine
+
+__all__ = [
+    "Completions",
+    "Decoding",
+    "Engine",
+    "EngineError",
+    "ServerEngine",
+    "TransformersEngine",
+    "ZojaxEngine",
+    "written",
+]
