@@ -163,6 +163,19 @@ except ImportError as error:
     assert run_alone(script, tmp_path) == said
 
 
+def test_the_folder_for_flax_names_the_extra(tmp_path: Path):
+    script = """
+import zojax
+
+try:
+    zojax.flax
+except ImportError as error:
+    print(error)
+"""
+    said = 'zojax.flax: it needs flax: pip install "zojax[hf]".'
+    assert run_alone(script, tmp_path) == said
+
+
 def test_an_extra_is_not_found_here(tmp_path: Path):
     script = """
 from importlib.util import find_spec
