@@ -78,10 +78,19 @@ SMOKES = {
         },
         ("rounding",),
     ),
-    "subspace": Smoke(
-        "--seeds=2",
+    "rewards": Smoke(
+        "--model=opt-mini",
         {
-            "STEPS": "1",
+            "RUNS": "folder / 'runs.jsonl'",
+            "JOBS": "{'opt-mini': JOBS['opt-mini']._replace(steps=1, seeds=1, new_tokens=2, "
+            "rewards=('ten words',), rates={'es': (1e-3,), 'REINFORCE, LoRA': (1e-3,)})}",
+        },
+        ("rewards",),
+    ),
+    "subspace": Smoke(
+        "--model=opt-mini",
+        {
+            "JOBS": "{'opt-mini': Job(1, 2, {}, {})}",
             "RUNS": "folder / 'runs.jsonl'",
             "METHODS": "{'mezo': {'optimizer': 'mezo'}}",
             "STARTS": "('words',)",

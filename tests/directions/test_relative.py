@@ -58,7 +58,9 @@ def test_streamed_and_copied_are_alike(queries):
         update(direction=Relative(), num_queries=queries, evaluation=evaluation)
         for evaluation in ("streamed", "copy")
     )
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=1e-6), streamed, copied)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=1e-6), streamed, copied
+    )
     assert float(jnp.abs(streamed["bias"][0])) == 0
 
 

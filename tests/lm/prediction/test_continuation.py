@@ -10,9 +10,14 @@ import pytest
 from chats import CHATML, PLAIN, chat, chat_tokenizer, write_chat_model
 
 from zojax.lm.models import LanguageModel, load
-from zojax.lm.prediction._continuation import Continuations, Prompt, stop_tokens
+from zojax.lm.prediction._continuation import Continuations, Prompt
 from zojax.lm.processes import Spread
-from zojax.lm.sequences import SequenceKind, read_chat_template, sequence_tokens
+from zojax.lm.sequences import (
+    SequenceKind,
+    answer_stops,
+    read_chat_template,
+    sequence_tokens,
+)
 
 Write = Callable[..., list[str | None]]
 
@@ -102,12 +107,12 @@ def test_a_prompt_that_the_template_refuses_is_named(write: Write):
 
 
 @pytest.mark.quick
-def test_where_a_turn_ends(model: LanguageModel):
+def test_where_a_turn_ends():
     def stops(source: str) -> list[int]:
         tokenizer = chat_tokenizer(source)
         template = read_chat_template(tokenizer, "it")
         tokens = sequence_tokens("chat", tokenizer, 90, template=template)
-        return stop_tokens(model, tokens).tolist()
+        return answer_stops(tokenizer, tokens).tolist()
 
     end = chat_tokenizer().backend.token_to_id("<|im_end|>")
     assert stops(CHATML) == [2, end]
