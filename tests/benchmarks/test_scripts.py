@@ -125,6 +125,16 @@ SMOKES = {
         {"METHODS": "{'MeZO': ('mezo', 'none', (1e-4,))}"},
         ("smollm2", "smollm2_dev"),
     ),
+    "other_ways": Smoke(
+        "--seeds=2",
+        {
+            "PASSES": "6",
+            "RUNS": "folder / 'runs.jsonl'",
+            "RATES": "(1e-3,)",
+            "JOBS": "{'main job': ('opt-mini', DataConfig(train_size=32, test_size=8), True)}",
+        },
+        ("other_ways",),
+    ),
     "step_time": Smoke(
         "--rounds=1",
         {"MODEL": "config", "BATCH": "1", "LENGTH": "8"},
@@ -166,6 +176,7 @@ PLANNED = {
     "memory_figures": Smoke(
         "--only=size", {"MODELS": "MODELS[:1]", "METHODS": "METHODS[:2]"}, ("memory_by_model",)
     ),
+    "memory_other_ways": Smoke("--models opt-125m", {"RANK": "2"}, ("memory_other_ways",)),
     "mesh_study": Smoke(
         "",
         {

@@ -165,6 +165,8 @@ def small(arguments: list[str], model: Path) -> list[str]:
         given += ["--steps", "2"]
     if name in ("finetune", "baseline") and "--train" not in given and "--resume" not in given:
         given += ["--train-size", "32", "--dev-size", "8", "--test-size", "8"]
+    if "--resume" in given and "--steps" not in given:
+        given += ["--steps", "5"]  # the page's run was interrupted, and this one was not
     if name == "gallery":
         given += ["--seeds", "2", *(() if "--steps" in given else ("--steps", "4"))]
     return [name, *given]
