@@ -58,6 +58,8 @@ PLANNED = {
     "--adapter lora --rank 4 --optimizer adam": {"tuned": AdapterConfig("lora", rank=4)},
     "--rows-per-example 3": {"batch_size": 16},
     "--subspace-rank 16": {"subspace_rank": 16},
+    "--quantize int4 --subspace-rank 16": {"subspace_rank": 16, "quantize": "int4"},
+    "--quantize int8 --adapter lora": {"tuned": AdapterConfig("lora", rank=8), "quantize": "int8"},
 }
 
 
@@ -101,6 +103,9 @@ REFUSED = {
     "--rank 4": "rank needs adapter lora, got 4 without it",
     "--num-queries 0": "num_queries must be >= 1, got 0",
     "--num-queries 2 --optimizer adam": "num_queries must be 1 for adam, which has no queries",
+    "--quantize int3": r"--quantize must be one of int8, int4, got 'int3'",
+    "--quantize int4 --devices 2": "quantize must be for one device, got int4 with mesh or dev",
+    "--quantize int4 --optimizer adam": "quantize must be with adapter lora for adam, got int4",
     "--subspace-rank 0": "subspace_rank must be >= 1, got 0",
     "--subspace-rank 4 --optimizer adam": "subspace_rank must not be given for adam",
     "--price 2": "price must be > 0 and needs steps, got 2.0 with steps=None",

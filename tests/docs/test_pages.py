@@ -381,6 +381,10 @@ def test_the_adapters_page_runs_as_printed():
     run_page("docs/adapters.md")
 
 
+def test_the_page_on_quantised_weights_runs_as_printed():
+    run_page("docs/quantised.md")
+
+
 @pytest.mark.slow
 def test_the_scaling_page_runs_as_printed():
     given = run_page("docs/scaling.md")

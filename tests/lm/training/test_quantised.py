@@ -28,6 +28,7 @@ from zojax.lm.training import (
     replay_run,
     resolve,
 )
+from zojax.lm.training._rate import with_rate
 
 # optax's own rules promote integer counts with floats.
 pytestmark = pytest.mark.usefixtures("standard_promotion")
@@ -176,3 +177,18 @@ def test_what_does_not_fit_is_refused(name: str):
     settings, message = REFUSED[name]
     with pytest.raises(ValueError, match=f"^finetune: {message}"):
         FinetuneConfig(**{"quantize": "int4", **settings})
+
+
+def test_the_usual_rate_of_scales_is_a_share(config: FinetuneConfig):
+    params = load_to_tune(resolve(config)).model.params
+    plain = quantised.dequantise(params)
+    scales, subspace, all_ = (
+        with_rate(resolve(one), of).hyper.learning_rate
+        for one, of in (
+            (config, params),
+            (dataclasses.replace(config, hyper=HyperParameters(subspace_rank=2)), params),
+            (dataclasses.replace(config, quantize=None), plain),
+        )
+    )
+    assert scales is not None
+    assert subspace == all_ == pytest.approx(scales / 100)
