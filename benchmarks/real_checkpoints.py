@@ -1,6 +1,6 @@
 """Real checkpoints against transformers' PyTorch classes that hold the same weights.
 
-The weights are dequantised twice: by zojax as it loads the model, and here, by gguf's own reader
+The weights are dequantized twice: by zojax as it loads the model, and here, by gguf's own reader
 and table of names, for transformers' class. Compared are the logits at every position of a page of
 English, the perplexity of the page, and how both models go on from a few words.
 
@@ -190,7 +190,7 @@ def main() -> None:
         rows,
         f"The page is benchmarks/page.txt. A difference is in standard deviations of the logits. "
         f"The text goes on from “{BEGINNING}”, greedily for {NEW_TOKENS} tokens. All in float32; "
-        "the weights are dequantised from 4 bits and more.",
+        "the weights are dequantized from 4 bits and more.",
     )
     print(f"written: {path}")
 

@@ -79,7 +79,7 @@ _SENTENCEPIECE: dict[str, Any] = {
     "add_space_prefix": False,
 }
 TOKENIZERS = {"llama": _BYTE_LEVEL, "gemma3": _SENTENCEPIECE}
-# transformers' family, and its sizes: whole blocks of 32 numbers are quantised.
+# transformers' family, and its sizes: whole blocks of 32 numbers are quantized.
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": (
         "llama",
@@ -100,7 +100,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def write_gguf(file: Path, architecture: str, model: Any, change: Change | None = None) -> None:
-    """Write a PyTorch model as llama.cpp does, and give the model the quantised weights."""
+    """Write a PyTorch model as llama.cpp does, and give the model the quantized weights."""
     settings = _settings(architecture, model.config)
     metadata = {
         "general.architecture": architecture,
@@ -163,8 +163,8 @@ def _tensors(architecture: str, model: Any) -> Any:
         kind = kind if parameter.ndim == 2 else GGMLQuantizationType.F32
         # llama.cpp adds Gemma's 1 to the scales of norms as it writes them.
         added = np.float32(architecture == "gemma3" and parameter.ndim == 1)
-        quantised = quantize(parameter.detach().numpy() + added, kind)
-        exact = dequantize(quantised, kind) - added
+        quantized = quantize(parameter.detach().numpy() + added, kind)
+        exact = dequantize(quantized, kind) - added
         with torch.no_grad():
             parameter.copy_(torch.from_numpy(exact.copy()))
         last = stem.split(".")[-1]
@@ -177,5 +177,5 @@ def _tensors(architecture: str, model: Any) -> Any:
                 for i in range(half)
                 for part in range(2)
             ]
-            quantised = quantised[order]
-        yield target, (quantised, kind)
+            quantized = quantized[order]
+        yield target, (quantized, kind)

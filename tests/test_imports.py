@@ -23,7 +23,7 @@ LAYERS = (
     ("zojax.directions",),
     ("zojax.streaming",),
     ("zojax.coordinates",),
-    ("zojax.quantised", "zojax.slope_rules"),
+    ("zojax.quantized", "zojax.slope_rules"),
     ("zojax.estimators",),
     ("zojax.rules",),
     ("zojax.optimizers", "zojax.rates"),

@@ -7,7 +7,7 @@ from zojax import _lazy
 
 if TYPE_CHECKING:
     from zojax import optimizers as optimizers
-    from zojax import quantised as quantised
+    from zojax import quantized as quantized
     from zojax import slope_rules as slope_rules
     from zojax._types import ValueFn as ValueFn
     from zojax.coordinates import fold as fold
@@ -111,7 +111,7 @@ __getattr__, __dir__ = _lazy.submodules(
         "parallel",
         "passes",
         "planning",
-        "quantised",
+        "quantized",
         "rates",
         "rules",
         "sharding",

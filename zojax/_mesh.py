@@ -11,7 +11,7 @@ from jax import lax
 from jax.core import Tracer
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
-from zojax._quantised import anchor
+from zojax._quantized import anchor
 from zojax._types import Array
 from zojax._xla import opaque, tied
 

@@ -5,7 +5,7 @@ perturbed early until it is used. :func:`tied` makes a draw wait for the activat
 :func:`opaque` hides that two values are equal. Together they make the program of a step of MeZO
 half as large on the CPU. Its memory is bounded already by the loop over the step's points.
 
-Weights that a forward pass converts (16 bits, quantised, frozen) need more than ties. What is the
+Weights that a forward pass converts (16 bits, quantized, frozen) need more than ties. What is the
 same at all points of a step XLA moves before their loop, and converts it there, all of it at once.
 Frozen weights, and bases that ``value_fn`` only closes over, are therefore tied to the point
 (``streaming/_unperturbed.py``), and ``zojax.compiler_options()`` turns off what passes ties: on a

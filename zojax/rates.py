@@ -21,7 +21,7 @@ import numpy as np
 import optax
 
 from zojax import _check
-from zojax._quantised import abstract, wholes
+from zojax._quantized import abstract, wholes
 from zojax._types import Array, Params
 from zojax.estimators import last_loss
 
@@ -53,7 +53,7 @@ def usual_rate(params: Params, num_queries: int = 1) -> float:
     It is where :func:`find_rate` begins, and what ``zojax finetune`` takes by default.
 
     Args:
-      params: The d parameters to tune; of arrays or shapes. A quantised weight counts as the array
+      params: The d parameters to tune; of arrays or shapes. A quantized weight counts as the array
         that it stands for.
       num_queries: N, the directions of a step.
     """

@@ -381,8 +381,8 @@ def test_the_adapters_page_runs_as_printed():
     run_page("docs/adapters.md")
 
 
-def test_the_page_on_quantised_weights_runs_as_printed():
-    run_page("docs/quantised.md")
+def test_the_page_on_quantized_weights_runs_as_printed():
+    run_page("docs/quantized.md")
 
 
 @pytest.mark.slow

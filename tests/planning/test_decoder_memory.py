@@ -1,4 +1,4 @@
-"""The promise of memory for weights that a forward pass converts: 16 bits, frozen, quantised."""
+"""The promise of memory for weights that a forward pass converts: 16 bits, frozen, quantized."""
 
 from __future__ import annotations
 

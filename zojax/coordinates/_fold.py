@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from zojax._quantised import QuantisedArray, anchor, opened, wholes
+from zojax._quantized import QuantizedArray, anchor, opened, wholes
 from zojax._sixteen_bits import is_16_bit
 from zojax.coordinates._basis import offsets, whiteners
 from zojax.coordinates._gathered import Gathered
@@ -86,7 +86,7 @@ def folded(params: Any, state: Any) -> Any:
 
     Returns:
       The parameters that :func:`fold` would give, were it due, with arrays in the place of
-      quantised weights. The same where there is no subspace.
+      quantized weights. The same where there is no subspace.
 
     Cost: a copy of the parameters.
     """
@@ -135,7 +135,7 @@ def _added(params: Any, node: SubspaceState) -> Any:
     found = gathered(node, tree.unflatten(leaves))
     return tree.unflatten(
         [
-            one.added(leaf.dequantised() if isinstance(leaf, QuantisedArray) else leaf)
+            one.added(leaf.dequantized() if isinstance(leaf, QuantizedArray) else leaf)
             for one, leaf in zip(found, leaves, strict=True)
         ]
     )

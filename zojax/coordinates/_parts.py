@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from zojax._quantised import QuantisedArray, is_quantised
+from zojax._quantized import QuantizedArray, is_quantized
 from zojax._types import Array
 
 
@@ -22,7 +22,7 @@ def part(tree: Any, chosen: Sequence[bool]) -> Any:
 def merged(part_: Any, chosen: Sequence[bool], others: Any) -> Any:
     """The tree ``others`` with the leaves of a part of it put in their places.
 
-    The part may have an array in the place of a quantised weight, as a subspace gives it.
+    The part may have an array in the place of a quantized weight, as a subspace gives it.
     """
     if len(jax.tree.leaves(part_)) < sum(chosen):
         return _merged_wholes(part_, chosen, others)
@@ -35,12 +35,12 @@ def merged(part_: Any, chosen: Sequence[bool], others: Any) -> Any:
 
 
 def _merged_wholes(part_: Any, chosen: Sequence[bool], others: Any) -> Any:
-    is_node = lambda node: isinstance(node, QuantisedArray)  # noqa: E731 - or a part of one
-    nodes, structure = jax.tree.flatten(others, is_leaf=is_quantised)
+    is_node = lambda node: isinstance(node, QuantizedArray)  # noqa: E731 - or a part of one
+    nodes, structure = jax.tree.flatten(others, is_leaf=is_quantized)
     given, keep = iter(jax.tree.leaves(part_, is_leaf=is_node)), iter(chosen)
 
     def filled(node: Any) -> Any:
-        if not is_quantised(node):
+        if not is_quantized(node):
             return next(given) if next(keep) else node
         one, own = next(given), [next(keep) for _ in jax.tree.leaves(node)]
         return merged(one, own, node) if is_node(one) else one

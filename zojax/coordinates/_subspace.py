@@ -12,7 +12,7 @@ from jax import lax
 from zojax import _check
 from zojax._mesh import laid_out
 from zojax._not_parameters import refuse_others
-from zojax._quantised import any_quantised, wholes
+from zojax._quantized import any_quantized, wholes
 from zojax._types import Array, InSubspace, KeyLike, Params, ValueFn
 from zojax.coordinates._basis import offsets, whiteners
 from zojax.coordinates._fold import fresh, gathered
@@ -58,7 +58,7 @@ def subspace(
     restart, with the counts of their bias correction. Keys, the counts of steps that schedules and
     noise depend on, and the running size of slopes go on.
 
-    A quantised weight (:mod:`zojax.quantised`) is one matrix W₀, and W is what ``value_fn`` gets in
+    A quantized weight (:mod:`zojax.quantized`) is one matrix W₀, and W is what ``value_fn`` gets in
     its place. Its integers cannot take in what S has gathered, so ``refresh`` must be None.
 
     Args:
@@ -93,7 +93,7 @@ def subspace(
     Raises:
       ValueError: ``rank`` or ``refresh`` < 1, ``rank`` > 32 with ``in_update``, an unknown choice,
         ``tx`` has a subspace itself, ``matrix`` leaves no columns, ``update`` got no ``params``, or
-        weights are quantised and ``refresh`` or a gradient is given.
+        weights are quantized and ``refresh`` or a gradient is given.
       TypeError: ``tx`` is no optimizer, or ``matrix`` gives something else.
 
     References:
@@ -133,7 +133,7 @@ def subspace(
     def init(params: Params) -> SubspaceState:
         params = _check.parameters(where, params)
         refuse_others(where, params)
-        _check_quantised(params, refresh, None)
+        _check_quantized(params, refresh, None)
         params = wholes(params)
         moving = part(params, _floating(params))
         plan, own_key = general.of(moving, matrix), fresh_key()
@@ -173,7 +173,7 @@ def subspace(
     ) -> tuple[Any, SubspaceState]:
         params = _check.parameters(where, params)
         nothing = jax.tree.map(no_update, params)
-        _check_quantised(params, refresh, updates)
+        _check_quantized(params, refresh, updates)
         params = wholes(params)
         chosen = _floating(params)
         moving = part(params, chosen)
@@ -214,19 +214,19 @@ def subspace(
     return laid_out(optax.GradientTransformationExtraArgs(init, update))  # pyright: ignore[reportArgumentType] - the state holds a plan
 
 
-def _check_quantised(params: Any, refresh: int | None, updates: Any) -> None:
-    """Refuse what quantised weights cannot do."""
-    if not any_quantised(params):
+def _check_quantized(params: Any, refresh: int | None, updates: Any) -> None:
+    """Refuse what quantized weights cannot do."""
+    if not any_quantized(params):
         return
     if refresh is not None:
         raise ValueError(
-            f"subspace: refresh must be None where weights are quantised, got {refresh}: at the "
+            f"subspace: refresh must be None where weights are quantized, got {refresh}: at the "
             "end of a period their integers cannot take in what was gathered, and would round "
             "most of it away. The bases then stay for the whole run; a larger rank makes up for it."
         )
     if updates is not None:
         raise ValueError(
-            "subspace: updates must be None where weights are quantised, got a gradient, which "
+            "subspace: updates must be None where weights are quantized, got a gradient, which "
             "integers do not have. Use an optimizer of zojax inside."
         )
 

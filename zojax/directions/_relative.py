@@ -23,7 +23,7 @@ class Relative(Direction):
 
     .. math:: z_j = |\theta_j|\,z'_j
 
-    So ``eps`` and learning rates are shares of a parameter. Scales of quantised weights are as
+    So ``eps`` and learning rates are shares of a parameter. Scales of quantized weights are as
     different from layer to layer as the weights are, and one absolute step cannot suit all of them:
     an ``eps`` of 1e-3 is 15 % of a scale of a typical block in int4, and more than all of one in
     int8. A share of less than 1 also keeps them positive. A parameter of 0 stays.
@@ -39,7 +39,7 @@ class Relative(Direction):
       TypeError: ``base`` is no direction.
 
     References:
-      Scales of quantised weights alone, in absolute units: QZO, arXiv:2505.13430.
+      Scales of quantized weights alone, in absolute units: QZO, arXiv:2505.13430.
 
     Examples:
       >>> import jax.numpy as jnp, zojax

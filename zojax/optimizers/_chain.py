@@ -69,7 +69,7 @@ def chain(
         _check.transformation("chain", "links", link)
     first = optax.with_extra_args_support(estimator)
     all_links: list[Any] = [optax.with_extra_args_support(link) for link in links]
-    # Quantised bases are integers: they need no moments, and optax can multiply none of 4 bits.
+    # Quantized bases are integers: they need no moments, and optax can multiply none of 4 bits.
     of_floats: list[Any] = [select(link, _is_float) for link in links]
 
     def init(params: Any) -> Any:

@@ -21,7 +21,7 @@ from zojax.planning._devices import Device
 from zojax.planning._memory import Memory, memory
 from zojax.planning._step import compile_first_order, compile_forward, compile_step
 from zojax.planning._workload import Workload
-from zojax.quantised import any_quantised, scales
+from zojax.quantized import any_quantized, scales
 
 # The settings are arbitrary: a program's size does not depend on their values.
 _ZO: dict[str, Any] = dict(learning_rate=1e-6, eps=1e-3, key=0)
@@ -143,12 +143,12 @@ def transformation(
     if optimizer == "es" and settings:
         settings = {"population": 2 * num_queries}
     tx = {**ZEROTH_ORDER, **_FIRST_ORDER}[optimizer](**settings)
-    quantised = any_quantised(work.tuned)
+    quantized = any_quantized(work.tuned)
     if subspace_rank is not None:
         # Between two steps it is folded, as finetune does; integers cannot take it in.
-        refresh = None if quantised else 50
+        refresh = None if quantized else 50
         tx = zojax.subspace(tx, rank=subspace_rank, refresh=refresh, key=0, in_update=False)
-    elif quantised:
+    elif quantized:
         tx = zojax.select(tx, scales(work.tuned))
     return tx if work.branch is None else zojax.select(tx, f"{work.branch}/*")
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from zojax.planning._memory import bytes_of
-from zojax.quantised import is_quantised
+from zojax.quantized import is_quantized
 
 
 class Workload(NamedTuple):
@@ -34,8 +34,8 @@ class Workload(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Number of parameters; of quantised ones, not of their scales."""
-        return sum(leaf.size for leaf in jax.tree.leaves(self.params, is_leaf=is_quantised))
+        """Number of parameters; of quantized ones, not of their scales."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.params, is_leaf=is_quantized))
 
     @property
     def nbytes(self) -> int:
@@ -54,9 +54,9 @@ class Workload(NamedTuple):
 
     @property
     def dtype(self) -> str:
-        """The dtype of most parameters, or that which they are dequantised to."""
+        """The dtype of most parameters, or that which they are dequantized to."""
         sizes: dict[str, int] = {}
-        for leaf in jax.tree.leaves(self.params, is_leaf=is_quantised):
+        for leaf in jax.tree.leaves(self.params, is_leaf=is_quantized):
             sizes[leaf.dtype.name] = sizes.get(leaf.dtype.name, 0) + leaf.size
         return max(sizes, key=sizes.__getitem__)
 

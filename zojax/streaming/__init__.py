@@ -2,7 +2,7 @@
 
 from zojax.streaming._compiler import compiler_options as compiler_options
 from zojax.streaming._compiler import options_for as options_for
-from zojax.streaming._dequantising import dequantising as dequantising
+from zojax.streaming._dequantizing import dequantizing as dequantizing
 from zojax.streaming._losses import EVALUATIONS as EVALUATIONS
 from zojax.streaming._losses import Loss as Loss
 from zojax.streaming._losses import Objective as Objective

@@ -24,7 +24,7 @@ def compiler_options() -> dict[str, str]:
     On CPU, XLA's default scheduler runs independent operations at once and so holds many
     perturbed weights together; it joins chains of matrix products into one operation, which holds
     all the weights of the chain; and it moves what is the same at all points of a step before the
-    loop over them, where weights that are converted from bfloat16, or dequantised, stay in float32,
+    loop over them, where weights that are converted from bfloat16, or dequantized, stay in float32,
     all of them at once. The options turn all three off.
 
     On TPU, XLA keeps a value in bfloat16 from its beginning if all that use it round it to

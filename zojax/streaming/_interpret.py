@@ -24,7 +24,7 @@ import jax
 from jax import lax
 from jax.extend import core
 
-from zojax._quantised import QuantisedArray
+from zojax._quantized import QuantizedArray
 from zojax._types import Array
 from zojax.directions import LowRankNoise, SubspaceNoise
 from zojax.streaming._factored import dot_in_subspace, factored_dot
@@ -109,7 +109,7 @@ def _reshard(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[
     if here == there:
         # The perturbed weight moves, and not its noise.
         return _view(eqn, operands, ties)
-    if weight.views or isinstance(weight.weight, QuantisedArray):
+    if weight.views or isinstance(weight.weight, QuantizedArray):
         return perturb_first(eqn, operands, ties)
     # The border of jax.sharding.auto_axes: beyond it arrays are of other types, noise as well.
     [beyond] = bind(eqn, [weight.weight])

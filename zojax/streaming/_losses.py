@@ -12,7 +12,7 @@ from jax.extend import core
 
 from zojax import _check
 from zojax._mesh import mesh_of
-from zojax._quantised import Whole, abstract, anchor, opened
+from zojax._quantized import Whole, abstract, anchor, opened
 from zojax._types import Array, Evaluation, HasAux, Params, ValueFn
 from zojax._xla import computed_once, rounded
 from zojax.directions import Noises, drawn_at, is_vector
@@ -154,7 +154,7 @@ def streamed(
 
     Args:
       function: From parameters to a tree of arrays; it is traced once.
-      params: θ, any pytree of arrays. A quantised weight that is one leaf is an array for the
+      params: θ, any pytree of arrays. A quantized weight that is one leaf is an array for the
         function.
       model_bytes: Of the whole model, where the parameters are a few of its layers.
       differentiated: As in :meth:`Objective.at`.
@@ -190,7 +190,7 @@ def traced(
 
     def perturbed(noises: Noises, scale: Array | float) -> Tree:
         scale = jnp.asarray(scale, jnp.float32)
-        # Quantised ones wait for what they meet.
+        # Quantized ones wait for what they meet.
         late = [isinstance(leaf, Whole) or noise is not None for leaf, noise in both(noises)]
         frozen = [leaf for leaf, is_late in zip(leaves, late, strict=True) if not is_late]
         unperturbed, noises, scale = tied_to_point(

@@ -1,6 +1,6 @@
 """A weight that is perturbed at the operation that consumes it: when, and how much at a time.
 
-So is a quantised weight dequantised there, perturbed or not.
+So is a quantized weight dequantized there, perturbed or not.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
 
-from zojax._quantised import QuantisedArray, anchor
+from zojax._quantized import QuantizedArray, anchor
 from zojax._types import Array
 from zojax._xla import tied
 from zojax.directions import GivenNoise, LeafNoise, SubspaceNoise, drawn_at, resharded
@@ -45,15 +45,15 @@ class Perturbed:
     """θ + scale·z of one leaf, not yet computed.
 
     Attributes:
-      weight: The parameter, any floating dtype, or a quantised one; never written.
-      noise: Its undrawn z; None for a quantised weight that is not perturbed.
+      weight: The parameter, any floating dtype, or a quantized one; never written.
+      noise: Its undrawn z; None for a quantized weight that is not perturbed.
       scale: float32 []: ±ε.
       large: Bytes from which a product with it is done in parts; None for never.
       views: Operations between the perturbed weight and what this stands for.
       differentiated: Whether the loss is differentiated with respect to the scale.
     """
 
-    weight: Array | QuantisedArray
+    weight: Array | QuantizedArray
     noise: LeafNoise | None
     scale: Array
     large: int | None
@@ -68,8 +68,8 @@ class Perturbed:
         weight, noise = self.weight, self.noise
         if noise is not None:
             noise, values = noise.tied(values)
-        if isinstance(weight, QuantisedArray):
-            # Its integers wait, too: they would be dequantised early, and kept. Its scales may be
+        if isinstance(weight, QuantizedArray):
+            # Its integers wait, too: they would be dequantized early, and kept. Its scales may be
             # perturbed themselves, where they are consumed.
             integers, values = tied(weight.qvalue, values)
             weight = dataclasses.replace(weight, qvalue=integers)
@@ -78,7 +78,7 @@ class Perturbed:
     def after(self, zero: Array) -> "Perturbed":
         """The same weight, perturbed only once ``zero`` is there, an int32 [] of 0."""
         weight, noise = self.weight, self.noise and self.noise.after(zero)
-        if isinstance(weight, QuantisedArray):
+        if isinstance(weight, QuantizedArray):
             weight = dataclasses.replace(weight, qvalue=tied(weight.qvalue, zero)[0])
         return dataclasses.replace(self, weight=weight, noise=noise)
 
@@ -99,7 +99,7 @@ class Perturbed:
     def part(self, axis: int, first: Array, size: int) -> "Perturbed":
         """The part [first, first + size) on one axis of the weight, with the same views."""
         weight, noise, shape = self.weight, self.noise, self.weight.shape
-        if isinstance(weight, QuantisedArray):
+        if isinstance(weight, QuantizedArray):
             weight = weight.part(axis, first, size)
         else:
             weight = lax.dynamic_slice_in_dim(weight, first, size, axis)
@@ -122,7 +122,7 @@ class Perturbed:
     def base(self) -> Array:
         """The weight without noise, in its own dtype, after the views."""
         weight = self.weight
-        return self.viewed(weight.dequantised() if isinstance(weight, QuantisedArray) else weight)
+        return self.viewed(weight.dequantized() if isinstance(weight, QuantizedArray) else weight)
 
     def axes(self) -> tuple[int, ...] | None:
         """Where each axis of what this stands for lies in the weight; None if it is unclear."""
@@ -140,11 +140,11 @@ class Perturbed:
         return x
 
 
-def perturb(weight: Array | QuantisedArray, z: Array, scale: Array) -> Array:
+def perturb(weight: Array | QuantizedArray, z: Array, scale: Array) -> Array:
     """Gives weight + scale·z, added in float32 or wider and rounded once to the weight's dtype."""
     sum_dtype = wide(weight.dtype)
-    quantised = isinstance(weight, QuantisedArray)
-    own = weight.wide(sum_dtype) if quantised else weight.astype(sum_dtype)
+    quantized = isinstance(weight, QuantizedArray)
+    own = weight.wide(sum_dtype) if quantized else weight.astype(sum_dtype)
     return (own + (scale * z).astype(sum_dtype)).astype(weight.dtype)
 
 
@@ -230,7 +230,7 @@ def tiled_dot(
     shape = weight.weight.shape
     count = min(math.ceil(_nbytes(weight) / TILE_BYTES), MOST_TILES)
     size = math.ceil(shape[axis] / count)
-    if isinstance(weight.weight, QuantisedArray):
+    if isinstance(weight.weight, QuantizedArray):
         block = weight.weight.block(axis)
         size = math.ceil(size / block) * block  # a part begins and ends with a block
 

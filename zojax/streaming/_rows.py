@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from zojax._quantised import QuantisedArray
+from zojax._quantized import QuantizedArray
 from zojax._types import Array
 from zojax.streaming._operations import Value, bind, perturb_first
 from zojax.streaming._perturbed import Perturbed, Ties, perturb
@@ -46,10 +46,10 @@ def gather(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Va
 
 
 def _rows(
-    eqn: core.JaxprEqn, table: Array | QuantisedArray, indices: Array
-) -> Array | QuantisedArray:
+    eqn: core.JaxprEqn, table: Array | QuantizedArray, indices: Array
+) -> Array | QuantizedArray:
     """The rows of a table that a gather takes, not perturbed."""
-    if not isinstance(table, QuantisedArray):
+    if not isinstance(table, QuantizedArray):
         return bind(eqn, [table, indices])[0]
 
     def rows(x: Array) -> Any:
@@ -79,7 +79,7 @@ def _takes_rows(eqn: core.JaxprEqn, table: Value) -> bool:
 def has_rows(x: Perturbed) -> bool:
     """Whether an element of the first axis can be computed alone."""
     weight = x.weight
-    return x.random_access and (not isinstance(weight, QuantisedArray) or weight.has_rows())
+    return x.random_access and (not isinstance(weight, QuantizedArray) or weight.has_rows())
 
 
 def dynamic_slice(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Value]:
@@ -97,7 +97,7 @@ def _cut_axis(eqn: core.JaxprEqn, weight: Value) -> int | None:
     """The one axis that a slice of a perturbed weight shortens; None where a part is no weight."""
     if not isinstance(weight, Perturbed) or weight.views or not weight.random_access:
         return None
-    if isinstance(weight.weight, QuantisedArray):
+    if isinstance(weight.weight, QuantizedArray):
         return None
     sizes = zip(eqn.params["slice_sizes"], weight.weight.shape, strict=True)
     shorter = [axis for axis, (size, whole) in enumerate(sizes) if size < whole]

@@ -24,7 +24,7 @@ from zojax.lm.adapters._adapter import (
 )
 from zojax.lm.adapters._modules import Around, around, calls
 from zojax.lm.models import Cache, LanguageModel, Params
-from zojax.quantised import dequantise
+from zojax.quantized import dequantize
 
 _QUERY_AND_VALUE = ("q_proj", "v_proj", "query", "value")
 
@@ -109,7 +109,7 @@ class LoRA(Adapter):
     def merged(self, params: Params) -> Params:
         weights, own = flat(params[MODEL]), flat(params[ADAPTER])
         for path in {path[:-1] for path in own}:
-            weight = dequantise({"kernel": weights[(*path, "kernel")]})["kernel"]
+            weight = dequantize({"kernel": weights[(*path, "kernel")]})["kernel"]
             product = own[(*path, "a")] @ own[(*path, "b")]
             total = weight.astype(product.dtype) + self._scale * product
             weights[(*path, "kernel")] = total.astype(weight.dtype)

@@ -156,7 +156,7 @@ def find_files(name_or_folder: str | Path) -> list[Path]:
 def read(files: Sequence[Path]) -> GgufModel:
     """Read a GGUF file of a LLaMA with SmolLM's tokenizer, or of a Gemma 3 (text).
 
-    Weights may have any quantisation that the package ``gguf`` can dequantise.
+    Weights may have any quantization that the package ``gguf`` can dequantize.
 
     Args:
       files: The file, or its parts in their order.
@@ -235,7 +235,7 @@ def _tensors(
             weight = dequantize(tensor.data, tensor.kind)
         except NotImplementedError as error:
             raise ValueError(
-                f"load: {tensor.name} must have a quantisation that the package gguf supports, got "
+                f"load: {tensor.name} must have a quantization that the package gguf supports, got "
                 f"{tensor.kind.name} in {file}. Choose another file."
             ) from error
         part = tensor.name.split(".")[-2]

@@ -1,4 +1,4 @@
-"""GGUF, llama.cpp's file format: metadata by name, and quantised tensors."""
+"""GGUF, llama.cpp's file format: metadata by name, and quantized tensors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class GgufTensor(NamedTuple):
 
     Attributes:
       name: llama.cpp's name.
-      data: uint8 [..., bytes]: the rows, each quantised to bytes.
+      data: uint8 [..., bytes]: the rows, each quantized to bytes.
       kind: gguf's ``GGMLQuantizationType``.
     """
 

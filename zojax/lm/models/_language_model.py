@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from zojax.quantised import dequantise
+from zojax.quantized import dequantize
 
 if TYPE_CHECKING:
     from zojax.lm.models._tokenizer import AnyTokenizer
@@ -152,7 +152,7 @@ class LanguageModel:
         transformers 4 and 5, everything that reads their folders, and :func:`load` can read it.
         Weights go into ``model.safetensors``, or shards of at most 5 GB with an index.
 
-        Quantised weights are written as the arrays that they stand for, in their scales' dtype.
+        Quantized weights are written as the arrays that they stand for, in their scales' dtype.
 
         Args:
           params: A tree shaped like :attr:`params`.
@@ -160,6 +160,6 @@ class LanguageModel:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        whole: Any = dequantise(params)
+        whole: Any = dequantize(params)
         self.write(whole, folder)
         self.tokenizer.save_pretrained(folder)

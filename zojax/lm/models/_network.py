@@ -13,7 +13,7 @@ from zojax.lm.models._language_model import Cache, Params
 from zojax.lm.models._layers import ADAPTER
 from zojax.lm.models._promotion import lenient
 from zojax.lm.models._transformer import SOWN, Transformer
-from zojax.quantised import dequantising
+from zojax.quantized import dequantizing
 
 PREFIX = ("prefix_key", "prefix_value")
 _CACHED = ("cached_key", "cached_value")
@@ -22,7 +22,7 @@ _CACHED = ("cached_key", "cached_value")
 class Network:
     """The functions of a :class:`~zojax.lm.models.LanguageModel`; its docstring describes them.
 
-    Quantised weights are dequantised where the modules read them.
+    Quantized weights are dequantized where the modules read them.
 
     Args:
       module: The transformer.
@@ -64,7 +64,7 @@ class Network:
             return self._module.apply({"params": params, **own}, input_ids, mask, cache, prefix)
 
         with lenient():
-            return dequantising(run)(params)
+            return dequantizing(run)(params)
 
     def sown(self, params: Params, input_ids: Array, attention_mask: Array) -> Params:
         """Run all layers, and return what interceptors of modules sow into ``"sown"``."""
@@ -73,7 +73,7 @@ class Network:
             return self._module.apply({"params": params}, input_ids, attention_mask, mutable=[SOWN])
 
         with lenient():
-            return dequantising(run)(params)[1].get(SOWN, {})
+            return dequantizing(run)(params)[1].get(SOWN, {})
 
     def prefix(self, params: Params, input_ids: Array) -> Params:
         """The keys and values of one row of tokens, [1, n], as the adapter of a prefix has them."""
@@ -84,7 +84,7 @@ class Network:
             return self._module.apply({"params": params}, input_ids, ones, cache)
 
         with lenient():
-            _, cache = dequantising(run)(params)
+            _, cache = dequantizing(run)(params)
         rows = {new: cache[old][:, 0] for new, old in zip(PREFIX, _CACHED, strict=True)}
         if self._module.scan_layers:
             return {"layers": {"self_attn": rows}}
@@ -101,7 +101,7 @@ class Network:
             return self._module.apply({"params": params}, hidden, tokens, method="logits")
 
         with lenient():
-            return dequantising(run)(params)
+            return dequantizing(run)(params)
 
     def init_cache(self, batch: int, length: int, dtype: DTypeLike | None = None) -> Cache:
         """Make an empty cache of ``length`` columns."""

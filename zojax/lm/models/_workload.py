@@ -18,7 +18,7 @@ from zojax.lm.models._known import model_config
 from zojax.lm.models._language_model import LanguageModel, Params
 from zojax.lm.models._required import require_packages
 from zojax.planning import Workload
-from zojax.quantised import Bits, quantise
+from zojax.quantized import Bits
 
 
 class Adapts(Protocol):
@@ -53,7 +53,7 @@ def workload(
       adapter: An adapter that is tuned beside the frozen model and needs no tokenizer:
         ``zojax.lm.adapters.LoRA(rank=8)``; None tunes the model.
       quantize: ``"int8"`` or ``"int4"``: the layers' matrices as integers, as
-        :func:`zojax.quantised.quantise` makes them; None leaves them.
+        :func:`zojax.quantized.quantize` makes them; None leaves them.
 
     Returns:
       A workload for :func:`zojax.planning.plan` and ``compile_step``. Its batch is the tokens,
@@ -80,7 +80,7 @@ def workload(
             f"workload: length must be <= {described.max_length} for {model}, got {length}."
         )
     if quantize is not None:
-        shapes = jax.eval_shape(lambda params: quantise(params, quantize), described.params)
+        shapes = jax.eval_shape(lambda params: quantize(params, quantize), described.params)
         described = dataclasses.replace(described, params=shapes)
     if adapter is not None:
         described = _adapted(described, adapter)

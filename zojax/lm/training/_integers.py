@@ -9,17 +9,17 @@ import jax.numpy as jnp
 
 from zojax.coordinates import merged, part
 from zojax.lm.models import Params
-from zojax.quantised import any_quantised
+from zojax.quantized import any_quantized
 
 
 def floats(params: Params) -> Params:
     """The tree without integers: what a run changes, and all that a checkpoint has to keep."""
-    return part(params, _floating(params)) if any_quantised(params) else params
+    return part(params, _floating(params)) if any_quantized(params) else params
 
 
 def with_integers(moving: Params, params: Params) -> Params:
     """What :func:`floats` gave, with the integers of ``params``; any other tree as it is."""
-    if not any_quantised(params):
+    if not any_quantized(params):
         return moving
     flags = _floating(params)
     if jax.tree.structure(moving) != jax.tree.structure(part(params, flags)):

@@ -18,7 +18,7 @@ from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._defaults import REFRESH
 from zojax.lm.training._rate import queries_of, with_rate
 from zojax.lm.training._tuned import Tuned
-from zojax.quantised import any_quantised, scales
+from zojax.quantized import any_quantized, scales
 from zojax.trajectory import Field
 
 
@@ -36,7 +36,7 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
 
     Args:
       config: A configuration with the optimizer's defaults filled in, by :func:`resolve`.
-      params: The parameters to tune; only their paths and shapes are read. Of quantised weights a
+      params: The parameters to tune; only their paths and shapes are read. Of quantized weights a
         subspace is tuned, or the scales.
       key: Typed PRNG key that the optimizer's noise is drawn from; None derives it from the seed.
     """
@@ -45,7 +45,7 @@ def make_optimizer(config: FinetuneConfig, params: Any, key: jax.Array | None = 
     key = jax.random.key(config.seed) if key is None else key
     rounding = settings.pop("rounding", None) or _usual_rounding(config)
     rank, refresh = settings.pop("subspace_rank", None), settings.pop("subspace_refresh", REFRESH)
-    integers = any_quantised(params)
+    integers = any_quantized(params)
     if settings.get("slope_rule") == "none":
         del settings["slope_rule"]
     rate = partial(_schedule, settings.pop("schedule"), steps=config.num_planned)

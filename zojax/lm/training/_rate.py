@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zojax.lm.settings import FinetuneConfig, OptimizerName
-from zojax.quantised import any_quantised
+from zojax.quantized import any_quantized
 from zojax.rates import LENGTH, usual_rate
 
 # The length of a step, η·√(d/N), by optimizer. Those of zo_sgd_sign, zo_adam and zo_adamm are what
@@ -46,7 +46,7 @@ def default_rate(config: FinetuneConfig, params: Any) -> float:
       params: The parameters to tune; of arrays or shapes.
     """
     usual = usual_rate(params, queries_of(config)) / LENGTH
-    if any_quantised(params) and config.hyper.subspace_rank is None:
+    if any_quantized(params) and config.hyper.subspace_rank is None:
         usual /= _SCALE  # which is tuned in shares of itself
     return float(f"{LENGTHS[config.optimizer] * usual:.2g}")
 

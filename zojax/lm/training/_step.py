@@ -61,7 +61,7 @@ def in_parts(loss: Loss, parts: int) -> Loss:
 class CompiledByShape:
     """A function of a batch, compiled ahead of time for every shape of batch.
 
-    So it is for every structure of what comes before it: a quantised weight is an array once a
+    So it is for every structure of what comes before it: a quantized weight is an array once a
     subspace was added to it.
 
     Compiling takes seconds. Ahead of time, it is announced and not counted as time of the steps.

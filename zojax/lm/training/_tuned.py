@@ -22,7 +22,7 @@ from zojax.lm.processes import Spread
 from zojax.lm.settings import START_NAMES, AdapterConfig, AdapterName, FinetuneConfig
 from zojax.lm.training._integers import floats, with_integers
 from zojax.lm.training._score_file import FILE, Score, read_score, write_score
-from zojax.quantised import any_quantised, quantise
+from zojax.quantized import any_quantized, quantize
 from zojax.sharding import read_mesh
 
 _ONE_DEVICE = Spread()
@@ -60,13 +60,13 @@ class Tuned:
         return params if self.adapter is None else params["adapter"]
 
     def moving(self, params: Params) -> Params:
-        """The trainable part of ``params`` without the integers of quantised weights."""
+        """The trainable part of ``params`` without the integers of quantized weights."""
         return floats(self.trainable(params))
 
     @property
     def reloads(self) -> bool:
         """Whether :meth:`full` needs what does not move, which the loop donates."""
-        return self.adapter is not None or any_quantised(self.model.params)
+        return self.adapter is not None or any_quantized(self.model.params)
 
     def base(self, params: Params) -> Params:
         """The part of ``params`` that the seed does not give: all, or all but a new adapter."""
@@ -88,8 +88,8 @@ class Tuned:
 
     @property
     def tunes_scales(self) -> bool:
-        """Whether weights are quantised, and no adapter is there to be tuned instead."""
-        return self.adapter is None and any_quantised(self.model.params)
+        """Whether weights are quantized, and no adapter is there to be tuned instead."""
+        return self.adapter is None and any_quantized(self.model.params)
 
     def starting(self, score: Score | None, spread: Spread = _ONE_DEVICE) -> Tuned:
         """Add the head or the bias of classes that tuning starts from, as a trainable parameter."""
@@ -187,7 +187,7 @@ def load_to_tune(config: FinetuneConfig, spread: Spread = _ONE_DEVICE) -> Tuned:
     """
     adapter = make_adapter(config.tuned)
     model, score = _load_base(config, config.model, spread)
-    model = _quantised(config, model)
+    model = _quantized(config, model)
     folder = None if config.start in (None, *START_NAMES) else Path(config.start)
     if folder is not None and adapter is not None:
         found, model = _load_adapter(model, folder)
@@ -218,7 +218,7 @@ def load_saved(config: FinetuneConfig, folder: Path, spread: Spread = _ONE_DEVIC
 
 def load_base(config: FinetuneConfig, spread: Spread = _ONE_DEVICE) -> LanguageModel:
     """Load the model that the run's adapter is added to: without a head or a bias of classes."""
-    return _quantised(config, _load_base(config, config.model, spread)[0])
+    return _quantized(config, _load_base(config, config.model, spread)[0])
 
 
 def load_model(config: FinetuneConfig, spread: Spread = _ONE_DEVICE) -> LanguageModel:
@@ -226,11 +226,11 @@ def load_model(config: FinetuneConfig, spread: Spread = _ONE_DEVICE) -> Language
     return _load(config, config.model, spread)
 
 
-def _quantised(config: FinetuneConfig, model: LanguageModel) -> LanguageModel:
+def _quantized(config: FinetuneConfig, model: LanguageModel) -> LanguageModel:
     """The model with the integers that the run asks for."""
     if config.quantize is None:
         return model
-    return dataclasses.replace(model, params=quantise(model.params, config.quantize))
+    return dataclasses.replace(model, params=quantize(model.params, config.quantize))
 
 
 def _load_base(

@@ -14,7 +14,7 @@ from zojax._types import Array
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class QuantisedArray:
+class QuantizedArray:
     r"""A weight as integers of few bits and a scale for each block of them: a node of a pytree.
 
     .. math:: w = s_b\,(q - z_b)
@@ -69,12 +69,12 @@ class QuantisedArray:
             integers = integers - self.zero_point.astype(dtype).reshape(ends)
         return (integers * self.scale.astype(dtype).reshape(ends)).reshape(self.shape)
 
-    def dequantised(self) -> Array:
+    def dequantized(self) -> Array:
         """The weight, in the scale's dtype."""
         wide = jnp.float64 if self.dtype == jnp.float64 else jnp.float32
         return self.wide(wide).astype(self.dtype)
 
-    def part(self, axis: int, first: Array, size: int) -> QuantisedArray:
+    def part(self, axis: int, first: Array, size: int) -> QuantizedArray:
         """The part [first, first + size) on one axis, which must begin and end with a block."""
         block = self.block(axis)
 
@@ -96,35 +96,35 @@ class QuantisedArray:
 
 
 jax.tree_util.register_dataclass(
-    QuantisedArray, data_fields=["qvalue", "scale", "zero_point"], meta_fields=[]
+    QuantizedArray, data_fields=["qvalue", "scale", "zero_point"], meta_fields=[]
 )
 
 
-class Whole(QuantisedArray):
-    """A quantised weight that is one leaf of a tree: JAX knows no children of this class."""
+class Whole(QuantizedArray):
+    """A quantized weight that is one leaf of a tree: JAX knows no children of this class."""
 
     @property
-    def opened(self) -> QuantisedArray:
+    def opened(self) -> QuantizedArray:
         """The node."""
-        return QuantisedArray(self.qvalue, self.scale, self.zero_point)
+        return QuantizedArray(self.qvalue, self.scale, self.zero_point)
 
 
-def is_quantised(node: Any) -> bool:
-    """Whether a node is a quantised weight, and not a part or an update of one."""
-    if not isinstance(node, QuantisedArray):
+def is_quantized(node: Any) -> bool:
+    """Whether a node is a quantized weight, and not a part or an update of one."""
+    if not isinstance(node, QuantizedArray):
         return False
     return node.scale is not None and jnp.ndim(node.qvalue) > 0 and jnp.ndim(node.scale) > 0
 
 
 def wholes(tree: Any) -> Any:
-    """The tree in which every quantised weight is one leaf."""
+    """The tree in which every quantized weight is one leaf."""
 
     def closed(node: Any) -> Any:
-        if not is_quantised(node):
+        if not is_quantized(node):
             return node
         return Whole(node.qvalue, node.scale, node.zero_point)
 
-    return jax.tree.map(closed, tree, is_leaf=is_quantised)
+    return jax.tree.map(closed, tree, is_leaf=is_quantized)
 
 
 def opened(leaf: Any) -> Any:
@@ -137,18 +137,18 @@ def abstract(leaf: Any) -> Any:
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if isinstance(leaf, Whole) else leaf
 
 
-def any_quantised(tree: Any) -> bool:
-    """Whether a tree has a quantised weight."""
-    return any(map(is_quantised, jax.tree.leaves(tree, is_leaf=is_quantised)))
+def any_quantized(tree: Any) -> bool:
+    """Whether a tree has a quantized weight."""
+    return any(map(is_quantized, jax.tree.leaves(tree, is_leaf=is_quantized)))
 
 
-def mapped(function: Callable[[QuantisedArray], Any], tree: Any) -> Any:
-    """The tree with the function of every quantised weight in its place."""
+def mapped(function: Callable[[QuantizedArray], Any], tree: Any) -> Any:
+    """The tree with the function of every quantized weight in its place."""
     return jax.tree.map(
-        lambda node: function(node) if is_quantised(node) else node, tree, is_leaf=is_quantised
+        lambda node: function(node) if is_quantized(node) else node, tree, is_leaf=is_quantized
     )
 
 
 def anchor(leaf: Any) -> Any:
     """The array that says where a leaf of :func:`wholes` lies."""
-    return leaf.qvalue if isinstance(leaf, QuantisedArray) else leaf
+    return leaf.qvalue if isinstance(leaf, QuantizedArray) else leaf

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 import zojax
-from zojax import planning, quantised
+from zojax import planning, quantized
 from zojax.lm import adapters, models
 
 # What a step may need beyond its forward pass, as a fraction of that.
@@ -64,7 +64,7 @@ def test_a_step_takes_the_memory_of_the_forward_pass(target, tuned):
         tx = zojax.subspace(inner, rank=16, refresh=None, key=0, in_update=False)
     elif tuned == "scales":
         mezo = zojax.mezo(1e-6, eps=1e-3, key=0, slope_rule=zojax.slope_rules.clip(100.0))
-        tx = zojax.select(mezo, quantised.scales(work(target).params))
+        tx = zojax.select(mezo, quantized.scales(work(target).params))
     else:
         tx, settings = zojax.select(inner, "adapter/*"), {"adapter": adapters.LoRA(rank=8)}
     assert step(target, tx, **settings).device <= (1 + SLACK) * forward(target).device
@@ -75,5 +75,5 @@ def test_without_the_option_a_card_would_copy_the_integers(monkeypatch):
     monkeypatch.setitem(zojax.streaming._compiler.OPTIONS, "gpu", {})
     mezo = zojax.mezo(1e-6, eps=1e-3, key=0)
     target = "a100-80gb"
-    tx = zojax.select(mezo, quantised.scales(work(target).params))
+    tx = zojax.select(mezo, quantized.scales(work(target).params))
     assert step(target, tx).device > (1 + SLACK) * forward(target).device

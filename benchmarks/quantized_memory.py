@@ -4,7 +4,7 @@ Every answer is read from compiled programs: no card is needed, and no weights. 
 after each row, so that an interrupted run keeps what it has.
 
     pip install ".[demo,plan]"
-    python benchmarks/quantised_memory.py
+    python benchmarks/quantized_memory.py
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import optax
 
 import zojax
-from zojax import planning, quantised
+from zojax import planning, quantized
 from zojax.lm import adapters, models
 
 DEVICE = "a100-80gb"
@@ -30,7 +30,7 @@ CARDS = ("a100-80gb", "rtx-4090-24gb")
 TOKENS = {"batch": 1, "length": 400}
 RANK, LORA = 16, 8
 TUNED = ("a subspace", "a LoRA", "scales")
-KINDS: tuple[quantised.Bits | None, ...] = (None, "int8", "int4")
+KINDS: tuple[quantized.Bits | None, ...] = (None, "int8", "int4")
 
 
 def transformation(work: planning.Workload, tuned: str) -> optax.GradientTransformationExtraArgs:
@@ -38,11 +38,11 @@ def transformation(work: planning.Workload, tuned: str) -> optax.GradientTransfo
     if tuned == "scales":
         rule = zojax.slope_rules.clip(100.0)
         mezo = zojax.mezo(**settings, slope_rule=rule)
-        return zojax.select(mezo, quantised.scales(work.params))
+        return zojax.select(mezo, quantized.scales(work.params))
     inner = zojax.zo_adamu(**settings)
     if tuned == "a LoRA":
         return zojax.select(inner, "adapter/*")
-    refresh = None if quantised.any_quantised(work.params) else 50
+    refresh = None if quantized.any_quantized(work.params) else 50
     return zojax.subspace(inner, rank=RANK, refresh=refresh, key=0, in_update=False)
 
 
@@ -79,7 +79,7 @@ def main() -> None:
                 _write_largest(largest)
 
 
-def _largest(card: str, kind: quantised.Bits | None, tuned: str) -> dict[str, Any]:
+def _largest(card: str, kind: quantized.Bits | None, tuned: str) -> dict[str, Any]:
     adapter = adapters.LoRA(rank=LORA) if tuned == "a LoRA" else None
     settings: dict[str, Any] = dict(**TOKENS, dtype="bfloat16", quantize=kind, adapter=adapter)
     found = planning.largest(
@@ -110,7 +110,7 @@ def _needs(plan: planning.Plan | None) -> float | None:
 
 def _write_memory(rows: list[dict[str, Any]]) -> None:
     _record.write(
-        "quantised_memory",
+        "quantized_memory",
         f"Steps over integers: {MODEL}, {BATCH}×{LENGTH}, compiled for {DEVICE}",
         rows,
         f"The matrices of the layers are integers with a bfloat16 scale for 64 weights; the rest "
@@ -122,7 +122,7 @@ def _write_memory(rows: list[dict[str, Any]]) -> None:
 
 def _write_largest(rows: list[dict[str, Any]]) -> None:
     path = _record.write(
-        "quantised_largest",
+        "quantized_largest",
         "The largest OPT that one card tunes, over integers",
         rows,
         "One sequence of 400 tokens, as in the MeZO paper's table. The next OPT has no figure where "

@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load_file
 from starts import Killed, Watcher
 
-from zojax import quantised
+from zojax import quantized
 from zojax.lm.prediction import load_run
 from zojax.lm.training import (
     AdapterConfig,
@@ -103,7 +103,7 @@ def test_a_killed_run_and_a_replay_end_as_the_run_did(
     again = evaluate_run(result.folder)["tuned"].scores
     np.testing.assert_allclose(again.loss, result.tuned.loss, rtol=1e-6)
     model = load_run(result.folder)._saved.model
-    assert quantised.any_quantised(model.params) == (config.tuned.adapter != "none")
+    assert quantized.any_quantized(model.params) == (config.tuned.adapter != "none")
 
 
 @pytest.mark.parametrize("name", ["scales", "subspace"])
@@ -114,11 +114,11 @@ def test_the_weights_of_a_run_are_saved_as_arrays(config: FinetuneConfig, name: 
     before = tuned.model.params["layers"]["mlp"]["up_proj"]["kernel"]
     plain = {**config.__dict__, "quantize": None, "model": str(result.model_folder)}
     after = load_to_tune(resolve(FinetuneConfig(**plain))).model.params
-    moved = after["layers"]["mlp"]["up_proj"]["kernel"] - before.dequantised()
+    moved = after["layers"]["mlp"]["up_proj"]["kernel"] - before.dequantized()
     assert float(jnp.abs(moved).max()) > 0
     if name == "scales":
         # Each block of weights is the same integers times one number.
-        share = np.asarray(moved) / np.where(before.qvalue == 0, 1, before.dequantised())
+        share = np.asarray(moved) / np.where(before.qvalue == 0, 1, before.dequantized())
         blocks = share.reshape(before.scale.shape[0], before.scale.shape[1], -1, share.shape[-1])
         there = np.asarray(before.qvalue != 0).reshape(blocks.shape)
         low = np.where(there, blocks, np.inf).min(2)
@@ -126,7 +126,7 @@ def test_the_weights_of_a_run_are_saved_as_arrays(config: FinetuneConfig, name: 
         np.testing.assert_allclose(low, high, atol=1e-4)
 
 
-def test_a_lora_is_merged_into_the_dequantised_weights(config: FinetuneConfig, tmp_path: Path):
+def test_a_lora_is_merged_into_the_dequantized_weights(config: FinetuneConfig, tmp_path: Path):
     config = dataclasses.replace(config, **TUNED["lora"])
     result = finetune(config)
     merged = export_run(result.folder, tmp_path / "merged", merge_adapter=True)
@@ -135,7 +135,7 @@ def test_a_lora_is_merged_into_the_dequantised_weights(config: FinetuneConfig, t
     base = load_to_tune(resolve(config)).model.params["model"]
     np.testing.assert_allclose(
         exported["layers"]["mlp"]["up_proj"]["kernel"],
-        base["layers"]["mlp"]["up_proj"]["kernel"].dequantised(),
+        base["layers"]["mlp"]["up_proj"]["kernel"].dequantized(),
         atol=1e-7,
     )
 
@@ -181,7 +181,7 @@ def test_what_does_not_fit_is_refused(name: str):
 
 def test_the_usual_rate_of_scales_is_a_share(config: FinetuneConfig):
     params = load_to_tune(resolve(config)).model.params
-    plain = quantised.dequantise(params)
+    plain = quantized.dequantize(params)
     scales, subspace, all_ = (
         with_rate(resolve(one), of).hyper.learning_rate
         for one, of in (

@@ -1,4 +1,4 @@
-"""Trees with leaves that no optimizer can move: quantised bases in integers of few bits."""
+"""Trees with leaves that no optimizer can move: quantized bases in integers of few bits."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def params_with(dtype):
     return {
         "matrix": jnp.linspace(-1.0, 1.0, 12).reshape(4, 3),
         "nested": [jnp.linspace(0.5, 1.5, 4)],
-        "quantised": jnp.asarray(np.arange(16).reshape(4, 4) % 7, dtype),
+        "quantized": jnp.asarray(np.arange(16).reshape(4, 4) % 7, dtype),
     }
 
 
 def value_fn(params):
-    scaled = 0.1 * params["quantised"].astype(jnp.float32) * params["nested"][0][None]
+    scaled = 0.1 * params["quantized"].astype(jnp.float32) * params["nested"][0][None]
     return jnp.sum((scaled @ params["matrix"]) ** 2)
 
 
@@ -62,10 +62,10 @@ def test_integers_of_few_bits_stay(name, dtype):
     state = tx.init(params)
     new, new_state, updates = stepped(tx, params, state)
     assert shapes((new, new_state)) == shapes((params, state))
-    assert new["quantised"].tolist() == params["quantised"].tolist()
+    assert new["quantized"].tolist() == params["quantized"].tolist()
     assert not np.array_equal(new["matrix"], params["matrix"])
     if name != "spsa":  # whose gradient has the parameters' shapes
-        assert updates["quantised"].shape == ()
+        assert updates["quantized"].shape == ()
 
 
 def test_a_chain_with_links_of_optax_steps():
@@ -78,8 +78,8 @@ def test_a_chain_with_links_of_optax_steps():
     )
     params = params_with("int4")
     new, _, updates = stepped(tx, params, tx.init(params))
-    assert updates["quantised"].dtype == jnp.int4
-    assert new["quantised"].tolist() == params["quantised"].tolist()
+    assert updates["quantized"].dtype == jnp.int4
+    assert new["quantized"].tolist() == params["quantized"].tolist()
 
 
 def test_integers_have_no_moments():
@@ -92,7 +92,7 @@ def test_the_other_parameters_move_as_without_the_integers():
     params = params_with("int8")
     tx = zojax.zo_adam(1e-2, eps=1e-2, key=0)
     whole, _, _ = stepped(tx, params, tx.init(params))
-    selected = zojax.select(tx, lambda path, leaf: path != "quantised")
+    selected = zojax.select(tx, lambda path, leaf: path != "quantized")
     part, _, _ = stepped(selected, params, selected.init(params))
     np.testing.assert_array_equal(whole["matrix"], part["matrix"])
 
@@ -105,8 +105,8 @@ def test_a_frozen_base_of_few_bits_stays(dtype):
     tx = zojax.select(zojax.zo_adam(1e-2, eps=1e-2, key=0), ["matrix", "nested/*"])
     params = params_with(dtype)
     new, _, updates = stepped(tx, params, tx.init(params))
-    assert updates["quantised"].shape == ()
-    assert new["quantised"].dtype == params["quantised"].dtype
-    as_float = (x["quantised"].astype(jnp.float32).tolist() for x in (new, params))
+    assert updates["quantized"].shape == ()
+    assert new["quantized"].dtype == params["quantized"].dtype
+    as_float = (x["quantized"].astype(jnp.float32).tolist() for x in (new, params))
     assert next(as_float) == next(as_float)
     assert not np.array_equal(new["matrix"], params["matrix"])

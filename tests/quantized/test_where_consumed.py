@@ -1,4 +1,4 @@
-"""Quantised weights come to life where they are consumed: losses are those of dequantised ones."""
+"""Quantized weights come to life where they are consumed: losses are those of dequantized ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from sets import slow_except
 
 import zojax
-from zojax import quantised
+from zojax import quantized
 from zojax.streaming import _perturbed
 
 LAYERS, WIDTH, VOCABULARY = 3, 64, 32
@@ -51,15 +51,15 @@ _VARIANTS = {
     "int4, zero points": ("int4", True),
 }
 VARIANTS = slow_except(_VARIANTS, "int4, zero points", marks=pytest.mark.quick)
-quantised_loss = quantised.dequantising(loss)
+quantized_loss = quantized.dequantizing(loss)
 
 
 def packed(bits: Any, zero_point: bool = False, dtype: Any = jnp.float32) -> Any:
-    return quantised.quantise(decoder(dtype), bits, zero_point=zero_point, where=WHERE, block=16)
+    return quantized.quantize(decoder(dtype), bits, zero_point=zero_point, where=WHERE, block=16)
 
 
 def value_fn(params: Any) -> jax.Array:
-    return quantised_loss(params, TOKENS)
+    return quantized_loss(params, TOKENS)
 
 
 @pytest.fixture
@@ -72,10 +72,10 @@ def small_tiles(monkeypatch):
 
 @pytest.mark.parametrize("jitted", [False, True])
 @pytest.mark.parametrize(("bits", "zero_point"), VARIANTS)
-def test_a_loss_is_that_of_the_dequantised_weights(bits, zero_point, jitted):
+def test_a_loss_is_that_of_the_dequantized_weights(bits, zero_point, jitted):
     params = packed(bits, zero_point)
-    expected = loss(quantised.dequantise(params), TOKENS)
-    function = jax.jit(quantised_loss) if jitted else quantised_loss
+    expected = loss(quantized.dequantize(params), TOKENS)
+    function = jax.jit(quantized_loss) if jitted else quantized_loss
     np.testing.assert_allclose(function(params, TOKENS), expected, rtol=1e-6)
 
 
@@ -83,30 +83,30 @@ def test_a_loss_is_that_of_the_dequantised_weights(bits, zero_point, jitted):
 @pytest.mark.parametrize(("bits", "zero_point"), VARIANTS)
 def test_so_it_is_a_part_of_a_weight_at_a_time(bits, zero_point):
     params = packed(bits, zero_point)
-    program = str(jax.make_jaxpr(quantised_loss)(params, TOKENS))
+    program = str(jax.make_jaxpr(quantized_loss)(params, TOKENS))
     assert f"f32[{WIDTH},24]" not in program  # a part begins and ends with a block
     assert "f32[64,32]" in program or "f32[16,64]" in program
-    expected = loss(quantised.dequantise(params), TOKENS)
-    np.testing.assert_allclose(quantised_loss(params, TOKENS), expected, rtol=1e-6)
+    expected = loss(quantized.dequantize(params), TOKENS)
+    np.testing.assert_allclose(quantized_loss(params, TOKENS), expected, rtol=1e-6)
 
 
 @pytest.mark.quick
-def test_no_stack_of_weights_is_dequantised():
-    program = str(jax.make_jaxpr(quantised_loss)(packed("int8"), TOKENS))
+def test_no_stack_of_weights_is_dequantized():
+    program = str(jax.make_jaxpr(quantized_loss)(packed("int8"), TOKENS))
     assert f"i8[{LAYERS},{WIDTH},{WIDTH}]" in program
     assert f"f32[{LAYERS},{WIDTH},{WIDTH}]" not in program
 
 
 def test_bfloat16_weights_are_rounded_once():
     params = packed("int8", dtype=jnp.bfloat16)
-    plain = quantised.dequantise(params)
+    plain = quantized.dequantize(params)
     assert plain["head"]["kernel"].dtype == jnp.bfloat16
-    np.testing.assert_allclose(quantised_loss(params, TOKENS), loss(plain, TOKENS), rtol=1e-6)
+    np.testing.assert_allclose(quantized_loss(params, TOKENS), loss(plain, TOKENS), rtol=1e-6)
 
 
 @pytest.mark.parametrize("scanned_over", ["vmap", "grad", "jvp"])
 def test_it_can_be_transformed(scanned_over):
-    params, plain = packed("int8"), quantised.dequantise(packed("int8"))
+    params, plain = packed("int8"), quantized.dequantize(packed("int8"))
 
     def found(function: Any, params: Any) -> Any:
         def of(shift: jax.Array) -> jax.Array:
@@ -119,7 +119,7 @@ def test_it_can_be_transformed(scanned_over):
             return jax.grad(of)(jnp.float32(0.3))
         return jax.jvp(of, (jnp.float32(0.3),), (jnp.float32(1.0),))[1]
 
-    np.testing.assert_allclose(found(quantised_loss, params), found(loss, plain), rtol=1e-4)
+    np.testing.assert_allclose(found(quantized_loss, params), found(loss, plain), rtol=1e-4)
 
 
 def test_a_gather_outside_of_the_table_is_filled():
@@ -128,9 +128,9 @@ def test_a_gather_outside_of_the_table_is_filled():
     def rows(params: Any) -> jax.Array:
         return jnp.take(params["embed"]["embedding"], jnp.array([0, 99]), axis=0, fill_value=7.0)
 
-    found = quantised.dequantising(rows)(params)
+    found = quantized.dequantizing(rows)(params)
     np.testing.assert_array_equal(found[1], 7.0)
-    expected = quantised.dequantise(params)["embed"]["embedding"][0]
+    expected = quantized.dequantize(params)["embed"]["embedding"][0]
     np.testing.assert_allclose(found[0], expected, rtol=1e-6)
 
 
@@ -147,8 +147,8 @@ def stepped(tx: Any, params: Any, function: Any = value_fn, steps: int = 2) -> t
 
 
 def same_integers(one: Any, other: Any) -> bool:
-    trees = [jax.tree.leaves(x, is_leaf=quantised.is_quantised) for x in (one, other)]
-    pairs = [pair for pair in zip(*trees, strict=True) if quantised.is_quantised(pair[0])]
+    trees = [jax.tree.leaves(x, is_leaf=quantized.is_quantized) for x in (one, other)]
+    pairs = [pair for pair in zip(*trees, strict=True) if quantized.is_quantized(pair[0])]
     assert pairs
     return all(a.qvalue.tolist() == b.qvalue.tolist() for a, b in pairs)
 
@@ -159,9 +159,9 @@ def in_subspace(**settings: Any) -> Any:
 
 
 @pytest.mark.parametrize(("bits", "zero_point"), VARIANTS)
-def test_a_subspace_of_a_quantised_base_is_that_of_the_dequantised_one(bits, zero_point):
+def test_a_subspace_of_a_quantized_base_is_that_of_the_dequantized_one(bits, zero_point):
     params = packed(bits, zero_point)
-    plain = quantised.dequantise(params)
+    plain = quantized.dequantize(params)
     new, state = stepped(in_subspace(), params)
     _, expected = stepped(in_subspace(), plain, lambda p: loss(p, TOKENS))
     assert same_integers(new, params)
@@ -202,7 +202,7 @@ def test_select_around_a_subspace_takes_whole_weights():
     assert same_integers(new, params)
     folded = zojax.folded(new, state)
     assert isinstance(folded["layers"]["kernel"], jax.Array)
-    assert isinstance(folded["head"]["kernel"], quantised.QuantisedArray)
+    assert isinstance(folded["head"]["kernel"], quantized.QuantizedArray)
 
 
 @pytest.mark.parametrize("in_update", [False, True])
@@ -210,7 +210,7 @@ def test_a_period_that_ends_is_refused(in_update):
     inner = zojax.mezo(1e-2, eps=1e-2, key=0)
     tx = zojax.subspace(inner, rank=4, refresh=20, key=1, in_update=in_update)
     with pytest.raises(
-        ValueError, match=r"^subspace: refresh must be None where weights are quantised, got 20:"
+        ValueError, match=r"^subspace: refresh must be None where weights are quantized, got 20:"
     ):
         tx.init(packed("int8"))
 
@@ -218,7 +218,7 @@ def test_a_period_that_ends_is_refused(in_update):
 def test_a_gradient_of_integers_is_refused():
     tx, params = zojax.subspace(optax.sgd(1.0), rank=4, refresh=None, key=1), packed("int8")
     with pytest.raises(
-        ValueError, match=r"^subspace: updates must be None where weights are quantised"
+        ValueError, match=r"^subspace: updates must be None where weights are quantized"
     ):
         tx.update(params, tx.init(params), params)
 
@@ -230,7 +230,7 @@ def test_scales_alone_move(bits, zero_point):
     def of_scales(**settings: Any) -> Any:
         rule = zojax.slope_rules.clip(100.0)
         tx = zojax.mezo(1e-3, eps=1e-3, key=0, slope_rule=rule, **settings)
-        return zojax.select(tx, quantised.scales(params))
+        return zojax.select(tx, quantized.scales(params))
 
     tx = of_scales()
     new, _ = stepped(tx, params)
@@ -239,7 +239,7 @@ def test_scales_alone_move(bits, zero_point):
     moved = new["layers"]["kernel"].scale - params["layers"]["kernel"].scale
     assert (np.asarray(moved) != 0).mean() > 0.9
     copied = of_scales(evaluation="copy")
-    expected, _ = stepped(copied, params, lambda p: loss(quantised.dequantise(p), TOKENS))
+    expected, _ = stepped(copied, params, lambda p: loss(quantized.dequantize(p), TOKENS))
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(
             a.astype(jnp.float32), b.astype(jnp.float32), rtol=1e-3, atol=1e-5
@@ -252,12 +252,12 @@ def test_scales_alone_move(bits, zero_point):
 @pytest.mark.usefixtures("small_tiles")
 def test_of_scales_a_part_is_perturbed_at_a_time():
     params = packed("int8")
-    tx = zojax.select(zojax.mezo(1e-3, eps=1e-3, key=0), quantised.scales(params))
+    tx = zojax.select(zojax.mezo(1e-3, eps=1e-3, key=0), quantized.scales(params))
     new, _ = stepped(tx, params, steps=1)
     copied = zojax.select(
-        zojax.mezo(1e-3, eps=1e-3, key=0, evaluation="copy"), quantised.scales(params)
+        zojax.mezo(1e-3, eps=1e-3, key=0, evaluation="copy"), quantized.scales(params)
     )
-    expected, _ = stepped(copied, params, lambda p: loss(quantised.dequantise(p), TOKENS), steps=1)
+    expected, _ = stepped(copied, params, lambda p: loss(quantized.dequantize(p), TOKENS), steps=1)
     np.testing.assert_allclose(
         new["head"]["kernel"].scale, expected["head"]["kernel"].scale, rtol=1e-4
     )

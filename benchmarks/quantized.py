@@ -1,11 +1,11 @@
 """Weights in integers on the main job, beside float32: a subspace, a LoRA, and scales alone.
 
 From the label words, at equal forward passes. Every finished run is a line of
-``results/quantised_runs.jsonl``; run again, the script goes on from there. A fresh study begins
+``results/quantized_runs.jsonl``; run again, the script goes on from there. A fresh study begins
 with that file deleted.
 
     pip install ".[demo]"
-    python benchmarks/quantised.py
+    python benchmarks/quantized.py
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from zojax.lm.training import AdapterConfig, FinetuneConfig, HyperParameters
 
 STEPS = 400
 RANK = 16
-RUNS = _record.RESULTS / "quantised_runs.jsonl"
+RUNS = _record.RESULTS / "quantized_runs.jsonl"
 KINDS = (None, "int8", "int4")
 METHODS: dict[str, dict[str, Any]] = {
     "subspace": {"hyper": HyperParameters(subspace_rank=RANK)},
@@ -53,7 +53,7 @@ def main() -> None:
                 ]
                 rows.append({**key, **_scores(runs)})
     path = _record.write(
-        "quantised",
+        "quantized",
         "Weights in integers on the main job: accuracy on 1,000 test sentences, in percent",
         rows,
         f"Mean ± standard error over {args.seeds} seeds, opt-mini, {STEPS} steps of 16 sentences "

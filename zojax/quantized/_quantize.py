@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from zojax import _check
-from zojax._quantised import QuantisedArray, mapped
+from zojax._quantized import QuantizedArray, mapped
 from zojax._types import Array, Params
 from zojax.coordinates import Where, selected, slash_paths, stacked
 
@@ -18,7 +18,7 @@ _EMBEDDINGS = ("embed", "wte", "wpe")
 _HEADS = ("head", "score", "classifier")
 
 
-def quantise(
+def quantize(
     params: Params,
     bits: Bits,
     *,
@@ -47,7 +47,7 @@ def quantise(
         few rows or is the most sensitive to.
 
     Returns:
-      The tree with :class:`QuantisedArray` nodes in their places. The scales have the weights'
+      The tree with :class:`QuantizedArray` nodes in their places. The scales have the weights'
       dtype.
 
     Cost: each weight is read once; the peak is a weight in float32 beside the tree.
@@ -61,45 +61,45 @@ def quantise(
     Examples:
       >>> import jax, zojax
       >>> params = {"dense": {"kernel": jax.numpy.ones((128, 32)), "bias": jax.numpy.ones(32)}}
-      >>> packed = zojax.quantised.quantise(params, "int4")
+      >>> packed = zojax.quantized.quantize(params, "int4")
       >>> jax.tree.map(lambda x: f"{x.dtype}{list(x.shape)}", packed)["dense"]["kernel"].scale
       'float32[2, 32]'
     """
-    _check.one_of("quantise", "bits", bits, BITS)
-    _check.count("quantise", "block", block)
+    _check.one_of("quantize", "bits", bits, BITS)
+    _check.count("quantize", "block", block)
     if block < 8:
-        raise ValueError(f"quantise: block must be >= 8, got {block}.")
-    _check.flag("quantise", "zero_point", zero_point)
+        raise ValueError(f"quantize: block must be >= 8, got {block}.")
+    _check.flag("quantize", "zero_point", zero_point)
     leaves, tree = jax.tree.flatten(params)
     paths, in_stack = slash_paths(params), stacked(params)
     chosen = (
         [_usual(*leaf) for leaf in zip(paths, leaves, in_stack, strict=True)]
         if where is None
-        else selected("quantise", where, params)
+        else selected("quantize", where, params)
     )
     if not any(chosen):
         raise ValueError(
-            "quantise: params must have a weight of two axes that is no embedding and no head, got "
+            "quantize: params must have a weight of two axes that is no embedding and no head, got "
             f"{paths[:5]}. Name the weights by where."
         )
     # One after the other, so that no two are in float32 at once.
-    quantised = [
-        _quantised(path, leaf, bits, block, zero_point) if is_chosen else leaf
+    quantized = [
+        _quantized(path, leaf, bits, block, zero_point) if is_chosen else leaf
         for path, leaf, is_chosen in zip(paths, leaves, chosen, strict=True)
     ]
-    return jax.tree.unflatten(tree, quantised)
+    return jax.tree.unflatten(tree, quantized)
 
 
-def dequantise(params: Params) -> Params:
-    """The tree with the arrays that quantised weights stand for in their places.
+def dequantize(params: Params) -> Params:
+    """The tree with the arrays that quantized weights stand for in their places.
 
     Cost: a copy of these weights in their own dtype.
     """
-    return mapped(_dequantised, params)
+    return mapped(_dequantized, params)
 
 
 def from_qwix(params: Params) -> Params:
-    """The tree of a model that qwix has quantised, with :class:`QuantisedArray` nodes.
+    """The tree of a model that qwix has quantized, with :class:`QuantizedArray` nodes.
 
     It needs no qwix: what has a ``qvalue``, a ``scale`` and a ``zero_point`` is taken, also within
     the ``array`` of qwix's ``WithAux``.
@@ -119,7 +119,7 @@ def from_qwix(params: Params) -> Params:
         kind = str(getattr(array, "qtype", None) or array.qvalue.dtype)
         if jnp.dtype(array.qvalue.dtype).name not in BITS or "int" not in kind:
             raise ValueError(f"from_qwix: integers must be one of {', '.join(BITS)}, got {kind}.")
-        return QuantisedArray(array.qvalue, array.scale, array.zero_point)
+        return QuantizedArray(array.qvalue, array.scale, array.zero_point)
 
     return jax.tree.map(taken, params, is_leaf=lambda node: found(node) is not None)
 
@@ -137,11 +137,11 @@ def _axis(path: str, ndim: int) -> int:
     return ndim - 1 if is_table else ndim - 2
 
 
-def _quantised(path: str, leaf: Any, bits: Bits, block: int, zero_point: bool) -> QuantisedArray:
+def _quantized(path: str, leaf: Any, bits: Bits, block: int, zero_point: bool) -> QuantizedArray:
     shape, dtype = jnp.shape(leaf), jnp.result_type(leaf)
     if not jnp.issubdtype(dtype, jnp.floating) or len(shape) < 2:
         raise ValueError(
-            f"quantise: where must name floating-point weights of two axes or more, got "
+            f"quantize: where must name floating-point weights of two axes or more, got "
             f"{dtype}{list(shape)} at {path}."
         )
     axis = _axis(path, len(shape))
@@ -149,11 +149,11 @@ def _quantised(path: str, leaf: Any, bits: Bits, block: int, zero_point: bool) -
     found = next((n for n in range(min(block, size), 0, -1) if size % n == 0), 1)
     if found < min(8, size):
         raise ValueError(
-            f"quantise: block must divide the axis of {size} weights of {path} into blocks of 8 or "
+            f"quantize: block must divide the axis of {size} weights of {path} into blocks of 8 or "
             f"more, got block={block}. Give a block that divides {size}, or leave it out by where."
         )
     packed = _packed(leaf, bits, axis, found, zero_point)
-    return QuantisedArray(*packed)
+    return QuantizedArray(*packed)
 
 
 def _integers(
@@ -190,4 +190,4 @@ def _positive(scale: Array) -> Array:
 
 # Compiled, so that no copy of a weight but its integers is left behind.
 _packed = jax.jit(_integers, static_argnums=(1, 2, 3, 4))
-_dequantised: Any = jax.jit(QuantisedArray.dequantised)
+_dequantized: Any = jax.jit(QuantizedArray.dequantized)
