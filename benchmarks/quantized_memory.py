@@ -125,8 +125,8 @@ def _write_largest(rows: list[dict[str, Any]]) -> None:
         "quantized_largest",
         "The largest OPT that one card tunes, over integers",
         rows,
-        "One sequence of 400 tokens, as in the MeZO paper's table. The next OPT has no figure where "
-        "its parameters and state alone exceed the card. Compiled at 2 and 4 layers and continued "
+        "One sequence of 400 tokens, as in the MeZO paper's table. The next OPT has no figure "
+        "where its parameters and state alone exceed the card. Compiled at 2 and 4 layers and continued "
         "in a line. Buffers of the compiled programs; a run needs some hundred MB besides. No card "
         "has run it.",
     )
