@@ -126,9 +126,9 @@ def _write_largest(rows: list[dict[str, Any]]) -> None:
         "The largest OPT that one card tunes, over integers",
         rows,
         "One sequence of 400 tokens, as in the MeZO paper's table. The next OPT has no figure "
-        "where its parameters and state alone exceed the card. Compiled at 2 and 4 layers and continued "
-        "in a line. Buffers of the compiled programs; a run needs some hundred MB besides. No card "
-        "has run it.",
+        "where its parameters and state alone exceed the card. Compiled at 2 and 4 layers and "
+        "continued in a line. Buffers of the compiled programs; a run needs some hundred MB "
+        "besides. No card has run it.",
     )
     print(f"written: {path}", flush=True)
 
