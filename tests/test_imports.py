@@ -26,7 +26,7 @@ LAYERS = (
     ("zojax.quantized", "zojax.slope_rules"),
     ("zojax.estimators",),
     ("zojax.rules",),
-    ("zojax.optimizers", "zojax.rates"),
+    ("zojax.optimizers", "zojax.rates", "zojax.asking"),
     (ROOT,),
     ("zojax.passes",),
     ("zojax.parallel", "zojax.sharding", "zojax.trajectory"),

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from zojax import quantized as quantized
     from zojax import slope_rules as slope_rules
     from zojax._types import ValueFn as ValueFn
+    from zojax.asking import ask_tell as ask_tell
     from zojax.coordinates import fold as fold
     from zojax.coordinates import folded as folded
     from zojax.coordinates import select as select
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 # checkers.
 _NAMES = {
     "_types": ("ValueFn",),
+    "asking": ("ask_tell",),
     "coordinates": ("fold", "folded", "select", "subspace"),
     "directions": (
         "Direction",
@@ -101,6 +103,7 @@ _NAMES = {
 __getattr__, __dir__ = _lazy.submodules(
     __name__,
     (
+        "asking",
         "coordinates",
         "directions",
         "estimators",

@@ -21,7 +21,7 @@ from zojax.coordinates._select import no_update
 from zojax.coordinates._subspace_plan import Basis, MatrixOf, Plan, Sides
 from zojax.coordinates._subspace_state import SubspaceState, has_rested, subspace_states
 from zojax.directions import drawn_at
-from zojax.streaming import copied, streamed
+from zojax.streaming import arrived, at_point, copied, streamed
 
 MOST_IN_UPDATE = 32
 """Ranks up to which a fold is one elementwise operation, and needs no memory of its own."""
@@ -188,6 +188,8 @@ def subspace(
             at = copied(whole, moving) if evaluation == "copy" else None
 
             def of_coordinates(coordinates: Any) -> Any:
+                if extra_args.get("asking") is not None:
+                    return whole(at_point(moving, added(arrived(coordinates)), 1.0))
                 perturbed = at or streamed(whole, moving, model_bytes)
                 return perturbed(added(coordinates), 1.0)
 

@@ -114,6 +114,11 @@ def blockwise(
 
     def measure(objective: Objective, draws: BlockDraws, count: Array) -> Measured:
         loss, scale = objective.at(evaluation), _check.at(eps, count)
+        if objective.asking is not None and in_turn is not None:
+            raise ValueError(
+                "blockwise: ask_tell must not be used with blocks in turn, whose points depend on "
+                "the losses of the blocks before. Leave in_turn out."
+            )
         rate = _check.at(0.0 if in_turn is None else in_turn, count)
         none = jnp.zeros(draws.num_queries, jnp.float32)
 
@@ -125,6 +130,7 @@ def blockwise(
                 draws.base.after(before.scalars),
                 scale,
                 evaluation,
+                first_query=block if isinstance(block, int) else 0,
             )
             return Measured(
                 before.scalars.at[block].set(found.scalars[0]),
@@ -134,7 +140,7 @@ def blockwise(
             )
 
         found = Measured(none, none > 0, jnp.zeros((), jnp.float32), objective.no_aux())
-        if evaluation != "in_place":
+        if evaluation != "in_place" and objective.asking is None:
             return lax.fori_loop(0, draws.num_queries, slope_of, found)
         for block in range(draws.num_queries):
             found = slope_of(block, found)

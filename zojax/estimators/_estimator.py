@@ -9,6 +9,7 @@ import numpy as np
 import optax
 
 from zojax import _check
+from zojax._asking import Asking
 from zojax._mesh import laid_out
 from zojax._meter import Measured, Meter
 from zojax._not_parameters import refuse_others
@@ -93,12 +94,13 @@ def estimator(
         meter: Meter | None = None,
         query_axis: str | None = None,
         model_bytes: int = 0,
+        asking: Asking | None = None,
         **extra_args: Any,
     ) -> tuple[Any, EstimatorState]:
         del updates, extra_args
         params = _check.parameters(where, params)
         value_fn = _check.loss_function(where, value_fn, obj_fn)
-        objective = Objective(where, value_fn, params, has_aux, query_axis, model_bytes)
+        objective = Objective(where, value_fn, params, has_aux, query_axis, model_bytes, asking)
         queries = num_queries if isinstance(num_queries, int) else num_queries(params)
         draws, memory = direction.at_step(state.direction, state.key, state.count, queries, params)
 

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from zojax import _check
+from zojax._asking import Asking
 from zojax._mesh import laid_out
 from zojax._not_parameters import refuse_others
 from zojax._types import Array, HasAux, Params, ValueFn
@@ -137,9 +138,15 @@ def hybrid(
         *,
         value_fn: ValueFn | None = None,
         obj_fn: ValueFn | None = None,
+        asking: Asking | None = None,
         **extra_args: Any,
     ) -> tuple[Any, HybridState]:
         del updates
+        if asking is not None:
+            raise ValueError(
+                "hybrid: ask_tell must not be used with gradients, which no loss at a point tells. "
+                "Use select around zo."
+            )
         _check.parameters("hybrid", params)
         loss_fn = _check.loss_given("hybrid", _check.loss_function("hybrid", value_fn, obj_fn))
         for_shallow, deep = zeroth_order(params)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import optax
 
 from zojax import _check
+from zojax._asking import Ends
 from zojax._meter import Measured
 from zojax._types import Array, Evaluation, HasAux, KeyLike, ScalarOrSchedule
 from zojax.directions import DirectionLike, Draws, direction_of
@@ -71,7 +72,9 @@ def one_point(
 
     def measure(objective: Objective, draws: Draws, count: Array) -> Measured:
         loss, scale = objective.at(evaluation), _check.at(eps, count)
-        value, aux = objective.losses_at(lambda _: loss(draws.query(0), scale), 1, evaluation)
+        value, aux = objective.losses_at(
+            lambda _: loss(draws.query(0), scale), 1, evaluation, ends=Ends((1,), scale)
+        )
         return Measured(value, jnp.isfinite(value), mean_loss(value), aux)
 
     return estimator(

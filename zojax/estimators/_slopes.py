@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-import jax
 import jax.numpy as jnp
 import optax
 
 from zojax import _check
+from zojax._asking import Ends
 from zojax._meter import Measured
 from zojax._types import Array, Difference, Evaluation, ScalarOrSchedule
 from zojax.directions import Draws
@@ -78,13 +78,18 @@ def slopes_along(
     difference: Difference = "central",
     batched: bool = False,
     of_losses: LossRule | None = None,
+    first_query: int = 0,
 ) -> Measured:
     """The slopes of a loss along the directions of a step: see :func:`differences`."""
     queries = draws.num_queries
     if difference == "central":
         points, scales = draws.repeated(2), jnp.tile(jnp.stack([eps, -eps]), queries)
         losses, aux = objective.losses_at(
-            lambda i: loss(points.query(i), scales[i]), 2 * queries, evaluation, batched=batched
+            lambda i: loss(points.query(i), scales[i]),
+            2 * queries,
+            evaluation,
+            batched=batched,
+            ends=Ends((1, -1), eps, first_query),
         )
         ends, apart = losses.reshape(-1, 2), 2.0 * eps
         if of_losses is not None:
@@ -94,11 +99,14 @@ def slopes_along(
     base = aux = None
     points = draws.repeated(1)
     if difference == "forward":
-        base, aux = loss([None] * len(jax.tree.leaves(objective.params)), eps)
-        base = rounded_loss(base)
+        base, aux = objective.loss_here(loss, Ends((0,), eps))
         points = points.after(base)
     losses, first = objective.losses_at(
-        lambda i: loss(points.query(i), eps), queries, evaluation, batched=batched
+        lambda i: loss(points.query(i), eps),
+        queries,
+        evaluation,
+        batched=batched,
+        ends=Ends((1,), eps),
     )
     if of_losses is not None:
         [scores], apart = _scores(losses[:, None], of_losses).T, jnp.where(eps == 0, 0.0, 1.0)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from zojax import _check
+from zojax._asking import Asking
 from zojax._meter import Measured, Meter
 from zojax._types import Array, Evaluation, HasAux, Params, ValueFn
 from zojax._xla import opaque
@@ -76,6 +77,7 @@ def conservative(
         meter: Meter | None = None,
         query_axis: str | None = None,
         model_bytes: int = 0,
+        asking: Asking | None = None,
         **extra_args: Any,
     ) -> tuple[Any, ConservativeState]:
         del state, extra_args
@@ -88,7 +90,13 @@ def conservative(
         def measure() -> Measured:
             aux_is_there = not isinstance(has_aux, bool) or has_aux
             objective = Objective(
-                "conservative", value_fn, params, aux_is_there, query_axis, model_bytes
+                "conservative",
+                value_fn,
+                params,
+                aux_is_there,
+                query_axis,
+                model_bytes,
+                asking,
             )
             loss = objective.at(evaluation)
             # A parameter that an earlier select leaves out has a scalar update.

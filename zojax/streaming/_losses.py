@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,23 +11,20 @@ from jax.core import Tracer
 from jax.extend import core
 
 from zojax import _check
+from zojax._asking import Asking, Ends
 from zojax._mesh import mesh_of
 from zojax._quantized import Whole, abstract, anchor, opened
 from zojax._types import Array, Evaluation, HasAux, Params, ValueFn
 from zojax._xla import computed_once, rounded
 from zojax.directions import Noises, drawn_at, is_vector
+from zojax.streaming._copies import Loss, copied, in_place
 from zojax.streaming._interpret import interpret
+from zojax.streaming._moved import handed_over
 from zojax.streaming._note import note_compiled_update
 from zojax.streaming._perturbed import Perturbed, Ties, large_bytes, perturb
 from zojax.streaming._unperturbed import tied_to_point
 
-Loss: TypeAlias = Callable[[Noises, Array | float], tuple[Array, Any]]
-"""``loss(noises, scale)``: the value at θ + scale·z, float32 or float64 [], and its aux or None."""
-
 Tree = TypeVar("Tree")
-Evaluated: TypeAlias = Callable[[Params], tuple[Array, Any]]
-"""The value at a tree of parameters, and its aux or None."""
-
 EVALUATIONS = ("streamed", "copy", "in_place")
 
 
@@ -40,6 +37,7 @@ class Objective(NamedTuple):
     has_aux: HasAux = False  # whether value_fn returns aux, or the structure of what is kept of it
     query_axis: str | None = None  # the mesh axis whose devices share the points of a step
     model_bytes: int = 0  # of the whole model, where the parameters are a few of its layers
+    asking: Asking | None = None  # where losses come from outside, what gives them
 
     def at(self, evaluation: Evaluation, *, differentiated: bool = False) -> Loss:
         """The loss as a function of the perturbation.
@@ -61,6 +59,13 @@ class Objective(NamedTuple):
           ValueError: ``"in_place"`` under a JAX transformation, or a loss of 16 bits.
         """
         where, params = self.where, self.params
+        if self.asking is not None:
+            if differentiated:
+                raise ValueError(
+                    f"{where}: ask_tell must not be used with derivatives, which no loss at a "
+                    "point tells. Use zojax.spsa."
+                )
+            return handed_over(self.value_fn, params)
         value_fn = _check.loss_given(where, self.value_fn)
         if evaluation == "in_place" and any(isinstance(x, Tracer) for x in jax.tree.leaves(params)):
             raise ValueError(
@@ -74,7 +79,7 @@ class Objective(NamedTuple):
 
         if evaluation == "streamed":
             return streamed(evaluated, params, self.model_bytes, differentiated=differentiated)
-        return {"copy": copied, "in_place": _in_place}[evaluation](evaluated, params)
+        return {"copy": copied, "in_place": in_place}[evaluation](evaluated, params)
 
     def losses_at(
         self,
@@ -83,6 +88,7 @@ class Objective(NamedTuple):
         evaluation: Evaluation,
         *,
         batched: bool = False,
+        ends: Ends | None = None,
     ) -> tuple[Array, Any]:
         """The losses at the points of a step.
 
@@ -91,11 +97,22 @@ class Objective(NamedTuple):
           count: How many points, p.
           evaluation: As in :meth:`at`.
           batched: All points in one pass rather than one after the other.
+          ends: Which points they are, so that their losses can come from outside.
 
         Returns:
           The losses, [p], each rounded before any sum that it enters, and the aux of the first
-          point.
+          point, or None where they come from outside.
+
+        Raises:
+          ValueError: They are to come from outside, and ``ends`` does not say which.
         """
+        if self.asking is not None:
+            if ends is None:
+                raise ValueError(
+                    f"{self.where}: ask_tell must not be used with it, whose points depend on the "
+                    "step's other losses. Leave it out of the optimizer."
+                )
+            return rounded_loss(self.asking(ends, count // len(ends.sides), loss_of)), None
         if evaluation == "in_place":
             # Python calls of value_fn cannot be rolled into a compiled loop.
             each = [loss_of(point) for point in range(count)]
@@ -106,6 +123,15 @@ class Objective(NamedTuple):
         # weights are gone before the next point's are there.
         losses, aux = self.map_points(loss_of, count, batched=batched)
         return rounded_loss(losses), jax.tree.map(lambda x: x[0], aux)
+
+    def loss_here(self, loss: Loss, ends: Ends) -> tuple[Array, Any]:
+        """The loss at θ itself, as :meth:`losses_at` gives those of points."""
+        unmoved: Noises = [None] * len(jax.tree.leaves(self.params))
+        if self.asking is not None:
+            [value], _ = self.losses_at(lambda _: loss(unmoved, ends.eps), 1, "copy", ends=ends)
+            return value, None
+        value, aux = loss(unmoved, ends.eps)
+        return rounded_loss(value), aux
 
     def map_points(
         self, function: Callable[[Any], Any], count: int, *, batched: bool = False
@@ -238,51 +264,3 @@ def _perturbed_vectors(leaves: Sequence[Array], noises: Noises, scale: Array) ->
         cpu=lambda x: computed_once(fill, x),
         default=lambda x: fill(jnp.int32(0), x),
     )
-
-
-def copied(
-    function: Callable[[Params], Tree], params: Params
-) -> Callable[[Noises, Array | float], Tree]:
-    """As :func:`streamed`, of a perturbed copy of the parameters."""
-    leaves, tree = jax.tree.flatten(params)
-    leaves = [*map(opened, leaves)]
-
-    def perturbed(noises: Noises, scale: Array | float) -> Tree:
-        copy = _perturbed(leaves, noises, jnp.asarray(scale, jnp.float32))
-        return function(jax.tree.unflatten(tree, copy))
-
-    return perturbed
-
-
-def _in_place(evaluated: Evaluated, params: Params) -> Loss:
-    leaves, tree = jax.tree.flatten(params)
-    buffer: list[Array] | None = None
-
-    def loss(noises: Noises, scale: Array | float) -> tuple[Array, Any]:
-        nonlocal buffer
-        scale = jnp.asarray(scale, jnp.float32)
-        # From θ each time, not from the last point: steps of ±ε in the buffer itself would drift.
-        if buffer is None:
-            point = _perturbed(leaves, noises, scale)
-        else:
-            point = _rewritten(buffer, leaves, noises, scale)
-        buffer = point
-        return evaluated(jax.tree.unflatten(tree, point))
-
-    return loss
-
-
-@jax.jit
-def _perturbed(leaves: list[Array], noises: Noises, scale: Array) -> list[Array]:
-    return [
-        leaf if noise is None else perturb(leaf, drawn_at(noise, anchor(leaf)), scale)
-        for leaf, noise in zip(leaves, noises, strict=True)
-    ]
-
-
-def _rewrite(buffer: list[Array], leaves: list[Array], noises: Noises, scale: Array) -> list[Array]:
-    del buffer  # its memory takes the result
-    return _perturbed(leaves, noises, scale)
-
-
-_rewritten = jax.jit(_rewrite, donate_argnums=0, keep_unused=True)

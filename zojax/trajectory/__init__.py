@@ -10,6 +10,7 @@ version of jax; otherwise they agree up to rounding.
 
 from zojax._meter import Measured as Measured
 from zojax._meter import Meter as Meter
+from zojax.trajectory._fields import record_fields as record_fields
 from zojax.trajectory._fingerprint import fingerprint as fingerprint
 from zojax.trajectory._header import Header as Header
 from zojax.trajectory._header import LogDtype as LogDtype
@@ -35,5 +36,6 @@ __all__ = [
     "fingerprint",
     "key_parts",
     "read_log",
+    "record_fields",
     "replay",
 ]

@@ -13,7 +13,7 @@ import ml_dtypes
 import numpy as np
 
 from zojax.trajectory._header import Header, LogDtype, pack, unpack
-from zojax.trajectory._meters import Field
+from zojax.trajectory._meters import Field, Recorder
 
 _CHECKSUM = struct.Struct("<H")
 
@@ -79,8 +79,12 @@ class LogWriter:
     def _open(self, path: Path, header: Header, checksum: int, steps: int) -> None:
         self._file = path.open("ab", buffering=0)
         self._fields, self._dtype = header.fields, record_dtype(header.fields, header.dtype)
-        self._checksum = checksum
+        self._checksum, self._slopes = checksum, header.dtype
         self.steps = steps  # number of records in the file
+
+    def recorder(self) -> Recorder:
+        """A new recorder of a step, in the log's dtype."""
+        return Recorder(self._slopes)
 
     def append(self, scalars: np.ndarray) -> None:
         """Write the record of the next step.
