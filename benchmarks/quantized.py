@@ -11,8 +11,9 @@ with that file deleted.
 from __future__ import annotations
 
 import argparse
+import itertools
 import tempfile
-from typing import Any
+from typing import Any, Literal
 
 import _record
 import _study
@@ -20,10 +21,10 @@ import jax
 
 from zojax.lm.training import AdapterConfig, FinetuneConfig, HyperParameters
 
-STEPS = 400
+STEPS = 200
 RANK = 16
 RUNS = _record.RESULTS / "quantized_runs.jsonl"
-KINDS = (None, "int8", "int4")
+KINDS: tuple[Literal["int8", "int4"] | None, ...] = (None, "int4", "int8")
 METHODS: dict[str, dict[str, Any]] = {
     "subspace": {"hyper": HyperParameters(subspace_rank=RANK)},
     "LoRA": {"tuned": AdapterConfig("lora")},
@@ -38,20 +39,19 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as cache:
         jax.config.update("jax_compilation_cache_dir", cache)
-        for method, settings in METHODS.items():
-            for kind in KINDS:
-                # Without integers there are no scales, and all parameters are tuned.
-                name = "all parameters" if (method, kind) == ("scales", None) else method
-                key = {"tuned": name, "weights": kind or "float32"}
-                runs = [
-                    _study.run(
-                        RUNS,
-                        {**key, "seed": seed},
-                        FinetuneConfig(seed=seed, steps=STEPS, quantize=kind, **settings),
-                    )
-                    for seed in range(args.seeds)
-                ]
-                rows.append({**key, **_scores(runs)})
+        # Seed by seed, so that a study that is cut off has all ways.
+        found = {
+            (key, seed): _study.run(
+                RUNS,
+                {**_key(*key), "seed": seed},
+                FinetuneConfig(seed=seed, steps=STEPS, quantize=key[1], **METHODS[key[0]]),
+            )
+            for seed in range(args.seeds)
+            for key in itertools.product(METHODS, KINDS)
+        }
+    for key in itertools.product(METHODS, KINDS):
+        runs = [found[key, seed] for seed in range(args.seeds)]
+        rows.append({**_key(*key), **_scores(runs)})
     path = _record.write(
         "quantized",
         "Weights in integers on the main job: accuracy on 1,000 test sentences, in percent",
@@ -64,6 +64,12 @@ def main() -> None:
         "steps, over integers never.",
     )
     print(f"written: {path}")
+
+
+def _key(method: str, kind: str | None) -> dict[str, str]:
+    # Without integers there are no scales, and all parameters are tuned.
+    name = "all parameters" if (method, kind) == ("scales", None) else method
+    return {"way": name, "weights": kind or "float32"}
 
 
 def _scores(runs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from zojax.lm import adapters, models
 DEVICE = "a100-80gb"
 MODEL, BATCH, LENGTH = "opt-13b", 1, 2048
 CARDS = ("a100-80gb", "rtx-4090-24gb")
+OPT = models.OPT_MODELS
 TOKENS = {"batch": 1, "length": 400}
 RANK, LORA = 16, 8
 TUNED = ("a subspace", "a LoRA", "scales")
@@ -83,7 +84,7 @@ def _largest(card: str, kind: quantized.Bits | None, tuned: str) -> dict[str, An
     adapter = adapters.LoRA(rank=LORA) if tuned == "a LoRA" else None
     settings: dict[str, Any] = dict(**TOKENS, dtype="bfloat16", quantize=kind, adapter=adapter)
     found = planning.largest(
-        [partial(models.workload, name, **settings) for name in models.OPT_MODELS],
+        [partial(models.workload, name, **settings) for name in OPT],
         "mezo" if tuned == "scales" else "zo_adamu",
         card,
         subspace_rank=RANK if tuned == "a subspace" else None,

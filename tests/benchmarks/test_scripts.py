@@ -102,6 +102,11 @@ SMOKES = {
         {"MODELS": "(('opt-125m', 1, 8),)", "RANKS": "(2,)", "TIMED": "('opt-mini', 1, 8)"},
         ("subspace_memory", "subspace_time"),
     ),
+    "quantized": Smoke(
+        "--seeds=2",
+        {"STEPS": "1", "RUNS": "folder / 'runs.jsonl'", "KINDS": "('int4',)"},
+        ("quantized",),
+    ),
     "packing": Smoke("--rounds=1", {"ROWS": "80", "BUCKETS": "(1, 2)"}, ("packing",)),
     "pairwise": Smoke("--jobs=1", {"pairs": "lambda: [*pairs()][40:50]"}, ("axes",)),
     "replay": Smoke(
@@ -177,6 +182,18 @@ PLANNED = {
         "--only=size", {"MODELS": "MODELS[:1]", "METHODS": "METHODS[:2]"}, ("memory_by_model",)
     ),
     "memory_other_ways": Smoke("--models opt-125m", {"RANK": "2"}, ("memory_other_ways",)),
+    "quantized_memory": Smoke(
+        "",
+        {
+            "MODEL": "config",
+            "LENGTH": "16",
+            "KINDS": "('int4',)",
+            "CARDS": "('rtx-4090-24gb',)",
+            "TUNED": "('scales', 'a subspace')",
+            "OPT": "OPT[:1]",
+        },
+        ("quantized_memory", "quantized_largest"),
+    ),
     "mesh_study": Smoke(
         "",
         {

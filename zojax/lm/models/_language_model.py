@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
-from zojax.quantized import dequantize
+from zojax.quantized import is_quantized
 
 if TYPE_CHECKING:
     from zojax.lm.models._tokenizer import AnyTokenizer
@@ -160,6 +162,11 @@ class LanguageModel:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        whole: Any = dequantize(params)
+        # One after the other into host memory, which has more room for them than the device.
+        whole: Any = jax.tree.map(
+            lambda leaf: np.asarray(leaf.dequantized()) if is_quantized(leaf) else leaf,
+            params,
+            is_leaf=is_quantized,
+        )
         self.write(whole, folder)
         self.tokenizer.save_pretrained(folder)
