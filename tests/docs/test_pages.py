@@ -412,6 +412,52 @@ def test_the_recovery_page_runs_as_printed(tmp_path, monkeypatch):
     assert len(given["log"].scalars) == 20
 
 
+@pytest.fixture(scope="module")
+def engines_page(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the first section on engines leaves, of shorter runs."""
+    text = (ROOT / "docs" / "engines.md").read_text(encoding="utf-8")
+    assert "range(10)" in text
+    return run_page(
+        "docs/engines.md",
+        "A step",
+        folder=tmp_path_factory.mktemp("engines") / "adapter",
+        range=lambda steps: range(2),
+    )
+
+
+@pytest.mark.slow
+def test_the_page_on_engines_runs_as_printed(engines_page: dict[str, Any], tmp_path: Path, capsys):
+    import lora_server
+
+    from zojax.lm.adapters import load_adapter
+
+    given = engines_page
+    assert load_adapter(given["model"], given["folder"])[0].rank == 4
+    names = ("lora", "model", "params", "prompts", "engine", "cost", "decoding")
+    given = {"zojax": zojax, **{name: given[name] for name in names}}
+    given["engine_step"] = zojax.lm.engines.engine_step
+    after = run_page("docs/engines.md", "The weights themselves", **given)
+    assert len(after["step"].losses) == 16
+    with lora_server.serving(engines_page["engine"]) as server:
+        found = run_page("docs/engines.md", "A server", url=server.url, shared=tmp_path, **given)
+        assert [len(texts) for texts in found["completions"]] == [4]
+        assert not server.loaded
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*:FutureWarning", "ignore:.*:DeprecationWarning")
+def test_the_page_on_engines_runs_with_transformers(engines_page: dict[str, Any], tmp_path: Path):
+    pytest.importorskip("torch", reason="needs torch, whose models it runs")
+    pytest.importorskip("peft", reason="needs peft, which reads the adapters")
+    given = {name: engines_page[name] for name in ("lora", "model", "params", "prompts")}
+    model = given["model"]
+    model.save(model.params, tmp_path / "model")
+    found = run_page(
+        "docs/engines.md", "transformers with peft", folder=tmp_path / "model", **given
+    )
+    assert [len(texts) for texts in found["completions"]] == [4, 4]
+
+
 @pytest.mark.plan
 def test_the_planning_page_runs_as_printed(capsys):
     run_page("docs/planning.md")

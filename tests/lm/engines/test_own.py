@@ -43,6 +43,7 @@ def test_each_member_writes_as_it_would_alone(own, model, prompts, members):
     assert len({*map(tuple, found)}) >= 3
 
 
+@pytest.mark.slow
 def test_adapters_of_other_ranks_may_be_members_of_one_call(own, model, prompts, members, tmp_path):
     other = LoRA(rank=3, alpha=9.0)
     values = jax.tree.map(lambda x: x + 0.5, other.adapt(model, 1).params["adapter"])
