@@ -9,7 +9,6 @@ of these that fits:
   function with a derivative of its own gets its weights perturbed just before it, and keeps it;
 - a loop or branch is rebuilt around its interpreted body; a scan over stacked layers perturbs
   one layer at a time;
-- a slice along one axis is of a part that is perturbed alone;
 - a gather of rows perturbs the rows gathered;
 - a product with a weight whose direction is of low rank adds the product with the direction;
 - a product with a large weight perturbs it a part at a time;
@@ -30,7 +29,7 @@ from zojax.directions import LowRankNoise, SubspaceNoise
 from zojax.streaming._factored import dot_in_subspace, factored_dot
 from zojax.streaming._operations import Rule, Value, bind, perturb_first
 from zojax.streaming._perturbed import Perturbed, Ties, View, tiled_dot
-from zojax.streaming._rows import dynamic_slice, gather, has_rows
+from zojax.streaming._rows import gather, has_rows
 
 VIEWS = frozenset(
     {
@@ -219,7 +218,6 @@ def _cond(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Arr
 RULES: dict[str, Rule] = {
     "cond": _cond,
     "dot_general": _dot,
-    "dynamic_slice": dynamic_slice,
     "gather": gather,
     "reshard": _reshard,
     "scan": _scan,

@@ -1,4 +1,4 @@
-"""Parts of a perturbed weight that are taken: rows, and slices along one axis."""
+"""Rows of a perturbed weight that are taken, which alone are perturbed."""
 
 from __future__ import annotations
 
@@ -80,25 +80,3 @@ def has_rows(x: Perturbed) -> bool:
     """Whether an element of the first axis can be computed alone."""
     weight = x.weight
     return x.random_access and (not isinstance(weight, QuantizedArray) or weight.has_rows())
-
-
-def dynamic_slice(eqn: core.JaxprEqn, operands: list[Value], ties: Ties) -> Sequence[Value]:
-    weight, *starts = operands
-    cut = _cut_axis(eqn, weight)
-    if cut is None or any(isinstance(start, Perturbed) for start in starts):
-        return perturb_first(eqn, operands, ties)
-    size = eqn.params["slice_sizes"][cut]
-    # As the operation does, which takes a start from which there are too few elements for less.
-    first = jnp.clip(starts[cut], 0, weight.weight.shape[cut] - size)
-    return [weight.part(cut, first.astype(jnp.int32), size)]
-
-
-def _cut_axis(eqn: core.JaxprEqn, weight: Value) -> int | None:
-    """The one axis that a slice of a perturbed weight shortens; None where a part is no weight."""
-    if not isinstance(weight, Perturbed) or weight.views or not weight.random_access:
-        return None
-    if isinstance(weight.weight, QuantizedArray):
-        return None
-    sizes = zip(eqn.params["slice_sizes"], weight.weight.shape, strict=True)
-    shorter = [axis for axis, (size, whole) in enumerate(sizes) if size < whole]
-    return shorter[0] if len(shorter) == 1 else None

@@ -116,6 +116,8 @@ def test_the_weights_of_a_run_are_saved_as_arrays(config: FinetuneConfig, name: 
     after = load_to_tune(resolve(FinetuneConfig(**plain))).model.params
     moved = after["layers"]["mlp"]["up_proj"]["kernel"] - before.dequantized()
     assert float(jnp.abs(moved).max()) > 0
+    still = after["norm"]["scale"] == tuned.model.params["norm"]["scale"]
+    assert bool(still.all()) == (name == "scales")
     if name == "scales":
         # Each block of weights is the same integers times one number.
         share = np.asarray(moved) / np.where(before.qvalue == 0, 1, before.dequantized())
