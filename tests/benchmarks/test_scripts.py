@@ -122,6 +122,11 @@ SMOKES = {
         },
         ("rotten_tomatoes",),
     ),
+    "population_decoding": Smoke(
+        "--rounds=1",
+        {"MODEL": "config", "MEMBERS": "4", "NEW": "2", "LENGTH": "4"},
+        ("population_decoding",),
+    ),
     "real_checkpoints": Smoke(
         "", {"MODELS": "('smollm2-135m',)", "NEW_TOKENS": "2"}, ("real_checkpoints",)
     ),

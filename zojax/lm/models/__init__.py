@@ -26,6 +26,7 @@ from zojax.lm.models._language_model import Params as Params
 from zojax.lm.models._load import load as load
 from zojax.lm.models._tokenizer import AnyTokenizer as AnyTokenizer
 from zojax.lm.models._tokenizer import Tokenizer as Tokenizer
+from zojax.lm.models._workload import abstract_model as abstract_model
 from zojax.lm.models._workload import workload as workload
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "LanguageModel",
     "ModelInput",
     "Tokenizer",
+    "abstract_model",
     "load",
     "load_input",
     "workload",

@@ -74,7 +74,9 @@ def workload(
     config = model_config(model)
     if layers is not None:
         config = ModelConfig({**config.values, "num_hidden_layers": layers}, config.source)
-    described = _abstract(config, jnp.dtype(dtype), jnp.dtype(param_dtype or dtype), scan_layers)
+    described = _abstract(
+        config, jnp.dtype(dtype), jnp.dtype(param_dtype or dtype), scan_layers=scan_layers
+    )
     if length > described.max_length:
         raise ValueError(
             f"workload: length must be <= {described.max_length} for {model}, got {length}."
@@ -114,8 +116,26 @@ def workload(
     )
 
 
+def abstract_model(model: str | Path, *, dtype: DTypeLike = jnp.float32) -> LanguageModel:
+    """Describe a model without its weights: what it computes, for parameters that are given.
+
+    Args:
+      model: As for :func:`workload`.
+      dtype: Dtype of the parameters and of the computation.
+
+    Returns:
+      A model whose ``params`` are shapes and dtypes, and which has no tokenizer: to plan decoding,
+      or to time it with random weights.
+
+    Raises:
+      ImportError, ValueError: As for :func:`workload`.
+    """
+    require_packages("abstract_model")
+    return _abstract(model_config(model), jnp.dtype(dtype), jnp.dtype(dtype), scan_layers=True)
+
+
 def _abstract(
-    config: ModelConfig, dtype: jnp.dtype, param_dtype: jnp.dtype, scan_layers: bool
+    config: ModelConfig, dtype: jnp.dtype, param_dtype: jnp.dtype, *, scan_layers: bool
 ) -> LanguageModel:
     """A model whose parameters are shapes, and which has no tokenizer."""
     from zojax.lm.models._network import Network
@@ -134,7 +154,7 @@ def _abstract(
         hidden=network.hidden,
         logits=network.logits,
         sown=network.sown,
-        init_cache=None,
+        init_cache=network.init_cache if kind.kind == "causal" else None,
         prefix=network.prefix,
         write=none,
         max_length=settings.max_length,

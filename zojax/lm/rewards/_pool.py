@@ -18,7 +18,7 @@ _LOAD_SECONDS = 300.0
 _MOST_PROCESSES = 16
 
 
-class RewardError(RuntimeError):
+class RewardError(ValueError):
     """A reward that cannot be loaded, or not any more."""
 
 
