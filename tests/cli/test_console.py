@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from zojax.cli._console import BarConsole, Console, make_console
+from zojax.lm.rewards import RewardFigures
 from zojax.lm.training import Result, Scores, Tick
 
 TICKS = (
@@ -127,6 +128,24 @@ INTERRUPTED = Result(
 
 
 @pytest.mark.quick
+def test_rewards_have_their_spread_and_failures(capsys: pytest.CaptureFixture[str]):
+    scores = Scores(
+        None, -0.5, 8, reward=0.5, reward_best=1.0, reward_spread=0.25, length=9.5, failures=2
+    )
+    figures = RewardFigures(0.25, 0.75, 0.125, 8.0, 0)
+    with Console() as console:
+        console.started(4)
+        console.measured("tuned", scores)
+        console.ticked(TICKS[0]._replace(dev=scores, rewards=figures))
+        console.reward_failed("the reward failed at prompts.jsonl:3: ValueError")
+    first, second, note = capsys.readouterr().out.splitlines()
+    assert first == (
+        "tuned      reward 0.5 of 8 test prompts, best 1, spread 0.25, length 9.5, 2 failed"
+    )
+    assert "  reward 0.25, best 0.75, spread 0.12, length 8.0  dev reward 0.5  " in second
+    assert note == "note: the reward failed at prompts.jsonl:3: ValueError"
+
+
 def test_commands_to_copy_stand_on_lines_of_their_own(monkeypatch: pytest.MonkeyPatch):
     terminal = open_terminal(monkeypatch)
     with make_console() as console:

@@ -402,6 +402,14 @@ def test_the_objectives_page_runs_as_printed(capsys):
     assert len(ast.literal_eval(capsys.readouterr().out)) == 2
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("standard_promotion")
+def test_the_rewards_page_runs_as_printed(capsys):
+    given = run_page("docs/rewards.md")
+    assert 0 < float(given["reward"]) <= 1
+    assert "RewardFigures(" in capsys.readouterr().out
+
+
 def test_the_recovery_page_runs_as_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = run_page("docs/recovery.md")
