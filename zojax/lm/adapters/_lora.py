@@ -109,7 +109,7 @@ class LoRA(Adapter):
     def merged(self, params: Params) -> Params:
         weights, own = flat(params[MODEL]), flat(params[ADAPTER])
         for path in {path[:-1] for path in own}:
-            weight = dequantize({"kernel": weights[(*path, "kernel")]})["kernel"]
+            weight: Any = dequantize(weights[(*path, "kernel")])
             product = own[(*path, "a")] @ own[(*path, "b")]
             total = weight.astype(product.dtype) + self._scale * product
             weights[(*path, "kernel")] = total.astype(weight.dtype)

@@ -19,6 +19,7 @@ from zojax.lm.models._language_model import LanguageModel, Params
 from zojax.lm.models._required import require_packages
 from zojax.planning import Workload
 from zojax.quantized import Bits
+from zojax.quantized import quantize as to_integers
 
 
 class Adapts(Protocol):
@@ -82,7 +83,7 @@ def workload(
             f"workload: length must be <= {described.max_length} for {model}, got {length}."
         )
     if quantize is not None:
-        shapes = jax.eval_shape(lambda params: quantize(params, quantize), described.params)
+        shapes = jax.eval_shape(lambda params: to_integers(params, quantize), described.params)
         described = dataclasses.replace(described, params=shapes)
     if adapter is not None:
         described = _adapted(described, adapter)

@@ -5,9 +5,7 @@ The command line is made from them, so its help and its refusals do not wait for
 
 from zojax.lm.settings._config import DEFAULT_STEPS as DEFAULT_STEPS
 from zojax.lm.settings._config import START_NAMES as START_NAMES
-from zojax.lm.settings._tuned_config import AdapterConfig as AdapterConfig
 from zojax.lm.settings._config import FinetuneConfig as FinetuneConfig
-from zojax.lm.settings._tuned_config import HyperParameters as HyperParameters
 from zojax.lm.settings._data_config import DataConfig as DataConfig
 from zojax.lm.settings._data_config import DataKind as DataKind
 from zojax.lm.settings._data_config import at_least_one as at_least_one
@@ -28,5 +26,7 @@ from zojax.lm.settings._names import SlopeRuleName as SlopeRuleName
 from zojax.lm.settings._names import TextFormat as TextFormat
 from zojax.lm.settings._reward_config import RewardConfig as RewardConfig
 from zojax.lm.settings._reward_config import check_completions as check_completions
+from zojax.lm.settings._tuned_config import AdapterConfig as AdapterConfig
+from zojax.lm.settings._tuned_config import HyperParameters as HyperParameters
 
 __all__ = ["AdapterConfig", "DataConfig", "FinetuneConfig", "HyperParameters", "RewardConfig"]

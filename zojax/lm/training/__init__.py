@@ -16,7 +16,6 @@ from zojax.lm.settings import RewardConfig as RewardConfig
 from zojax.lm.training._data import Prepared as Prepared
 from zojax.lm.training._data import load_data as load_data
 from zojax.lm.training._data import prepare as prepare
-from zojax.lm.training._data import to_measure as to_measure
 from zojax.lm.training._defaults import DEFAULTS as DEFAULTS
 from zojax.lm.training._defaults import WITH_ADAPTER as WITH_ADAPTER
 from zojax.lm.training._defaults import WITH_ADAPTER_OPTIMIZERS as WITH_ADAPTER_OPTIMIZERS
@@ -32,6 +31,7 @@ from zojax.lm.training._finetune import finetune as finetune
 from zojax.lm.training._kind import columns_of as columns_of
 from zojax.lm.training._kind import sequence_kind as sequence_kind
 from zojax.lm.training._loop import Tick as Tick
+from zojax.lm.training._measured_batches import to_measure as to_measure
 from zojax.lm.training._observer import Observer as Observer
 from zojax.lm.training._optimizer import make_optimizer as make_optimizer
 from zojax.lm.training._options import configure as configure

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from jax import Array
 
 from zojax.lm.models import LanguageModel, ModelInput, Params, check_heads, load_input
@@ -17,16 +16,12 @@ from zojax.lm.settings import DataConfig, FinetuneConfig, ObjectiveName
 from zojax.lm.tasks import (
     BatchLoss,
     Classification,
-    Examples,
     Generation,
     Objective,
     PromptSet,
     PromptTokens,
     Task,
     View,
-    bucket_lengths,
-    decoding_batches,
-    evaluation_batches,
     negative_accuracy,
     negative_f1,
     objective,
@@ -34,16 +29,19 @@ from zojax.lm.tasks import (
 )
 from zojax.lm.training._evaluation import Measured
 from zojax.lm.training._kind import sequence_kind, with_kind
+from zojax.lm.training._measured_batches import (
+    lengths_in_use,
+    measure_rewards,
+    measure_sequences,
+    padded_lengths,
+    to_measure,
+)
 from zojax.lm.training._report import DataReport, report_on
 from zojax.lm.training._reward_data import prepare_rewards, reward_task
-from zojax.lm.training._reward_totals import ToWrite
 from zojax.lm.training._sequence_data import prepare_sequences, tokens_of
 from zojax.lm.training._splits import read_splits
 from zojax.lm.training._task import task_of
 from zojax.sharding import read_mesh
-
-# Most tokens of an evaluation's batch of rows that are no prompts.
-_MOST_MEASURED = 16384
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,7 @@ def load_data(prepared: Prepared, model: LanguageModel) -> Data:
         loss,
         view,
         train,
-        _lengths([train], view, model.max_length - room, buckets),
+        padded_lengths([train], view, model.max_length - room, buckets),
         *to_measure(
             [sets["dev"], sets["test"]],
             model.max_length,
@@ -200,12 +198,13 @@ def _load_sequences(prepared: Prepared, model: LanguageModel) -> Data:
     }
     train, buckets = sets["train"], config.data.padded_lengths
     solver = NextToken(model, tokens)
+    lengths = padded_lengths([train], "training", model.max_length, buckets)
     return Data(
         solver,
         solver.loss,
         "training",
         train,
-        _in_use(_lengths([train], "training", model.max_length, buckets), train.lengths),
+        lengths_in_use(lengths, train.lengths),
         *measure_sequences(
             [sets["dev"], sets["test"]], model.max_length, buckets, config.eval_batch_size
         ),
@@ -218,79 +217,15 @@ def _load_rewards(prepared: Prepared, model: LanguageModel, scorer: Scorer) -> D
     train, buckets = sets["train"], config.data.padded_lengths
     task = reward_task(config, model, tokens_of(config, model), scorer)
     longest = model.max_length - config.scoring.most_new_tokens
-    lengths = _lengths([train], "prompt", longest, buckets)
+    lengths = padded_lengths([train], "prompt", longest, buckets)
     return Data(
         task,
         task.loss_of(train),
         "prompt",
         train,
-        _in_use(lengths, train.lengths_of("prompt")),
+        lengths_in_use(lengths, train.lengths_of("prompt")),
         *measure_rewards([sets["dev"], sets["test"]], longest, buckets, config.eval_batch_size),
     )
-
-
-def measure_rewards(
-    splits: Sequence[RewardSet], longest: int, num_buckets: int, batch_size: int
-) -> list[Measured]:
-    """Make batches of prompts to write completions of, with padded lengths that all share."""
-    lengths = _lengths(splits, "prompt", longest, num_buckets)
-    size = min(batch_size, max(map(len, splits)))
-    batches = [evaluation_batches(split, lengths, size, "prompt") for split in splits]
-    return [
-        Measured((), [_to_write(split, batch) for batch in each])
-        for split, each in zip(splits, batches, strict=True)
-    ]
-
-
-def _to_write(split: RewardSet, batch: Any) -> ToWrite:
-    members = batch.members[batch.weights > 0].tolist()
-    return ToWrite(batch, tuple(split.rows(members)))
-
-
-def _in_use(lengths: tuple[int, ...], rows: np.ndarray) -> tuple[int, ...]:
-    """Padded lengths that are the shortest for a row: the others need no program."""
-    return tuple(lengths[place] for place in np.unique(np.searchsorted(lengths, rows)))
-
-
-def measure_sequences(
-    splits: Sequence[SequenceSet], max_length: int, num_buckets: int, batch_size: int
-) -> list[Measured]:
-    """Make evaluation batches of several splits, with padded lengths that all of them share.
-
-    Of long rows a batch has fewer than ``batch_size``: the logits of all tokens may be large.
-    """
-    lengths = _lengths(splits, "candidates", max_length, num_buckets)
-    size = max(1, min(batch_size, max(map(len, splits)), _MOST_MEASURED // lengths[-1]))
-    return [Measured(list(evaluation_batches(split, lengths, size)), ()) for split in splits]
-
-
-def to_measure(
-    splits: Sequence[PromptSet],
-    max_length: int,
-    num_buckets: int,
-    batch_size: int,
-    view: View = "candidates",
-) -> list[Measured]:
-    """Make evaluation batches of several splits, with padded lengths that all of them share."""
-    rows = _lengths(splits, view, max_length, num_buckets)
-    generates = splits[0].tokens.task.kind == "generation"
-    room = max_length - splits[0].tokens.task.max_new_tokens  # prompts leave it for an answer
-    prompts = _lengths(splits, "prompt", room, num_buckets) if generates else ()
-    return [
-        Measured(
-            list(evaluation_batches(split, rows, batch_size, view)),
-            list(decoding_batches(split, prompts, batch_size)) if generates else (),
-        )
-        for split in splits
-    ]
-
-
-def _lengths(
-    sets: Sequence[Examples], view: View, longest: int, num_buckets: int
-) -> tuple[int, ...]:
-    rows = np.concatenate([prompts.lengths_of(view) for prompts in sets])
-    # Buckets round lengths up, possibly beyond what the model has positions for.
-    return tuple(min(n, longest) for n in bucket_lengths(rows, num_buckets))
 
 
 def _loss(name: ObjectiveName, task: Objective, train: PromptSet) -> tuple[BatchLoss, View]:

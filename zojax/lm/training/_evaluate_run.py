@@ -10,17 +10,10 @@ from zojax.lm.rewards import RewardTask
 from zojax.lm.sequences import NextToken
 from zojax.lm.settings import FinetuneConfig
 from zojax.lm.tasks import Objective, PromptSet, objective, read_examples
-from zojax.lm.training._data import (
-    load_data,
-    measure_rewards,
-    measure_sequences,
-    prepare,
-    prompt_tokens,
-    to_measure,
-    view_of,
-)
+from zojax.lm.training._data import load_data, prepare, prompt_tokens, view_of
 from zojax.lm.training._evaluation import Evaluation, Measured, evaluate_classes
 from zojax.lm.training._kind import sequence_kind
+from zojax.lm.training._measured_batches import measure_rewards, measure_sequences, to_measure
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._reward_data import read_reward_set, reward_task, scorer_of
 from zojax.lm.training._reward_totals import totals_of
