@@ -70,7 +70,9 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def shown(name: str) -> list[str]:
-    """The lines of Markdown that show one result."""
+    """The lines of Markdown that show one result, or say that it is not there yet."""
+    if not (RESULTS / name).is_file():
+        return [f"No file `benchmarks/results/{name}` has been recorded yet."]
     result = read(name)
     lines = [f"**{result['title']}**", ""]
     if result.get("caption"):

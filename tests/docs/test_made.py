@@ -49,6 +49,11 @@ def test_a_fence_becomes_a_table_that_a_code_host_shows():
     assert text.endswith("<!-- /made -->\n")
 
 
+def test_a_result_that_is_not_there_yet_is_named():
+    text = made_by("_make.pages").made("<!-- results: none.json -->\n<!-- /made -->\n", ROOT)
+    assert "No file `benchmarks/results/none.json` has been recorded yet." in text
+
+
 def test_a_number_at_the_beginning_of_a_line_is_refused():
     # A comment there would end the paragraph.
     with pytest.raises(ValueError, match="begins a line"):

@@ -223,9 +223,14 @@ def test_a_first_page_runs_as_printed(page: str):
     run_page(f"docs/{page}.md")
 
 
-@pytest.mark.parametrize("page", ["concepts", "precision", "api/testing"])
+@pytest.mark.parametrize("page", ["concepts", "precision"])
 def test_an_explanation_runs_as_printed(page: str):
     run_page(f"docs/{page}.md", **GIVEN)
+
+
+@pytest.mark.slow  # test_contract.py makes the same check of every optimizer
+def test_the_page_on_checks_runs_as_printed():
+    run_page("docs/api/testing.md")
 
 
 def test_the_finetune_page_runs_as_printed():

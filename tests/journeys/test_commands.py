@@ -73,6 +73,8 @@ def test_commands_run_as_they_stand_on_small_things(
     shown = commands(page)
     if any("RUN" in command.arguments for command in shown):
         data = ["--train", "examples/chats.jsonl"] if chats else DATA
+        if any("--merge" in command.arguments for command in shown):
+            data = [*data, "--adapter", "lora"]
         done = zojax("finetune", "--model", model, *data, "--steps", 2, "--output", "RUN")
         assert done.returncode == 0, done.stderr
     if any("runs/mine" in command.arguments for command in shown):

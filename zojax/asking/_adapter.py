@@ -21,8 +21,8 @@ class Factors:
     """What a point adds to one matrix, or to each of a stack: the product of a and b.
 
     Attributes:
-      a: float32 [*stack, *rows, r]; the perturbation's scale is in it.
-      b: float32 [*stack, r, *columns].
+      a: float32 ``[*stack, *rows, r]``; the perturbation's scale is in it.
+      b: float32 ``[*stack, r, *columns]``.
       stack: How many leading axes of both number matrices. (Rows may number matrices too: of a
         stack of layers [l, m, n], :class:`zojax.LowRank` has a of [l, m, r] and one b for all.)
     """
