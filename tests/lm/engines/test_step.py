@@ -209,6 +209,7 @@ def test_layers_that_are_not_scanned_may_stay(tiny_opt):
 
 
 REFUSED = {
+    "the last norm": ([KERNELS, "norm/*"], "kernels of dense modules alone, got .*norm/"),
     "biases": ("layers/*_proj/*", "kernels of dense modules alone, got"),
     "embeddings": ("embed_tokens/*", "kernels of dense modules alone, got"),
 }
