@@ -30,7 +30,7 @@ LAYERS = (
     (ROOT,),
     ("zojax.passes",),
     ("zojax.parallel", "zojax.sharding", "zojax.trajectory"),
-    ("zojax.gallery", "zojax.planning", "zojax.testing"),
+    ("zojax.gallery", "zojax.planning", "zojax.testing", "zojax.workers"),
     ("zojax.flax",),
     ("zojax.lm.settings",),
     ("zojax.lm.models", "zojax.lm.processes"),

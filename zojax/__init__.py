@@ -122,6 +122,7 @@ __getattr__, __dir__ = _lazy.submodules(
         "streaming",
         "testing",
         "trajectory",
+        "workers",
     ),
     {name: folder for folder, names in _NAMES.items() for name in names},
 )
