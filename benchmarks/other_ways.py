@@ -34,24 +34,28 @@ PASSES = 2000  # as many as the main job takes
 BATCH = 16  # sentences of a forward pass
 RATES = (1e-3, 3e-3, 1e-2)
 TUNING_SEED = 1000
+PROBE_SEEDS = range(5)
 RUNS = _record.RESULTS / "other_ways_runs.jsonl"
 # What smollm2.py has.
 ROWS = DataConfig(task="rotten-tomatoes", k_shot=512, test_size=1000, max_length=48, num_buckets=1)
-# The model, its data, and whether Adam is run over seeds: smollm2.py has run it once.
+# By the model: the job, its data, and whether Adam is run over seeds: smollm2.py has run it once.
 JOBS: dict[str, tuple[str, DataConfig, bool]] = {
-    "main job": ("opt-mini", DataConfig(), True),
-    "SmolLM2-135M": ("smollm2-135m", ROWS, False),
+    "opt-mini": ("main job", DataConfig(), True),
+    "smollm2-135m": ("SmolLM2-135M", ROWS, False),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--seeds", type=int, default=5)
-    seeds = range(parser.parse_args().seeds)
+    parser.add_argument("--models", nargs="+", choices=[*JOBS], default=[*JOBS])
+    args = parser.parse_args()
+    seeds = range(args.seeds)
     rows: list[dict[str, Any]] = []
-    for job, (model, data, adam) in JOBS.items():
+    for model in args.models:
+        job, data, adam = JOBS[model]
         # Where Adam has one run, so has the probe.
-        of_probe = seeds if adam else seeds[:1]
+        of_probe = PROBE_SEEDS if adam else PROBE_SEEDS[:1]
         probes = [_probe(job, FinetuneConfig(model=model, seed=s, data=data)) for s in of_probe]
         rows.append(_row(job, "linear probe", None, probes))
         if adam:
@@ -63,11 +67,12 @@ def main() -> None:
         "other_ways",
         "Other ways than forward passes alone: accuracy on 1,000 test sentences, in percent",
         rows,
-        f"Mean ± standard error over {len(seeds)} seeds, which decide dev, and one run of "
-        f"SmolLM2-135M. A forward pass is one over {BATCH} sentences; a step of Adam counts as "
-        "three. The probe is logistic regression on the last hidden states of the training rows, "
-        f"which it reads once. Adam's rate is the best of {len(RATES)} on dev with a seed of its "
-        "own.",
+        f"Mean ± standard error over {len(seeds)} seeds, which decide dev, of the probe over "
+        f"{len(PROBE_SEEDS)}; SmolLM2-135M has one run. A forward pass is one over {BATCH} "
+        "sentences; a step of Adam counts as three. The probe is logistic regression on the last "
+        "hidden states of the training rows, which it reads once. Adam's rate is the best of "
+        f"{', '.join(f'{rate:.0e}' for rate in RATES)} on dev with a seed of its own: where it is "
+        "the lowest, a lower one may be better.",
     )
     print(f"written: {path}")
 

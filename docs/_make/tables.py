@@ -16,7 +16,9 @@ def ways() -> list[str]:
     nine, subspace = "nine_optimizers.json", "subspace.json"
     adam = row(nine, "adam")
     default = row("main_job.json", "label words (the default)")
-    probe = row("main_job.json", "the best start on dev")
+    probe = row("other_ways.json", "main job, linear probe")
+    adam_lora = row("other_ways.json", "main job, Adam, LoRA")
+    brings = "test, best on dev"
     mezo = row(subspace, "mezo, words")
     inside = row(subspace, "subspace(zo_adamu), words")
     lora = row("memory_other_ways.json", "opt-13b, adam")["memory, GB"]
@@ -30,9 +32,9 @@ def ways() -> list[str]:
             _memory("inference"),
         ),
         (
-            "a linear probe (`--start auto`)",
-            probe["start"],
-            round(float(str(probe["before the steps"]).split()[0])),
+            "a linear probe",
+            probe[brings],
+            probe["forward passes"],
             None,
             _memory("inference"),
         ),
@@ -45,7 +47,13 @@ def ways() -> list[str]:
             _memory("zo_adamu"),
         ),
         ("`subspace(zo_adamu)`", inside[best], default["forward passes"], None, None),
-        ("Adam with LoRA", None, None, _of_smollm2("Adam, LoRA"), lora),
+        (
+            "Adam with LoRA",
+            adam_lora[brings],
+            adam_lora["forward passes"],
+            _of_smollm2("Adam, LoRA"),
+            lora,
+        ),
         ("Adam, all weights", adam[best], 3 * adam["steps"], None, _memory("adam")),
     ]
     return table(
