@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import pytest
 
 import zojax
-from zojax.streaming import _note
+from zojax.streaming import _losses
 
 
 @pytest.fixture(autouse=True)
 def fresh_process(monkeypatch):
-    monkeypatch.setattr(_note, "_updates", itertools.count(1))
+    monkeypatch.setattr(_losses, "_updates", itertools.count(1))
 
 
 def update(tx, params):

@@ -27,9 +27,8 @@ from zojax._quantized import QuantizedArray
 from zojax._types import Array
 from zojax.directions import LowRankNoise, SubspaceNoise
 from zojax.streaming._factored import dot_in_subspace, factored_dot
-from zojax.streaming._operations import Rule, Value, bind, perturb_first
+from zojax.streaming._operations import Rule, Value, bind, gather, has_rows, perturb_first
 from zojax.streaming._perturbed import Perturbed, Ties, View, tiled_dot
-from zojax.streaming._rows import gather, has_rows
 
 VIEWS = frozenset(
     {

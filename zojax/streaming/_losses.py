@@ -1,5 +1,7 @@
 """Losses at perturbed parameters, in three ways that see the same z."""
 
+import itertools
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -20,12 +22,13 @@ from zojax.directions import Noises, drawn_at, is_vector
 from zojax.streaming._copies import Loss, copied, in_place
 from zojax.streaming._interpret import interpret
 from zojax.streaming._moved import handed_over
-from zojax.streaming._note import note_compiled_update
 from zojax.streaming._perturbed import Perturbed, Ties, large_bytes, perturb
 from zojax.streaming._unperturbed import tied_to_point
 
 Tree = TypeVar("Tree")
 EVALUATIONS = ("streamed", "copy", "in_place")
+
+_updates = itertools.count(1)
 
 
 class Objective(NamedTuple):
@@ -118,7 +121,7 @@ class Objective(NamedTuple):
             each = [loss_of(point) for point in range(count)]
             return jnp.stack([value for value, _ in each]), each[0][1]
         if evaluation == "copy" and not batched:
-            note_compiled_update()  # the loop below; a streamed loss has noted itself
+            _note_compiled_update()  # the loop below; a streamed loss has noted itself
         # A loop rather than a row: the program holds one forward pass, and a point's perturbed
         # weights are gone before the next point's are there.
         losses, aux = self.map_points(loss_of, count, batched=batched)
@@ -188,7 +191,7 @@ def streamed(
     Returns:
       ``perturbed(noises, scale)``: what the function gives at θ + scale·z.
     """
-    note_compiled_update()
+    _note_compiled_update()
     return traced(function, params, model_bytes, differentiated=differentiated)
 
 
@@ -264,3 +267,21 @@ def _perturbed_vectors(leaves: Sequence[Array], noises: Noises, scale: Array) ->
         cpu=lambda x: computed_once(fill, x),
         default=lambda x: fill(jnp.int32(0), x),
     )
+
+
+def _note_compiled_update() -> None:
+    """Log once in a process, at the second update whose losses are compiled for it alone.
+
+    The first may be a trial. A loss closes over its batch, so that what is compiled for one update
+    cannot serve the next; only ``jit`` around the step has the batch as an argument.
+    """
+    # Where a transformation like jit stages a program, even a constant is a tracer.
+    disabled: Any = jax.config.jax_disable_jit  # pyright: ignore[reportAttributeAccessIssue]
+    if disabled or isinstance(jnp.zeros(()), Tracer):
+        return
+    if next(_updates) == 2:
+        logging.getLogger("zojax").warning(
+            "update runs outside of jax.jit, so the loss is compiled anew at every call. Put "
+            "jax.jit around the whole step: step = jax.jit(step, donate_argnums=(0, 1), "
+            "compiler_options=zojax.compiler_options()). This is said once."
+        )
