@@ -14,7 +14,6 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import _record
@@ -54,23 +53,19 @@ def main() -> None:
     def value(params: Any) -> jax.Array:
         return jnp.mean(write(params, ids[:PROMPTS]).astype(jnp.float32))
 
-    def population(params: Any, *, direction: zojax.Direction, batched: bool) -> jax.Array:
+    def population(params: Any) -> jax.Array:
         objective = Objective("benchmark", value, params)
         loss = objective.at("streamed")
-        draws, _ = direction.at_step((), jax.random.key(0), jnp.int32(0), MEMBERS // 2, params)
-        points, scales = draws.repeated(2), jnp.tile(jnp.array([EPS, -EPS]), MEMBERS // 2)
+        pairs = MEMBERS // 2
+        draws, _ = zojax.LowRank().at_step((), jax.random.key(0), jnp.int32(0), pairs, params)
+        points, scales = draws.repeated(2), jnp.tile(jnp.array([EPS, -EPS]), pairs)
         return objective.losses_at(
-            lambda i: loss(points.query(i), scales[i]), MEMBERS, "streamed", batched=batched
+            lambda i: loss(points.query(i), scales[i]), MEMBERS, "streamed", batched=True
         )[0]
 
     functions: dict[str, Program] = {
         f"one model, {MEMBERS * PROMPTS} prompts": lambda p: write(p, ids),
-        f"{MEMBERS} members, {PROMPTS} prompts each, together, rank 1": partial(
-            population, direction=zojax.LowRank(), batched=True
-        ),
-        f"{MEMBERS} members, one after the other, rank 1": partial(
-            population, direction=zojax.LowRank(), batched=False
-        ),
+        f"{MEMBERS} members of rank 1, {PROMPTS} prompts each, together": population,
     }
     compiled: dict[str, Program] = {
         name: jax.jit(function, compiler_options=zojax.compiler_options()).lower(params).compile()

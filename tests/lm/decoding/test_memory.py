@@ -10,8 +10,11 @@ import optax
 import pytest
 
 import zojax
+from zojax import planning
 from zojax.lm.decoding import greedy
+from zojax.lm.models import abstract_model
 
+MEMBERS, PROMPTS, LENGTH, NEW = 32, 4, 16, 24
 IDS = jnp.full((2, 8), 5, jnp.int32)
 
 
@@ -45,3 +48,26 @@ def test_a_step_holds_few_weights_at_a_time(load: Any):
     assert step("streamed") - writing < 2.5 * largest < 0.4 * parameters
     # The bound can fail: a copy of all of them is noticed.
     assert step("copy") - writing > 0.8 * parameters
+
+
+@pytest.mark.slow
+def test_a_population_writes_in_the_memory_of_one_model():
+    """32 members of 4 prompts, beside one model and 128 prompts: one set of weights, one loop."""
+    model = abstract_model("opt-125m")
+
+    def write(params: Any, ids: Any) -> Any:
+        stops = [2]
+        return greedy(model, params, ids, jnp.ones_like(ids), max_new_tokens=NEW, stop_tokens=stops)
+
+    def population(params: Any, ids: Any) -> Any:
+        tx = zojax.es(1e-3, eps=1e-3, key=0, population=MEMBERS)
+        value = lambda p: jnp.mean(write(p, ids).astype(jnp.float32))  # noqa: E731
+        return zojax.last_loss(tx.update(None, tx.init(params), params, value_fn=value)[1])
+
+    def needed(function: Any, rows: int) -> int:
+        ids = jax.ShapeDtypeStruct((rows, LENGTH), jnp.int32)
+        jitted = jax.jit(function, compiler_options=zojax.compiler_options())
+        found = planning.memory(jitted.lower(model.params, ids).compile())
+        return found.argument + found.temp
+
+    assert needed(population, PROMPTS) < 1.05 * needed(write, MEMBERS * PROMPTS)

@@ -36,6 +36,7 @@ def test_whatever_a_reward_does_is_a_score_or_a_reason(pool: RewardPool):
         "starts": (None, "took longer than 1 s"),
         "dies": (None, "its process ended with exit status 7"),
         "is killed": (None, "its process was ended by SIGKILL"),
+        "meddles": (None, "its process was ended by SIGKILL"),
         "reads": (None, "EOFError"),
         "nan": (None, "returned nan, and must return a finite number"),
         "infinity": (None, "returned inf, and must return a finite number"),

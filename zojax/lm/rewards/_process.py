@@ -75,7 +75,12 @@ class WorkerProcess:
     def _read(self) -> None:
         with assert_open(self._process.stdout) as lines:
             for line in lines:
-                self._heard.put(Said(self, json.loads(line)))
+                try:
+                    answer = json.loads(line)
+                except ValueError:  # the reward has found its way to what is not its own
+                    self.kill()
+                    break
+                self._heard.put(Said(self, answer))
         self._heard.put(Said(self, None))
 
 
