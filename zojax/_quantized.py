@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -19,8 +19,8 @@ class QuantizedArray:
 
     .. math:: w = s_b\,(q - z_b)
 
-    The fields are those of qwix's ``QArray``. All have as many axes; along each axis a block is as
-    long as the integers' size over the scale's. A tree with such nodes is a tree of arrays for
+    The first fields are those of qwix's ``QArray``. They have as many axes; along each axis a block
+    is as long as the integers' size over the scale's. A tree with such nodes is one of arrays for
     every optimizer, which leaves integers alone; :func:`zojax.subspace` sees each node as one
     weight.
 
@@ -29,11 +29,14 @@ class QuantizedArray:
       scale: s, floating; the weight has its dtype.
       zero_point: z, the integer that stands for 0, like ``qvalue`` in dtype and like ``scale`` in
         shape; None where it is 0.
+      offset: What a subspace has gathered, a product of thin factors that is added to w, as
+        :func:`zojax.folded` gives it; None for nothing.
     """
 
     qvalue: Any
     scale: Any
     zero_point: Any = None
+    offset: Any = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -61,7 +64,7 @@ class QuantizedArray:
         return self.shape[axis] // self.scale.shape[axis]
 
     def wide(self, dtype: Any) -> Array:
-        """The weight in a dtype in which integers of 8 bits are exact."""
+        """The weight without its offset, in a dtype in which integers of 8 bits are exact."""
         blocks = [each for axis in range(self.ndim) for each in self._blocks(axis)]
         ends = [each for size in self.scale.shape for each in (size, 1)]
         integers = self.qvalue.astype(dtype).reshape(blocks)
@@ -70,12 +73,31 @@ class QuantizedArray:
         return (integers * self.scale.astype(dtype).reshape(ends)).reshape(self.shape)
 
     def dequantized(self) -> Array:
-        """The weight, in the scale's dtype."""
+        """The weight, in the scale's dtype; added in float32 and rounded once."""
         wide = jnp.float64 if self.dtype == jnp.float64 else jnp.float32
-        return self.wide(wide).astype(self.dtype)
+        weight = self.wide(wide)
+        if self.offset is not None:
+            weight = weight + self.offset.draw(self.shape).astype(wide)
+        return weight.astype(self.dtype)
+
+    def layers(self) -> Iterator[QuantizedArray]:
+        """The elements of the first axis, if each has scales of its own; otherwise itself."""
+        if self.ndim < 3 or not self.has_rows():
+            yield self
+            return
+        offset = self.offset
+        for i in range(self.shape[0]):
+            integers, scale, zero = jax.tree.map(
+                lambda x, i=i: x[i], (self.qvalue, self.scale, self.zero_point)
+            )
+            parts = offset and jax.tree.map(lambda x, i=i: x[i], offset.slices(self.shape))
+            yield QuantizedArray(integers, scale, zero, offset and offset.slice(parts))
 
     def part(self, axis: int, first: Array, size: int) -> QuantizedArray:
-        """The part [first, first + size) on one axis, which must begin and end with a block."""
+        """The part [first, first + size) on one axis, which must begin and end with a block.
+
+        Of a weight without an offset.
+        """
         block = self.block(axis)
 
         def cut(x: Array) -> Array:
@@ -96,7 +118,7 @@ class QuantizedArray:
 
 
 jax.tree_util.register_dataclass(
-    QuantizedArray, data_fields=["qvalue", "scale", "zero_point"], meta_fields=[]
+    QuantizedArray, data_fields=["qvalue", "scale", "zero_point", "offset"], meta_fields=[]
 )
 
 
@@ -106,7 +128,7 @@ class Whole(QuantizedArray):
     @property
     def opened(self) -> QuantizedArray:
         """The node."""
-        return QuantizedArray(self.qvalue, self.scale, self.zero_point)
+        return QuantizedArray(self.qvalue, self.scale, self.zero_point, self.offset)
 
 
 def is_quantized(node: Any) -> bool:
@@ -122,7 +144,7 @@ def wholes(tree: Any) -> Any:
     def closed(node: Any) -> Any:
         if not is_quantized(node):
             return node
-        return Whole(node.qvalue, node.scale, node.zero_point)
+        return Whole(node.qvalue, node.scale, node.zero_point, node.offset)
 
     return jax.tree.map(closed, tree, is_leaf=is_quantized)
 
@@ -130,6 +152,11 @@ def wholes(tree: Any) -> Any:
 def opened(leaf: Any) -> Any:
     """A leaf of :func:`wholes` as a tree of arrays."""
     return leaf.opened if isinstance(leaf, Whole) else leaf
+
+
+def without_offset(leaf: Any) -> Any:
+    """A leaf of :func:`wholes` as a tree of arrays, without its offset."""
+    return dataclasses.replace(leaf.opened, offset=None) if isinstance(leaf, Whole) else leaf
 
 
 def abstract(leaf: Any) -> Any:

@@ -77,11 +77,11 @@ def test_it_keeps_its_promises():
     zojax.testing.check_optimizer(make)
 
 
-def test_a_momentum_may_be_of_it():
-    tx = zojax.zo_adamu(1e-2, eps=1e-2, key=0, phases=(0, 2, 4), direction=Relative())
-    state = tx.init(PARAMS)
-    updates, _ = tx.update(None, state, PARAMS, value_fn=loss)
-    assert all(np.isfinite(x).all() for x in jax.tree.leaves(updates))
+def test_no_history_is_of_it():
+    with pytest.raises(
+        ValueError, match=r"^MomentumCentred: base must not depend on the parameters' values, got R"
+    ):
+        zojax.zo_adamu(1e-2, eps=1e-2, key=0, phases=(0, 2, 4), direction=Relative())
 
 
 def test_what_is_no_direction_is_refused():

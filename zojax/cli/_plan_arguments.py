@@ -4,7 +4,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from zojax.lm.settings import Bits, LayoutName, ModelDtype, OptimizerName
+from zojax.lm.settings import (
+    NEVER_OVER_INTEGERS,
+    OF_SCALES,
+    Bits,
+    LayoutName,
+    ModelDtype,
+    OptimizerName,
+)
 
 PlanOptimizer = OptimizerName | Literal["inference"]
 DeviceName = Literal[
@@ -55,7 +62,7 @@ class PlanArguments:
     """Dtype of parameters, state and computation."""
     quantize: Bits | None = None
     """Hold the layers' matrices as integers, under an adapter or in a subspace, or tune their
-    scales (zeroth-order)."""
+    scales (mezo, zo_sgd_...)."""
     adapter: Literal["none", "lora"] = "none"
     """Tune a LoRA beside the frozen model, in float32."""
     rank: int | None = None
@@ -130,11 +137,14 @@ class PlanArguments:
                 f"plan: quantize must be for one device, got {bits} with mesh or devices: finetune "
                 "shards no integers."
             )
-        without = ("adam", "sgd", "forward_gradient_sgd", "zo_sgd_blockwise")
-        if self.optimizer in without and self.adapter == "none" and not self.largest:
+        if self.adapter != "none" or self.largest or self.optimizer == "inference":
+            return
+        of_scales = self.subspace_rank is None
+        if self.optimizer in NEVER_OVER_INTEGERS or (of_scales and self.optimizer not in OF_SCALES):
             raise ValueError(
-                f"plan: quantize must be with adapter lora for {self.optimizer}, got {bits} "
-                "without it: integers have no gradient, and their scales no blocks."
+                f"plan: quantize must be with adapter lora{', or subspace_rank,' * of_scales} for "
+                f"{self.optimizer}, got {bits} without: integers do not move, and their scales are "
+                f"tuned by {', '.join(OF_SCALES)}."
             )
 
     def _check_largest(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -9,13 +10,13 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from zojax._quantized import QuantizedArray, anchor, opened, wholes
+from zojax._quantized import QuantizedArray, Whole, anchor, opened, wholes
 from zojax._sixteen_bits import is_16_bit
 from zojax.coordinates._basis import offsets, whiteners
 from zojax.coordinates._gathered import Gathered
 from zojax.coordinates._parts import merged, part
 from zojax.coordinates._subspace_state import SubspaceState, restarted, subspace_states
-from zojax.directions import Uniform, key_paths
+from zojax.directions import GivenNoise, LeafNoise, SubspaceNoise, Uniform, key_paths
 from zojax.streaming import compiler_options
 
 # Told apart from the numbers of the bases, which the same key draws.
@@ -85,10 +86,11 @@ def folded(params: Any, state: Any) -> Any:
       state: The state of an optimizer with subspaces at any depth, or without any.
 
     Returns:
-      The parameters that :func:`fold` would give, were it due, with arrays in the place of
-      quantized weights. The same where there is no subspace.
+      The parameters that :func:`fold` would give, were it due. The same where there is no subspace.
+      Of a quantized weight what was gathered is its offset: the integers stay, and
+      :func:`zojax.quantized.dequantize` gives the sum.
 
-    Cost: a copy of the parameters.
+    Cost: a copy of the parameters; of quantized ones r·(m + n) float32 numbers a matrix.
     """
     for node in subspace_states(state):
         params = wholes(params)
@@ -96,7 +98,14 @@ def folded(params: Any, state: Any) -> Any:
         moving = part(params, moves)
         program = _program(_added, (), *_shardings(moving))
         moved = program(jax.tree.map(opened, moving), node)
-        params = jax.tree.map(opened, merged(moved, moves, params))
+        given = iter(jax.tree.leaves(moved, is_leaf=lambda x: isinstance(x, LeafNoise)))
+        leaves, tree = jax.tree.flatten(params)
+        params = tree.unflatten(
+            [
+                _standing(next(given), leaf) if moves_too else opened(leaf)
+                for leaf, moves_too in zip(leaves, moves, strict=True)
+            ]
+        )
     return params
 
 
@@ -135,10 +144,23 @@ def _added(params: Any, node: SubspaceState) -> Any:
     found = gathered(node, tree.unflatten(leaves))
     return tree.unflatten(
         [
-            one.added(leaf.dequantized() if isinstance(leaf, QuantizedArray) else leaf)
+            _thin(one.offset, leaf) if isinstance(leaf, QuantizedArray) else one.added(leaf)
             for one, leaf in zip(found, leaves, strict=True)
         ]
     )
+
+
+def _thin(offset: LeafNoise, leaf: QuantizedArray) -> LeafNoise:
+    """What is added to a quantized weight, drawn: two thin factors, or an array for an offset."""
+    if not isinstance(offset, SubspaceNoise):
+        return GivenNoise(offset.draw(leaf.shape))
+    left, right = offset.pair(leaf.shape)
+    return SubspaceNoise(None, GivenNoise(right), left, offset.seen)
+
+
+def _standing(found: Any, before: Any) -> Any:
+    """A parameter as it stands: what was found, or a quantized weight with it as its offset."""
+    return dataclasses.replace(before.opened, offset=found) if isinstance(before, Whole) else found
 
 
 # Made when it is called: the options depend on the device, which an import must not start.

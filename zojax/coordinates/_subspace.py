@@ -12,7 +12,7 @@ from jax import lax
 from zojax import _check
 from zojax._mesh import laid_out
 from zojax._not_parameters import refuse_others
-from zojax._quantized import any_quantized, wholes
+from zojax._quantized import any_quantized, is_quantized, wholes
 from zojax._types import Array, InSubspace, KeyLike, Params, ValueFn
 from zojax.coordinates._basis import offsets, whiteners
 from zojax.coordinates._fold import fresh, gathered
@@ -225,6 +225,12 @@ def _check_quantized(params: Any, refresh: int | None, updates: Any) -> None:
             f"subspace: refresh must be None where weights are quantized, got {refresh}: at the "
             "end of a period their integers cannot take in what was gathered, and would round "
             "most of it away. The bases then stay for the whole run; a larger rank makes up for it."
+        )
+    weights = jax.tree.leaves(params, is_leaf=is_quantized)
+    if any(is_quantized(weight) and weight.offset is not None for weight in weights):
+        raise ValueError(
+            "subspace: quantized weights must have no offset, got what zojax.folded gave, to which "
+            "another subspace cannot be added. Start from the weights before it."
         )
     if updates is not None:
         raise ValueError(

@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -94,7 +94,12 @@ class Direction(abc.ABC):
 
     A direction may carry state from step to step, which lies in the estimator's state. Most carry
     none: :class:`SampledDirection`.
+
+    Attributes:
+      reads_parameters: Whether z depends on the parameters' values, beside their paths and shapes.
     """
+
+    reads_parameters: ClassVar[bool] = False
 
     @property
     def remembers(self) -> bool:

@@ -73,7 +73,8 @@ class MomentumCentred(Direction):
 
     Raises:
       ValueError: the phases are refused as by :func:`zojax.directions.adamu_schedules`, ``alpha``,
-        ``beta1`` or ``beta2`` is outside [0, 1], or ``base`` remembers earlier steps itself.
+        ``beta1`` or ``beta2`` is outside [0, 1], or ``base`` remembers earlier steps itself or
+        depends on the parameters' values.
       TypeError: ``base`` is no direction.
 
     References:
@@ -101,6 +102,12 @@ class MomentumCentred(Direction):
         _check.float_dtype(where, "centre_dtype", self.centre_dtype)
         _check.flag(where, "signed_momentum", self.signed_momentum)
         check_memoryless(where, "base", self._base, "the draws of the last step are made again")
+        if self._base.reads_parameters:
+            raise ValueError(
+                f"{where}: base must not depend on the parameters' values, got "
+                f"{type(self._base).__name__}: its scale would be divided out again. Use "
+                "Gaussian()."
+            )
         annealed(where, self.phases, self.anneal, self.num_steps)
         for name in AdamuSchedules._fields:
             if getattr(self, name) is not None:

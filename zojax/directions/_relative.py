@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,9 @@ class Relative(Direction):
     different from layer to layer as the weights are, and one absolute step cannot suit all of them:
     an ``eps`` of 1e-3 is 15 % of a scale of a typical block in int4, and more than all of one in
     int8. A share of less than 1 also keeps them positive. A parameter of 0 stays.
+
+    What follows must leave the proportions: descent, momentum, a sign of the slope. A rule that
+    divides by the gradient's size, element by element, as Adam's does, takes them away again.
 
     Args:
       base: Draws z′.
@@ -52,6 +55,8 @@ class Relative(Direction):
     """
 
     base: DirectionLike = "gaussian"
+
+    reads_parameters: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "base", direction_of("Relative", self.base, "base"))

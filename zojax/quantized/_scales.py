@@ -42,6 +42,6 @@ def scales(params: Params) -> Any:
         if not is_quantized(node):
             return jax.tree.map(lambda _: False, node)
         zero_point = None if node.zero_point is None else False
-        return QuantizedArray(False, True, zero_point)
+        return QuantizedArray(False, True, zero_point, jax.tree.map(lambda _: False, node.offset))
 
     return jax.tree.map(of, params, is_leaf=is_quantized)

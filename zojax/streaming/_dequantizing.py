@@ -45,6 +45,7 @@ def dequantizing(function: Callable[..., Tree]) -> Callable[..., Tree]:
             return function(params, *args, **kwargs)
         closed = wholes(params)
         perturbed = traced(lambda params: function(params, *args, **kwargs), closed)
-        return perturbed([None] * len(jax.tree.leaves(closed)), 0.0)
+        offsets = [getattr(leaf, "offset", None) for leaf in jax.tree.leaves(closed)]
+        return perturbed(offsets, 1.0)
 
     return of_quantized

@@ -15,7 +15,7 @@ from jax.extend import core
 from zojax import _check
 from zojax._asking import Asking, Ends
 from zojax._mesh import mesh_of
-from zojax._quantized import Whole, abstract, anchor, opened
+from zojax._quantized import Whole, abstract, anchor, without_offset
 from zojax._types import Array, Evaluation, HasAux, Params, ValueFn
 from zojax._xla import computed_once, rounded
 from zojax.directions import Noises, drawn_at, is_vector
@@ -227,7 +227,7 @@ def traced(
         )
         consts, unmoved = unperturbed[: len(jaxpr.consts)], iter(unperturbed[len(jaxpr.consts) :])
         inputs = [
-            Perturbed(opened(leaf), noise, scale, large, differentiated=differentiated)
+            Perturbed(without_offset(leaf), noise, scale, large, differentiated=differentiated)
             if is_late
             else next(unmoved)
             for (leaf, noise), is_late in zip(both(noises), late, strict=True)

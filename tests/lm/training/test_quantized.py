@@ -163,8 +163,18 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "bits": (dict(quantize="int2"), "quantize must be one of int8, int4, got 'int2'"),
     "mesh": (dict(mesh="model=2"), "quantize must not be given with mesh, got int4"),
     "classes": (dict(implementation="transformers"), "quantize must not be given with impl"),
-    "adam": (dict(optimizer="adam"), "quantize must be with an adapter for adam, got int4"),
-    "blocks": (dict(optimizer="zo_sgd_blockwise"), "quantize must be with an adapter for zo_sgd_b"),
+    "adam": (
+        dict(optimizer="adam"),
+        "quantize must be with an adapter, or subspace_rank, for adam",
+    ),
+    "scales": (
+        dict(optimizer="zo_adamu"),
+        "quantize must be with an adapter, or subspace_rank, for zo_adamu",
+    ),
+    "blocks": (
+        dict(optimizer="zo_sgd_blockwise", hyper=HyperParameters(subspace_rank=2)),
+        "quantize must be with an adapter for zo_sgd_blockwise, got int4 without",
+    ),
     "refresh": (
         dict(hyper=HyperParameters(subspace_rank=2, subspace_refresh=5)),
         "subspace_refresh must not be given with quantize, got 5",
@@ -178,7 +188,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_does_not_fit_is_refused(name: str):
     settings, message = REFUSED[name]
     with pytest.raises(ValueError, match=f"^finetune: {message}"):
-        FinetuneConfig(**{"quantize": "int4", **settings})
+        FinetuneConfig(**{"quantize": "int4", "optimizer": "mezo", **settings})
 
 
 def test_the_usual_rate_of_scales_is_a_share(config: FinetuneConfig):

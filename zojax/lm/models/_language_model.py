@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
-from zojax.quantized import is_quantized
+from zojax.quantized import QuantizedArray, is_quantized
 
 if TYPE_CHECKING:
     from zojax.lm.models._tokenizer import AnyTokenizer
@@ -162,11 +162,19 @@ class LanguageModel:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        # One after the other into host memory, which has more room for them than the device.
+        # A layer's after the other's into host memory: the device may have no room for all.
         whole: Any = jax.tree.map(
-            lambda leaf: np.asarray(leaf.dequantized()) if is_quantized(leaf) else leaf,
+            lambda leaf: _on_host(leaf) if is_quantized(leaf) else leaf,
             params,
             is_leaf=is_quantized,
         )
         self.write(whole, folder)
         self.tokenizer.save_pretrained(folder)
+
+
+def _on_host(weight: QuantizedArray) -> np.ndarray:
+    layers = [np.asarray(_dequantized(layer)) for layer in weight.layers()]
+    return layers[0] if layers[0].shape == weight.shape else np.stack(layers)
+
+
+_dequantized = jax.jit(QuantizedArray.dequantized)

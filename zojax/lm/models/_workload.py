@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +20,7 @@ from zojax.lm.models._language_model import LanguageModel, Params
 from zojax.lm.models._required import require_packages
 from zojax.planning import Workload
 from zojax.quantized import Bits
-from zojax.quantized import quantize as to_integers
+from zojax.quantized import quantize as integers
 
 
 class Adapts(Protocol):
@@ -83,7 +84,7 @@ def workload(
             f"workload: length must be <= {described.max_length} for {model}, got {length}."
         )
     if quantize is not None:
-        shapes = jax.eval_shape(lambda params: to_integers(params, quantize), described.params)
+        shapes = jax.eval_shape(partial(integers, bits=quantize), described.params)
         described = dataclasses.replace(described, params=shapes)
     if adapter is not None:
         described = _adapted(described, adapter)

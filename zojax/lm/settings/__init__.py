@@ -4,6 +4,8 @@ The command line is made from them, so its help and its refusals do not wait for
 """
 
 from zojax.lm.settings._config import DEFAULT_STEPS as DEFAULT_STEPS
+from zojax.lm.settings._config import NEVER_OVER_INTEGERS as NEVER_OVER_INTEGERS
+from zojax.lm.settings._config import OF_SCALES as OF_SCALES
 from zojax.lm.settings._config import START_NAMES as START_NAMES
 from zojax.lm.settings._config import FinetuneConfig as FinetuneConfig
 from zojax.lm.settings._data_config import DataConfig as DataConfig

@@ -34,6 +34,18 @@ START_NAMES = ("auto", "words", "calibrated", "probe")
 _NEED_DERIVATIVES = ("adam", "sgd", "forward_gradient_sgd")
 
 
+# Over integers without an adapter. Scales are tuned in shares of themselves, which rules that
+# divide by the size of every element's gradient take away.
+NEVER_OVER_INTEGERS: tuple[OptimizerName, ...] = (
+    *("adam", "sgd", "forward_gradient_sgd"),
+    "zo_sgd_blockwise",
+)
+OF_SCALES: tuple[OptimizerName, ...] = (
+    *("mezo", "zo_sgd_sign", "zo_sgd_momentum"),
+    "zo_sgd_conservative",
+)
+
+
 @dataclass(frozen=True)
 class FinetuneConfig:
     """Fine-tune a language model on labels, chats or plain text, by forward passes alone."""
@@ -48,7 +60,7 @@ class FinetuneConfig:
     """Dtype of the parameters and of the computation."""
     quantize: Bits | None = None
     """Hold the layers' matrices as integers, which never move: under an adapter, in a subspace
-    (--subspace-rank), or with their scales tuned, in shares of themselves (zeroth-order)."""
+    (--subspace-rank), or with their scales tuned, in shares of themselves (mezo, zo_sgd_...)."""
     # Replaced below by a name, which everyone else sees.
     optimizer: OptimizerName = cast("OptimizerName", None)  # noqa: RUF009 (None)
     """adam and sgd are first-order references; the others need forward passes alone. Without it,
@@ -246,17 +258,13 @@ def _check_quantize(config: FinetuneConfig) -> None:
         )
     if config.tuned.adapter != "none":
         return
-    if config.optimizer in ("adam", "sgd", "forward_gradient_sgd", "zo_sgd_blockwise"):
+    of_scales = config.hyper.subspace_rank is None
+    if config.optimizer in NEVER_OVER_INTEGERS or (of_scales and config.optimizer not in OF_SCALES):
         raise ValueError(
-            f"finetune: quantize must be with an adapter for {config.optimizer}, got "
-            f"{config.quantize} without one: integers have no gradient, and their scales no "
-            "blocks. Give adapter lora, or another optimizer, such as mezo."
-        )
-    if config.optimizer == "es" and config.hyper.subspace_rank is None:
-        raise ValueError(
-            f"finetune: quantize must be with an adapter or subspace_rank for es, got "
-            f"{config.quantize} with neither: directions of low rank are no shares of scales. Give "
-            "subspace_rank 16, or another optimizer, such as mezo."
+            f"finetune: quantize must be with an adapter{', or subspace_rank,' * of_scales} for "
+            f"{config.optimizer}, got {config.quantize} without: integers do not move, and their "
+            f"scales are tuned by {', '.join(OF_SCALES)}. Give adapter lora, subspace_rank 16, or "
+            "optimizer mezo."
         )
     if config.hyper.subspace_refresh is not None:
         raise ValueError(

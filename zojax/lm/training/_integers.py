@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from zojax.coordinates import merged, part
+from zojax.coordinates import part
 from zojax.lm.models import Params
-from zojax.quantized import any_quantized
+from zojax.quantized import QuantizedArray, any_quantized, is_quantized
 
 
 def floats(params: Params) -> Params:
@@ -18,13 +19,17 @@ def floats(params: Params) -> Params:
 
 
 def with_integers(moving: Params, params: Params) -> Params:
-    """What :func:`floats` gave, with the integers of ``params``; any other tree as it is."""
+    """What :func:`floats` gave, of these parameters as they stood at some step; with integers."""
     if not any_quantized(params):
         return moving
-    flags = _floating(params)
-    if jax.tree.structure(moving) != jax.tree.structure(part(params, flags)):
-        return moving  # weights that a subspace was added to, and that are integers no more
-    return merged(moving, flags, params)
+
+    def whole(without: Any, own: Any) -> Any:
+        if not is_quantized(own):
+            return without
+        return dataclasses.replace(without, qvalue=own.qvalue, zero_point=own.zero_point)
+
+    is_node = lambda node: isinstance(node, QuantizedArray)  # noqa: E731
+    return jax.tree.map(whole, moving, params, is_leaf=is_node)
 
 
 def _floating(params: Params) -> list[bool]:
