@@ -36,7 +36,8 @@ def test_the_pages_example_improves_a_held_out_reward(zojax: Zojax, tmp_path: Pa
     assert time.monotonic() - begin < 600
     scores = json.loads((tmp_path / "run" / "results.json").read_text())["test"]
     assert scores["best"]["reward"] > scores["zero_shot"]["reward"] + 0.1
-    samples = [json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").open()]
+    lines = (tmp_path / "run" / "samples.jsonl").read_text(encoding="utf-8").splitlines()
+    samples = [json.loads(line) for line in lines]
     before, after = (
         {x["prompt"]: x["completion"] for x in samples if x["step"] == step} for step in (0, 120)
     )
