@@ -99,6 +99,12 @@ def test_a_chart_is_the_same_text_every_time_and_has_its_points():
     assert abs(float(heights[0]) - float(heights[1])) >= svg.LABEL_HEIGHT
 
 
+def test_no_result_names_a_folder_of_the_machine_that_made_it():
+    for path in (ROOT / "benchmarks" / "results").glob("*.json"):
+        command = json.loads(path.read_text(encoding="utf-8")).get("command", "")
+        assert command.startswith("python benchmarks/"), path.name
+
+
 def test_every_result_is_in_the_index():
     index = read("docs/results.md")
     for path in (ROOT / "benchmarks" / "results").glob("*.json"):

@@ -20,10 +20,12 @@ pytestmark = pytest.mark.slow
 DATA = ["--train", "tickets.csv", *TICKETS]
 # Numbers of the pages, and those that stand for them here, in the same order of size.
 SMALL = {
-    "--steps": {"20": "2", "100": "2", "150": "3", "5000": "4", "20000": "4"},
+    "--steps": {"20": "2", "100": "2", "120": "2", "150": "3", "5000": "4", "20000": "4"},
     "--passes": {"20000": "4", "40000": "4"},
     "--until": {"15000": "3"},
-    "--max-new-tokens": {"60": "4"},
+    "--max-new-tokens": {"24": "4", "60": "4"},
+    "--population": {"16": "4"},
+    "--eval-every": {"20": "2"},
     "--jobs": {"2": "1"},
 }
 STUDY = {
@@ -121,6 +123,9 @@ def write_files(folder: Path) -> None:
     (folder / "examples").mkdir()
     for to in ("examples/chats.jsonl", "chats.jsonl"):
         shutil.copy(ROOT / "examples" / "chats.jsonl", folder / to)
+    for path in (ROOT / "examples" / "rewards").iterdir():
+        if path.is_file():
+            shutil.copy(path, folder)
     (folder / "questions.txt").write_text("Where is my parcel?\nDo you ship abroad?\n")
 
 
