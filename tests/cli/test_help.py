@@ -81,6 +81,7 @@ def test_finetunes_sections_are_in_the_order_of_need(capsys: pytest.CaptureFixtu
         "run",
         "several devices",
         "several processes",
+        "workers",
     ]
 
 

@@ -278,6 +278,16 @@ def test_bad_arguments_are_refused():
     assert isinstance(make_job(Make("toy_job:make", {"name": "es"})), Job)
 
 
+@pytest.mark.quick
+def test_jobs_are_closed_with_the_crew():
+    closed: list[int] = []
+    job = make()()._replace(close=lambda: closed.append(1))
+    with Crew(optimizer("es"), InProcess(lambda: job._replace(params=toy.start())), workers=2) as c:
+        together(c, 1)
+        assert not closed
+    assert len(closed) == 2
+
+
 def test_a_note_of_the_job_comes_with_its_losses():
     job = make()()._replace(note=lambda step: f'{{"step": {step}}}')
     with Crew(optimizer("es"), InProcess(lambda: job._replace(params=toy.start())), workers=2) as c:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from zojax.cli._options import Option
 
 _DEVICES = ("parallel", "mesh", "layout")
+_WORKERS = ("workers", "worker_seconds")
 
 
 def _named(*names: str) -> Callable[[Option], bool]:
@@ -40,9 +41,10 @@ SECTIONS: Mapping[str, Mapping[str, Callable[[Option], bool]]] = {
         ),
         "adapter": _in_group("config", "tuned"),
         "output": _named("output", "overwrite", "resume", "keep"),
-        "run": lambda one: one.group == ("config",) and one.name not in _DEVICES,
+        "run": lambda one: one.group == ("config",) and one.name not in _DEVICES + _WORKERS,
         "several devices": _named(*_DEVICES),
         "several processes": _in_group("job"),
+        "workers": _named(*_WORKERS),
     },
     "plan": {
         "model": _named("model", "dtype", "quantize", "adapter", "rank"),

@@ -52,6 +52,7 @@ class Crew:
       records: float32 [n, k]: the records of the n steps that were taken before, as
         ``read_log(...).scalars`` has them, from the parameters that the jobs start from.
       dtype: The dtype of the log's slopes, in which they are used.
+      donate: Whether a step may overwrite the parameters and the state that it gets.
       log: Where each step's record is appended before the step is known to anyone: a
         :class:`zojax.trajectory.LogWriter`, which must have those n.
 
@@ -89,13 +90,15 @@ class Crew:
         start_seconds: float = 1800.0,
         records: np.ndarray | None = None,
         dtype: LogDtype = "float32",
+        donate: bool = False,
         log: StepLog | None = None,
     ) -> None:
         _check.count("Crew", "workers", workers)
         for name, limit in (("seconds", seconds), ("start_seconds", start_seconds)):
             if limit is not None:
                 _check.positive("Crew", name, limit)
-        self._asking, self._seconds, self._dtype, self._log = ask_tell(tx), seconds, dtype, log
+        self._asking = ask_tell(tx, donate=donate)
+        self._seconds, self._dtype, self._log = seconds, dtype, log
         taken: list[np.ndarray] = [] if records is None else [*records]
         self._members = Members(transport, seconds, start_seconds, taken)
         self._records, self._transport = taken, transport
@@ -115,6 +118,11 @@ class Crew:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    @property
+    def last_record(self) -> np.ndarray:
+        """float32 [k]: the record of the last step."""
+        return self._records[-1]
 
     # StepLog: a step's record is kept for the workers, and written into the log.
     def recorder(self) -> Recorder:

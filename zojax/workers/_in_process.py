@@ -50,7 +50,9 @@ class InProcess:
         return number
 
     def stop(self, worker: int) -> None:
-        self._workers.pop(worker, None)
+        gone = self._workers.pop(worker, None)
+        if gone is not None:
+            gone.close()
 
     def send(self, worker: int, request: Request) -> None:
         seconds = 1.0 if self._slowness is None else self._slowness(worker)
@@ -87,7 +89,8 @@ class InProcess:
         return self._now
 
     def close(self) -> None:
-        self._workers.clear()
+        for worker in [*self._workers]:
+            self.stop(worker)
 
     def _of(self, number: int) -> Worker:
         worker = self._workers[number]

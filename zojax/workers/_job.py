@@ -21,6 +21,7 @@ class Job(NamedTuple):
     params: Params  # before the first step; a worker overwrites them
     loss: Callable[[Params, int], Any]  # loss(params, step), steps from 0: a real number
     note: Callable[[int], str] | None = None  # note(step): JSON on what was just evaluated
+    close: Callable[[], None] | None = None  # called when a worker is ended in an orderly way
     passing: Callable[[str], None] | None = None  # called with each place that an answer passes
 
 

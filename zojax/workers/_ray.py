@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import os
 import time
 import warnings
 from collections.abc import Mapping
@@ -17,14 +18,17 @@ from zojax.workers._worker import Worker
 class RayWorkers:
     """Workers that are actors of Ray, on the machines of its cluster.
 
-    Connect to the cluster with ``ray.init`` first; without that, one is started on this machine
-    and ended by :meth:`close`. zojax, and the module that makes the job, must be installed where a
+    The cluster is the one that ``ray.init`` has connected to, or the one in the environment's
+    ``RAY_ADDRESS``; without either, one is started on this machine and ended by :meth:`close`.
+    zojax, and the module that makes the job, must be installed where a
     worker runs.
 
     Args:
       make: Where a worker finds its job.
       options: Options of the actors, such as ``{"num_gpus": 1, "num_cpus": 4}``; by default one CPU
         each.
+      local_cpus: How many CPUs a cluster that is started here says it has; None for this machine's.
+        Ray starts no more workers than they allow.
 
     Cost: a message of a few bytes a point and record; every worker has the parameters and the
       optimizer's state once, and a copy at the point that it evaluates.
@@ -33,14 +37,28 @@ class RayWorkers:
       ImportError: Ray is not installed: ``pip install "zojax[ray]"``.
     """
 
-    def __init__(self, make: Make, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        make: Make,
+        options: Mapping[str, Any] | None = None,
+        *,
+        local_cpus: int | None = None,
+    ) -> None:
         self._ray = ray = _import_ray()
         self._starts_ray = not ray.is_initialized()
         if self._starts_ray:
             with warnings.catch_warnings():
                 # JAX warns of a fork, after which Ray runs its own programs, without JAX.
                 warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
-                ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
+                if os.environ.get("RAY_ADDRESS"):  # a cluster that is there
+                    ray.init(log_to_driver=False, configure_logging=False)
+                else:
+                    ray.init(
+                        num_cpus=local_cpus,
+                        include_dashboard=False,
+                        log_to_driver=False,
+                        configure_logging=False,
+                    )
         # A worker that dies is replaced by one of another number, which is behind: never restarted.
         given = {"num_cpus": 1, **(options or {}), "max_restarts": 0, "max_task_retries": 0}
         self._actor = ray.remote(_Actor).options(**given)

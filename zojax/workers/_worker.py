@@ -21,6 +21,7 @@ class Worker:
 
     def __init__(self, job: Job) -> None:
         self._loss, self._note, self._passing = job.loss, job.note, job.passing or (lambda _: None)
+        self.close = job.close or (lambda: None)
         init, self._ask, _ = ask_tell(job.tx)
         self._params = job.params
         self._state = init(self._params)

@@ -17,6 +17,7 @@ from zojax.lm.rewards._set import RewardSet as RewardSet
 from zojax.lm.rewards._source import Source as Source
 from zojax.lm.rewards._source import read_reward as read_reward
 from zojax.lm.rewards._statistics import RewardFigures as RewardFigures
+from zojax.lm.rewards._statistics import StepRewards as StepRewards
 from zojax.lm.rewards._statistics import figures_of as figures_of
 from zojax.lm.rewards._statistics import mean_figures as mean_figures
 from zojax.lm.rewards._task import RewardTask as RewardTask

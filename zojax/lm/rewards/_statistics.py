@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -37,8 +38,35 @@ class StepRewards:
         self._lengths.append(lengths)
         self._mean = scorer.mean(np.concatenate(self._values, axis=0))
 
+    def as_json(self, scorer: Scorer) -> str:
+        """All of it, to be sent, with what the reward failed at first."""
+        values, lengths = (
+            np.concatenate(each, axis=0).tolist() for each in (self._values, self._lengths)
+        )
+        failure = scorer.first_failure
+        found = {"means": self._means, "values": values, "lengths": lengths, "failure": failure}
+        return json.dumps(found)
+
+    @classmethod
+    def of_json(cls, parts: Sequence[str], scorer: Scorer) -> StepRewards:
+        """The rewards of a step of which several processes have each written a part.
+
+        The scorer learns what the reward failed at there.
+        """
+        found = cls()
+        for part in map(json.loads, parts):
+            scorer.first_failure = scorer.first_failure or part["failure"]
+            found._means += part["means"]
+            found._values.append(np.array(part["values"], np.float64))
+            found._lengths.append(np.array(part["lengths"], np.int64))
+        if parts:
+            found._mean = scorer.mean(np.concatenate(found._values, axis=0))
+        return found
+
     def figures(self) -> RewardFigures:
-        """The figures of the step."""
+        """The figures of the step; NaN where nothing was written."""
+        if not self._values:
+            return RewardFigures(np.nan, np.nan, np.nan, np.nan, 0)
         values = np.concatenate(self._values, axis=0)
         return figures_of(
             self._mean, self._means, np.concatenate(self._lengths, axis=0), np.isnan(values).sum()

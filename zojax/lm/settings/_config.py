@@ -27,6 +27,7 @@ from zojax.lm.settings._names import (
 )
 from zojax.lm.settings._reward_config import RewardConfig, check_reward
 from zojax.lm.settings._tuned_config import AdapterConfig, HyperParameters
+from zojax.lm.settings._workers import check_workers
 
 DEFAULT_STEPS = 1000
 START_NAMES = ("auto", "words", "calibrated", "probe")
@@ -98,6 +99,11 @@ class FinetuneConfig:
     layout: LayoutName | None = None
     """For --mesh with axes data and model: tensor-parallel, as they are named, or fully-sharded,
     which shards all parameters over data, too, as fsdp does."""
+    workers: int | None = None
+    """Processes that evaluate a step's losses, under Ray (needs ray): on this machine, or on those
+    of the cluster in RAY_ADDRESS. Each loads the model; the numbers of points and losses travel."""
+    worker_seconds: float | None = None
+    """Time limit of a step: losses that have not come by then are left out. For --workers."""
     batch_size: int = 16
     """Training examples of a step; all of them if there are fewer."""
     micro_batch: int | None = None
@@ -170,6 +176,7 @@ class FinetuneConfig:
         _check_mesh(self)
         _check_quantize(self)
         _check_budget(self)
+        check_workers(self)
         if self.keep < 0:
             raise ValueError(f"finetune: keep must be >= 0, got {self.keep}.")
         check_data(self.data)

@@ -20,6 +20,7 @@ from zojax.trajectory import Header, fingerprint, key_parts
 _IRRELEVANT = (
     *("output", "overwrite", "resume", "log_every", "keep"),
     *("steps", "passes", "minutes", "tensorboard"),
+    *("workers", "worker_seconds"),
 )
 
 

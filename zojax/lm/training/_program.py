@@ -15,7 +15,7 @@ from zojax.lm.tasks import Batch, training_batches
 from zojax.lm.training._data import Data
 from zojax.lm.training._observer import Observer
 from zojax.lm.training._optimizer import Optimizer
-from zojax.lm.training._step import CompiledByShape, Step, in_parts, make_step
+from zojax.lm.training._step import CompiledByShape, Loss, Step, in_parts, make_step
 from zojax.lm.training._tuned import Tuned
 
 
@@ -44,10 +44,24 @@ class StepProgram(NamedTuple):
 
     def batches(self, data: Data, seed: int, start: int = 0) -> Iterator[Batch]:
         """An endless iterator of training batches, beginning with that of step ``start + 1``."""
-        batches = training_batches(
-            data.train, data.lengths, self.batch_size, seed, data.view, start=start
-        )
-        return _numbered(batches, start) if isinstance(data.train, RewardSet) else batches
+        return batches_of(data, self.batch_size, seed, start=start)
+
+
+def batches_of(data: Data, batch_size: int, seed: int, start: int = 0) -> Iterator[Batch]:
+    """An endless iterator of training batches, beginning with that of step ``start + 1``."""
+    batches = training_batches(data.train, data.lengths, batch_size, seed, data.view, start=start)
+    return _numbered(batches, start) if isinstance(data.train, RewardSet) else batches
+
+
+def batch_loss(config: FinetuneConfig, data: Data, batch_size: int) -> Loss:
+    """The loss of a batch, which is read in parts where the configuration says so.
+
+    Raises:
+      ValueError: A batch cannot be read in parts of ``micro_batch`` examples.
+    """
+    if config.micro_batch is None:
+        return data.loss
+    return in_parts(data.loss, _parts(config.micro_batch, batch_size))
 
 
 def _numbered(batches: Iterator[Any], start: int) -> Iterator[Any]:
@@ -72,9 +86,7 @@ def step_program(
       ValueError: A batch cannot be read in parts of ``micro_batch`` examples.
     """
     batch_size = min(config.batch_size, len(data.train))
-    loss = data.loss
-    if config.micro_batch is not None:
-        loss = in_parts(loss, _parts(config.micro_batch, batch_size))
+    loss = batch_loss(config, data, batch_size)
     if optimizer.in_place:
         forward = CompiledByShape(
             loss, "the forward pass", observer.status, compiled=observer.compiled

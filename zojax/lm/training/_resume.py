@@ -19,13 +19,22 @@ def to_resume(config: FinetuneConfig) -> FinetuneConfig:
         besides ``resume`` and a budget, or the run's budget cannot be extended.
     """
     folder = Path(config.resume or "").expanduser().absolute()
-    if dataclasses.replace(config, resume=None, steps=None, passes=None) != FinetuneConfig():
+    budget = dataclasses.replace(config, resume=None, steps=None, passes=None)
+    if dataclasses.replace(budget, workers=None, worker_seconds=None) != FinetuneConfig():
         raise ValueError(
-            "finetune: resume must be given alone, or with a larger budget of steps or passes, "
-            "because a resumed run keeps its own settings, got other settings too. Leave them "
-            "out, or start a new run."
+            "finetune: resume must be given alone, or with a larger budget of steps or passes, or "
+            "other workers, because a resumed run keeps its own settings, got other settings too. "
+            "Leave them out, or start a new run."
         )
     saved = load_config(folder)
+    if config.workers is not None:
+        if saved.workers is None:
+            raise ValueError(
+                f"finetune: resume: workers must be left out for a run without, got "
+                f"{config.workers}: the last digits of its losses would be others."
+            )
+        seconds = config.worker_seconds or saved.worker_seconds
+        saved = dataclasses.replace(saved, workers=config.workers, worker_seconds=seconds)
     if config.steps is not None or config.passes is not None:
         saved = _extended(saved, config)
     elif read_results(folder, "finetune: resume").get("complete"):

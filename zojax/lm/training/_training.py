@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import itertools
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,6 +14,7 @@ from zojax.lm.rewards import RewardTask
 from zojax.lm.settings import FinetuneConfig
 from zojax.lm.training._advice import Advice
 from zojax.lm.training._best import Best
+from zojax.lm.training._crew import crew_step
 from zojax.lm.training._data import Data
 from zojax.lm.training._evaluation import AnyTotals, Scores, dev_metrics, evaluate
 from zojax.lm.training._folding import folding, standing
@@ -26,6 +29,7 @@ from zojax.lm.training._recovery import Recovery, State
 from zojax.lm.training._reward_log import RewardLog, reward_metrics
 from zojax.lm.training._reward_totals import RewardTotals
 from zojax.lm.training._run_folder import RunFolder
+from zojax.lm.training._step import Step
 from zojax.lm.training._tuned import Tuned
 from zojax.lm.training._window import is_due, loss_metrics, window
 
@@ -97,13 +101,13 @@ class Training:
         # Measured by every process, where only one of them reads metrics.jsonl.
         self._advice = Advice(config, best.dev.loss)
         start = recovery.begin(best, self.measure)
-        self._program.prepare(start.params, start.optimizer, self._data)
         self._observer.started(config.num_steps)
         reader = Reader(
             recovery.log,
             recovery.losses,
-            # A member of which nothing can be scored has no loss, and drops its query.
-            config.non_finite if recovery.rewards is None else "skip",
+            # A member of which nothing can be scored has no loss, and drops its query. So does one
+            # whose worker is late; other losses that are not finite a crew's step refuses.
+            config.non_finite if recovery.rewards is None and not config.workers else "skip",
             start.step,
             start.skipped,
             taken=self._taken(recovery.rewards),
@@ -115,13 +119,14 @@ class Training:
             signal = agreed_signal()
             return signal != 0
 
-        with interrupt_flag() as interrupted:
+        # Signals are caught after the workers have started, for Ray catches them too.
+        with self._steps(run, start) as (step, batches), interrupt_flag() as interrupted:
             agreed_signal = self._spread.agreed(interrupted)
             ticks = train(
-                self._program.step,
+                step,
                 start.params,
                 start.optimizer,
-                self._program.batches(self._data, config.seed, start=start.step),
+                batches,
                 start=start.step,
                 losses=start.losses,
                 steps=config.num_steps,
@@ -137,6 +142,19 @@ class Training:
             while not (tick.last or self._is_stuck(tick.step, best) or self._is_late(tick)):
                 tick = self._ticked(next(ticks), run, recovery, best, reader)
             return Ending(tick, signal if tick.step < config.num_steps else 0, reader.skipped)
+
+    @contextlib.contextmanager
+    def _steps(self, run: RunFolder, start: State) -> Generator[tuple[Step, Iterator[Any]]]:
+        """What takes the steps after ``start``, and their batches: this process, or workers."""
+        config, program, data = self._config, self._program, self._data
+        if config.workers is None:
+            program.prepare(start.params, start.optimizer, data)
+            yield program.step, program.batches(data, config.seed, start=start.step)
+            return
+        with crew_step(
+            config, self._optimizer, data, run.folder, start.step, self._observer
+        ) as crew:
+            yield crew, itertools.repeat(None)
 
     def _taken(self, rewards: RewardLog | None) -> Callable[[int], None] | None:
         """What is done with every step of a run that raises a reward."""
