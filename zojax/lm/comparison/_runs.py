@@ -136,11 +136,12 @@ def _cost_of_a_step(config: FinetuneConfig) -> int:
 def changed(settings: Any) -> dict[str, Any]:
     """The settings that differ from their defaults, so that adding a setting changes no key."""
     found: dict[str, Any] = {}
+    usual = type(settings)()
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if dataclasses.is_dataclass(value):
             found |= changed(value)
-        elif value != field.default:
+        elif value != getattr(usual, field.name):
             found[field.name] = value
     return found
 
