@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -88,9 +89,10 @@ def run_configuration() -> Target:
         settings = json.loads(files["config.json"].decode())
         del settings["versions"]
         assert settings.pop("format") == 3
-        groups = {"data": DataConfig, "tuned": AdapterConfig, "hyper": HyperParameters}
         parts = {
-            name: kind(**_converted(kind, settings.pop(name))) for name, kind in groups.items()
+            field.name: kind(**_converted(kind, settings.pop(field.name)))
+            for field in dataclasses.fields(config)
+            if dataclasses.is_dataclass(kind := type(getattr(config, field.name)))
         }
         return FinetuneConfig(**parts, **_converted(FinetuneConfig, settings))
 
@@ -117,8 +119,12 @@ def _convert(hint: Any, value: Any) -> Any:
         hints = [inner[0]] * len(value) if inner[1:] == (...,) else inner
         if isinstance(value, list) and len(hints) == len(value):
             return tuple(map(_convert, hints, value))
-    elif inner:  # a union with None
-        return None if value is None else _convert(inner[0], value)
+    elif inner:  # a union
+        if value is None and type(None) in inner:
+            return None
+        for each in inner:
+            with contextlib.suppress(TypeError):
+                return _convert(each, value)
     elif hint is float and type(value) is int:
         return float(value)
     elif hint is Path and isinstance(value, str):
