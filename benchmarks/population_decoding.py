@@ -73,12 +73,13 @@ def main() -> None:
     }
     memory = {name: planning.memory(program) for name, program in compiled.items()}
     needed = {name: found.argument + found.temp for name, found in memory.items()}
-    loop = perturb_and_restore(write, ids[:PROMPTS], params)
-    restoring = f"{MEMBERS} members, each made of the weights, written with and undone"
-    compiled[restoring], needed[restoring] = loop
-    times: dict[str, list[float]] = {name: [] for name in compiled}
     for program in compiled.values():
         jax.block_until_ready(program(params))
+    loop, loops_memory = perturb_and_restore(write, ids[:PROMPTS], params)
+    jax.block_until_ready(loop(params, 1))
+    restoring = f"{MEMBERS} members, each made of the weights, written with and undone"
+    compiled[restoring], needed[restoring] = loop, loops_memory
+    times: dict[str, list[float]] = {name: [] for name in compiled}
     # All take turns, so that what else the machine does meets each alike.
     for _ in range(rounds):
         for name, program in compiled.items():
@@ -112,7 +113,7 @@ def main() -> None:
 
 def perturb_and_restore(
     write: Callable[[Any, jax.Array], jax.Array], ids: jax.Array, params: Any
-) -> tuple[Program, int]:
+) -> tuple[Callable[..., Any], int]:
     """A loop over members as an engine with a whole model runs it, and the memory that it needs."""
 
     def move(params: Any, member: jax.Array, scale: jax.Array) -> Any:
@@ -129,11 +130,11 @@ def perturb_and_restore(
     writing = jax.jit(write, compiler_options=options)
     found = planning.memory(writing.lower(params, ids).compile())
 
-    def run(params: Any) -> list[jax.Array]:
+    def run(params: Any, members: int = MEMBERS) -> list[jax.Array]:
         texts: list[jax.Array] = []
         # A copy, for the caller's is kept; every other one is made in its memory.
         own = jax.tree.map(jnp.copy, params)
-        for member in range(MEMBERS):
+        for member in range(members):
             own = moving(own, jnp.int32(member), jnp.float32(EPS))
             texts.append(writing(own, ids))
             own = moving(own, jnp.int32(member), jnp.float32(-EPS))
