@@ -61,7 +61,7 @@ class FinetuneConfig:
     """Dtype of the parameters and of the computation."""
     quantize: Bits | None = None
     """Hold the layers' matrices as integers, which never move: under an adapter, in a subspace
-    (--subspace-rank), or with their scales tuned, in shares of themselves (mezo, zo_sgd_...)."""
+    (--subspace-rank), or with their scales tuned, in shares of themselves (mezo and its kin)."""
     # Replaced below by a name, which everyone else sees.
     optimizer: OptimizerName = cast("OptimizerName", None)  # noqa: RUF009 (None)
     """adam and sgd are first-order references; the others need forward passes alone. Without it,
