@@ -154,6 +154,7 @@ def test_the_log_has_the_shaped_slopes():
     # Half the difference of two of 8 centred ranks: a multiple of a half over their deviation.
     steps = slopes * np.std(np.arange(8.0)) * 2
     np.testing.assert_allclose(steps, np.round(steps), atol=1e-5)
+    assert 0 < np.abs(steps).max() <= 7  # no ε has divided them
 
 
 def test_a_pair_of_which_a_member_fails_is_left_out_and_the_others_are_averaged():
