@@ -74,7 +74,6 @@ def test_es_is_a_mean_of_centred_ranks_of_all_losses_times_noise():
     np.testing.assert_allclose(zojax.last_loss(state), losses.mean(), rtol=1e-5)
 
 
-@pytest.mark.quick
 def test_the_preset_is_the_formula_of_es_at_scale():
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
         params = {"w": jnp.linspace(-1.0, 1.0, 12, dtype=jnp.float64).reshape(4, 3)}

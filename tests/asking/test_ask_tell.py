@@ -134,7 +134,6 @@ def asked(tx: Any) -> tuple[Any, Any, Any, list[Any], Any]:
     return tell, state, params, points, losses
 
 
-@pytest.mark.quick
 def test_points_are_data():
     tx = zojax.spsa(1e-2, key=0, num_queries=2)
     _, state, params, points, _ = asked(tx)
@@ -165,7 +164,6 @@ def test_losses_come_in_any_order_by_point_or_by_data():
         same_bits(tell(state, params, given), expected)
 
 
-@pytest.mark.quick
 def test_an_interrupted_evaluation_is_asked_for_again():
     tx = zojax.zo_adamu(1e-2, eps=1e-2, key=0, num_steps=8, num_queries=2)
     init, ask, tell = zojax.ask_tell(tx)

@@ -47,7 +47,6 @@ def words(tree) -> list[bytes]:
     return [plain(x) for x in jax.tree.leaves(tree)]
 
 
-@pytest.mark.quick
 @pytest.mark.usefixtures("standard_promotion")  # updates to be rounded are float32
 @pytest.mark.parametrize("name", STATES)
 def test_a_state_comes_back_and_goes_on_with_the_same_bits(name):

@@ -59,7 +59,6 @@ def bytes_of(module, kind) -> list[bytes]:
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(nnx.state(module, kind))]
 
 
-@pytest.mark.quick
 def test_the_loss_goes_down_and_one_program_serves_all_steps(data):
     module = Net(nnx.Rngs(0))
     optimizer = optimizer_of(module, 0.01, num_queries=4)
@@ -106,7 +105,6 @@ def test_a_step_is_that_of_a_loop_that_draws_the_mask_outside(data):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.quick
 def test_one_mask_serves_both_ends_and_the_next_step_has_another():
     """Of a loss that is linear in the parameters at one mask, the slope is exact."""
     rngs = nnx.Rngs(0)

@@ -59,7 +59,6 @@ def loss_of(params, others, data):
     return jnp.mean((Net().apply({"params": params, **others}, x, train=False) - y) ** 2)
 
 
-@pytest.mark.quick
 def test_a_step_is_that_of_a_plain_loop(data, variables):
     others, params = flax.core.pop(variables, "params")
     tx = mezo()

@@ -87,7 +87,6 @@ INJECTED = {
 }
 
 
-@pytest.mark.quick
 @pytest.mark.usefixtures("standard_promotion")
 @pytest.mark.parametrize("name", INJECTED)
 def test_a_rate_changes_while_the_program_stays(name):

@@ -230,7 +230,6 @@ def test_a_period_that_ends_is_refused(in_update):
         tx.init(packed("int8"))
 
 
-@pytest.mark.quick
 def test_what_was_gathered_is_read_beside_the_integers():
     params = packed("int4")
     params, state = stepped(in_subspace(), params, steps=1)

@@ -83,7 +83,6 @@ def same_bits(found: Any, expected: Any) -> None:
     jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("workers", [1, 3, 11])
 def test_it_is_the_run_of_one_process(workers: int):
     with Crew(optimizer("es"), InProcess(make()), workers=workers) as crew:

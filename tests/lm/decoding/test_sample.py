@@ -102,7 +102,6 @@ def test_members_write_together_what_they_write_alone(load: Any, quick: Any, by_
     assert len({*lengths.reshape(-1).tolist()}) > 1
 
 
-@pytest.mark.quick
 def test_members_share_one_loop_and_one_draw(load: Any):
     """A number of decoded tokens for each member would copy every cache in each round."""
     model = load("opt")

@@ -21,7 +21,6 @@ def engine_of(server: LoraServer, **options) -> ServerEngine:
     return engine
 
 
-@pytest.mark.quick
 def test_it_writes_what_the_model_writes_and_leaves_nothing_loaded(server, own, prompts, members):
     engine = engine_of(server)
     asked = [members[0], None, members[1]]

@@ -62,7 +62,6 @@ def stepped(engine, model, prompts, values, *, steps=2, **options):
     return found
 
 
-@pytest.mark.quick
 def test_a_step_tells_the_costs_of_what_its_members_wrote(own, model, prompts, values):
     first, second = stepped(own, model, prompts, values)
     assert first.losses == [cost(texts) for texts in first.completions]

@@ -127,7 +127,6 @@ def test_a_reward_that_cannot_be_loaded_is_refused(tmp_path: Path, content: str,
         RewardPool("finetune", source, seconds=1.0)
 
 
-@pytest.mark.quick
 def test_processes_end_with_the_program_that_asks(rewards: Path, tmp_path: Path):
     """One that is killed while a reward hangs leaves no process behind."""
     program = (
