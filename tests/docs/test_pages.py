@@ -480,9 +480,10 @@ def test_the_planning_page_runs_as_printed(capsys):
 def test_the_page_on_ask_and_tell_runs_as_printed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     run_page("docs/ask_tell.md")
-    reward, shapes = capsys.readouterr().out.splitlines()
+    reward, shapes, of_workers = capsys.readouterr().out.splitlines()
     assert float(reward) > -0.5
     assert shapes == "(8, 1) (1, 4) (4,)"
+    assert of_workers == "9 16 ()"
 
 
 def test_the_parallel_page_runs_as_printed():
