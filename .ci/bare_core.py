@@ -21,10 +21,10 @@ import optax
 
 import zojax
 
-# All that is public in zojax but the language-model application and the command.
+# All that is public in zojax but the language-model application, the command, and what is for flax.
 CORE = sorted(
     {module.name for module in pkgutil.iter_modules(zojax.__path__) if module.name[0] != "_"}
-    - {"cli", "lm"}
+    - {"cli", "flax", "lm"}
 )
 LAZY = ("parallel", "passes", "planning", "sharding", "testing", "trajectory")
 EXTRAS = ("flax", "matplotlib", "msgspec", "orbax", "safetensors", "torch", "transformers")
