@@ -48,8 +48,7 @@ TOLD = {name: make for name, make in OPTIMIZERS.items() if name not in NEEDS_MOR
         optax.adam(0.01),
     ),
 }
-BY_DEFAULT = ("mezo, forward", "es", "zo_adamu, 3 queries", "one_point", "subspace, es")
-BY_DEFAULT += ("zo_sgd_blockwise, at once",)
+BY_DEFAULT = ("mezo, forward", "zo_adamu, 3 queries", "es", "subspace, es")
 
 
 def steps(loss_in_steps: Any) -> Any:
@@ -118,7 +117,7 @@ def test_steps_are_those_of_update_to_the_bit(name: str):
 
 
 @pytest.mark.usefixtures("standard_promotion")
-@pytest.mark.parametrize("name", slow_except({name: name for name in TOLD}, *BY_DEFAULT[1:3]))
+@pytest.mark.parametrize("name", slow_except({name: name for name in TOLD}, "zo_adamu, 3 queries"))
 def test_a_point_has_the_bits_at_which_a_copy_is_evaluated(name: str):
     """The loss is a number of the bits: one that differs would be another loss."""
     tx = TOLD[name](evaluation="copy")
@@ -285,7 +284,7 @@ def test_what_needs_more_than_losses_at_points_is_refused():
         zojax.ask_tell(zojax.mezo)  # pyright: ignore[reportArgumentType]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_a_log_replays_the_run(tmp_path: Path, dtype: Any):
     tx = zojax.es(1e-2, eps=1e-2, key=3, population=6)
     init, ask, tell = zojax.ask_tell(tx)

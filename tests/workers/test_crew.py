@@ -113,9 +113,8 @@ class Deaths:
                 raise InProcess.Death(f"worker {worker}, {place}")
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("times", [1, 4])
+@pytest.mark.parametrize("times", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_worker_that_dies_loses_no_result(place: str, times: int):
     deaths = Deaths(place, times)
     with Crew(optimizer("es"), InProcess(make(), passing=deaths), workers=2) as crew:
