@@ -79,7 +79,7 @@ def test_it_keeps_its_promises():
 
 def test_no_history_is_of_it():
     with pytest.raises(
-        ValueError, match=r"^MomentumCentred: base must not depend on the parameters' values, got R"
+        ValueError, match=r"^zo_adamu: base must not depend on the parameters' values, got R"
     ):
         zojax.zo_adamu(1e-2, eps=1e-2, key=0, phases=(0, 2, 4), direction=Relative())
 
