@@ -216,6 +216,7 @@ def _measured(
         "test": _mean(model_after, params, prompts.test, score, job),
         "temporary_mb": round(memory / 1e6),
         "seconds": round(seconds, 1),
+        "prompts": [_text(row) for row in prompts.test[:2]],
         "before": before,
         "after": _written(model_after, params, prompts.test[:2], job),
     }
@@ -391,6 +392,10 @@ def _written(
     return tokens.texts(np.asarray(found))
 
 
+def _text(row: Mapping[str, Any]) -> str:
+    return row["messages"][0]["content"] if "messages" in row else row["prompt"]
+
+
 def _mean(
     model: LanguageModel,
     params: Any,
@@ -424,7 +429,6 @@ def _figures(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "at the start": f"{runs[0]['start']:.3f}",
         "after": f"{np.mean(after):.3f}{error}",
         "temporary memory, MB": runs[0]["temporary_mb"],
-        "seconds": f"{np.mean([run['seconds'] for run in runs]):.0f}",
     }
 
 
