@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,10 @@ def start() -> Any:
     return {"w": jnp.ones((4, 3)), "b": jnp.ones(3)}
 
 
+# Places after the job has answered: the seconds that pass before the process ends.
+LATER = {"replying": 0.0, "replied": 0.3}
+
+
 def make(
     name: str = "es", dies_at: str | None = None, once: str = "", dies_often: float = 0.0
 ) -> Job:
@@ -47,9 +52,13 @@ def make(
     chance = random.Random(os.getpid())
 
     def passing(place: str) -> None:
-        if place == dies_at and not Path(once).exists():
+        reached = "answered" if dies_at in LATER else dies_at
+        if place == reached and not Path(once).exists():
             Path(once).touch()
-            os._exit(1)
+            if dies_at in LATER:
+                threading.Timer(LATER[dies_at], os._exit, (1,)).start()
+            else:
+                os._exit(1)
         if chance.random() < dies_often:
             os._exit(1)
 

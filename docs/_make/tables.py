@@ -118,6 +118,18 @@ def costs() -> list[str]:
     )
 
 
+def reward_texts() -> list[str]:
+    """What SmolLM2 wrote to prompts that it was not tuned on, before and after: ten words."""
+    [run] = [
+        run
+        for run in runs("rewards_runs.jsonl")
+        if (run["model"], run["reward"], run["method"]) == ("smollm2-135m", "ten words", "es")
+        and run["seed"] == 0
+    ]
+    texts = zip(run["prompts"], run["before"], run["after"], strict=True)
+    return table([{"prompt": p, "before": b, "after": a} for p, b, a in texts])
+
+
 def index() -> list[str]:
     """Every result: its file, the command that made it, and the page that shows it."""
     rows: list[dict[str, Any]] = []
@@ -171,6 +183,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "ways": ways,
     "rates tried": rates_tried,
     "costs": costs,
+    "reward texts": reward_texts,
     "index of results": index,
     "other results": unshown,
 }
