@@ -3,8 +3,8 @@
 A step of each method costs 64 completions, passed forward once: ``es`` and ``es_at_scale`` write to
 four prompts with each of 16 members, ``mezo`` to 32 prompts at each end of one direction. REINFORCE
 writes 16 completions, four of each prompt, and passes them forward and backward, which counts as
-three more. Each method tries three learning rates on a seed of its own, and takes the one with the
-highest reward on dev prompts.
+three more. Each method tries three learning rates on a seed of its own, and another beyond while
+the best is at an end; it takes the one with the highest reward on dev prompts.
 
 Every finished run is a line of ``results/rewards_runs.jsonl``; run again, the script goes on from
 there. The table has what is finished: ``--model`` and ``--reward`` do a part.
@@ -44,6 +44,8 @@ PROMPTS = 4  # of a step
 MEMBERS = COMPLETIONS // PROMPTS
 SAMPLES = 4  # of each prompt, for REINFORCE
 TRAIN, DEV, TEST = 50, 16, 64  # prompts
+MOST_RATES = 5
+LADDER = tuple(float(f"{digit}e{power}") for power in range(-6, 0) for digit in (1, 3))
 COLOURS = ("red", "blue", "green", "black", "white", "brown", "grey", "pink", "gold", "silver")
 THINGS = (
     *("door", "bird", "boat", "cup", "coat", "stone", "fish", "kite", "lamp", "flower", "car"),
@@ -155,7 +157,8 @@ def main() -> None:
         f"{TEST} test prompts; mean ± standard error over the seeds, where there are several. A "
         f"step costs {COMPLETIONS} completions of 24 tokens passed forward once, for REINFORCE 16 "
         "of them written, and passed forward and backward. The rate is the best of three on "
-        f"{DEV} dev prompts, from a seed of its own; SmolLM2 has one rate. es has directions of "
+        f"{DEV} dev prompts, and of up to {MOST_RATES} while the best is at an end, from a seed of "
+        "its own; SmolLM2 has one rate. es has directions of "
         "rank 1 and all members in one pass; mezo scales slopes by their running size. Memory is "
         "the temporary memory of the compiled step.",
     )
@@ -172,10 +175,23 @@ def _study_of(name: str, model: LanguageModel, job: Job, reward: str, method: st
             lambda: _measured(model, job, _prompts(name, reward), reward, method, rate, seed),
         )
 
-    rates = job.rates[method]
-    best = max(rates, key=lambda rate: run(rate, 100)["dev"]) if len(rates) > 1 else rates[0]
+    best = _best_rate(job.rates[method], lambda rate: run(rate, 100)["dev"])
     for seed in range(job.seeds):
         run(best, seed)
+
+
+def _best_rate(rates: Sequence[float], dev: Callable[[float], float]) -> float:
+    """The rate with the highest reward on dev; one that is alone is taken as it is."""
+    if len(rates) == 1:
+        return rates[0]
+    found = {rate: dev(rate) for rate in rates}
+    while len(found) < MOST_RATES:
+        best = max(found, key=lambda rate: found[rate])
+        if min(found) < best < max(found):
+            break
+        beyond = LADDER[LADDER.index(best) + (1 if best == max(found) else -1)]
+        found[beyond] = dev(beyond)
+    return max(found, key=lambda rate: found[rate])
 
 
 def _prompts(name: str, reward: str) -> Prompts:
