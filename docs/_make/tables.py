@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -118,16 +119,35 @@ def costs() -> list[str]:
     )
 
 
+def _rewarded() -> dict[str, Any]:
+    """A run of SmolLM2 that was rewarded for JSON."""
+    wanted = {"model": "smollm2-135m", "reward": "JSON", "method": "es", "seed": 0}
+    [run] = [run for run in runs("rewards_runs.jsonl") if wanted.items() <= run.items()]
+    return run
+
+
 def reward_texts() -> list[str]:
-    """What SmolLM2 wrote to prompts that it was not tuned on, before and after: ten words."""
-    [run] = [
-        run
-        for run in runs("rewards_runs.jsonl")
-        if (run["model"], run["reward"], run["method"]) == ("smollm2-135m", "ten words", "es")
-        and run["seed"] == 0
-    ]
+    """What it wrote to prompts that it was not tuned on, before and after."""
+    run = _rewarded()
     texts = zip(run["prompts"], run["before"], run["after"], strict=True)
-    return table([{"prompt": p, "before": b, "after": a} for p, b, a in texts])
+    return table([{"prompt": p, "before": _as_code(b), "after": _as_code(a)} for p, b, a in texts])
+
+
+def _as_code(text: str) -> str:
+    """A text in Markdown in one line, its own backticks as they are."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    space = " " if "`" in text else ""
+    return f"{fence}{space}{' '.join(text.split())}{space}{fence}"
+
+
+def reward_before() -> str:
+    """The reward of fresh prompts before that."""
+    return f"{_rewarded()['start']:.2f}"
+
+
+def reward_after() -> str:
+    """The same after it."""
+    return f"{_rewarded()['test']:.2f}"
 
 
 def index() -> list[str]:
@@ -187,7 +207,17 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "index of results": index,
     "other results": unshown,
 }
+
+
+def reward_steps() -> str:
+    """How many steps that took."""
+    return str(_rewarded()["steps"])
+
+
 NUMBERS: dict[str, Callable[[], str]] = {
+    "steps of the reward": reward_steps,
+    "the reward before": reward_before,
+    "the reward after": reward_after,
     "minutes of the main job": minutes,
     "memory of Adam over mezo at 2048 tokens": times_of_adam,
 }
