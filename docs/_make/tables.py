@@ -22,6 +22,7 @@ def ways() -> list[str]:
     brings = "test, best on dev"
     mezo = row(subspace, "mezo, words")
     inside = row(subspace, "subspace(zo_adamu), words")
+    small_probe = row("other_ways.json", "SmolLM2-135M, linear probe")
     lora = row("memory_other_ways.json", "opt-13b, adam")["memory, GB"]
     rows: list[tuple[str, Any, Any, dict[str, Any] | None, float | None]] = [
         ("as it is (zero-shot)", row(nine, "none")["last step"], 0, _of_smollm2("zero-shot"), None),
@@ -36,7 +37,7 @@ def ways() -> list[str]:
             "a linear probe",
             probe[brings],
             probe["forward passes"],
-            None,
+            {"test, best step on dev": small_probe[brings], **small_probe},
             _memory("inference"),
         ),
         ("`mezo`", mezo[best], default["forward passes"], _of_smollm2("MeZO"), _memory("mezo")),
