@@ -78,11 +78,12 @@ def test_losses_are_those_of_steps_from_the_same_parameters():
     found = zojax.find_rate(mezo, params, loss, batches)
     for rate, mean in zip(found.rates, found.losses, strict=True):
         tx = mezo(rate)
+        update = jax.jit(
+            lambda s, p, b, tx=tx: tx.update(None, s, p, value_fn=lambda q: loss(q, b))
+        )
         now, state, values = params, tx.init(params), []
         for batch in batches:
-            updates, state = jax.jit(
-                lambda s, p, b, tx=tx: tx.update(None, s, p, value_fn=lambda q: loss(q, b))
-            )(state, now, batch)
+            updates, state = update(state, now, batch)
             now = optax.apply_updates(now, updates)
             values.append(float(zojax.last_loss(state)))
         assert mean == pytest.approx(np.mean(values[8:]), rel=1e-4)
