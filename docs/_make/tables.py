@@ -20,8 +20,8 @@ def ways() -> list[str]:
     probe = row("other_ways.json", "main job, linear probe")
     adam_lora = row("other_ways.json", "main job, Adam, LoRA")
     brings = "test, best on dev"
-    mezo = row(subspace, "mezo, words")
-    inside = row(subspace, "subspace(zo_adamu), words")
+    mezo = row(subspace, "opt-mini, words, mezo")
+    inside = row(subspace, "opt-mini, words, subspace(zo_adamu)")
     small_probe = row("other_ways.json", "SmolLM2-135M, linear probe")
     lora = row("memory_other_ways.json", "opt-13b, adam")["memory, GB"]
     rows: list[tuple[str, Any, Any, dict[str, Any] | None, float | None]] = [
