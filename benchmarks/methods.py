@@ -205,7 +205,7 @@ METHODS = {
         "Only a part of the parameters is to move.",
     ),
     "select(coordinatewise, final norm)": Method(
-        lambda: zojax.select(descent(zojax.coordinatewise(1e-3)), "*/decoder/final_layer_norm/*"),
+        lambda: zojax.select(descent(zojax.coordinatewise(1e-3)), "norm/*"),
         BENCH,
         "A few hundred numbers, and a gradient without noise: two forward passes for each.",
     ),
