@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from documents import PAGES, ROOT, read
@@ -97,6 +98,25 @@ def test_a_chart_is_the_same_text_every_time_and_has_its_points():
     # Labels of lines that end at the same height do not overlap.
     heights = re.findall(r'y="([\d.]+)" text-anchor="start"[^>]*>[ab]<', chart.svg())
     assert abs(float(heights[0]) - float(heights[1])) >= svg.LABEL_HEIGHT
+
+
+def test_the_reward_of_the_readme_gives_its_texts_the_scores_that_it_says():
+    [code] = [
+        c
+        for c in re.findall(r"```python\n(.*?)```", read("README.md"), re.DOTALL)
+        if "def reward" in c
+    ]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    run = made_by("_make.tables")._rewarded()
+    assert [names["reward"](text, {}) for text in run["before"]] == [run["start"]] * 2
+    assert [names["reward"](text, {}) for text in run["after"]] == [run["test"]] * 2
+
+
+def test_texts_of_models_keep_their_backticks_and_stay_in_one_line():
+    as_code = made_by("_make.tables")._as_code
+    assert as_code("a\n b") == "`a b`"
+    assert as_code("```json\n{}\n```") == "```` ```json {} ``` ````"
 
 
 def test_no_result_names_a_folder_of_the_machine_that_made_it():
