@@ -218,6 +218,28 @@ class Request(NamedTuple):
     columns: int | None  # of z; None for keys
     first: int = 0  # the first row
 
+    @property
+    def size(self) -> int:
+        """How many numbers it needs."""
+        return self.rows * (self.columns or 1)
+
+
+LONG = 2**14
+"""The longest row of z has a table of its own from this size.
+
+A table is kept until its last row is read. The longest is that of an embedding, which is read last
+where it is the head as well, beside logits that need most of a step's memory.
+"""
+
+
+def _table_of(requests: Sequence[Request]) -> list[str]:
+    """The table of each request."""
+    longest = max((r.size for r in requests if r.columns is not None), default=0)
+    return [
+        "keys" if r.columns is None else "longest" if r.size == longest >= LONG else "z"
+        for r in requests
+    ]
+
 
 def table_rows(
     direction: ElementwiseDirection,
@@ -236,11 +258,11 @@ def table_rows(
     # Those of equal sizes lie side by side, and are computed as one array.
     order = sorted(range(len(requests)), key=lambda i: (requests[i].rows, requests[i].columns or 0))
     tables = _tables(direction, tuple(requests[i] for i in order), words, factor)
-    starts = {"keys": 0, "z": 0}
+    starts = dict.fromkeys(tables, 0)
     found: dict[int, Row] = {}
+    kinds = _table_of(requests)
     for i in order:
-        _, rows, columns, _ = requests[i]
-        kind, size = ("keys", rows) if columns is None else ("z", rows * columns)
+        kind, size = kinds[i], requests[i].size
         found[i] = Row.at(tables[kind], starts[kind], size)
         starts[kind] += size
     stored = [i for i in order if requests[i].columns is not None]
@@ -258,13 +280,10 @@ def _tables(
     factor: Array | None,
 ) -> dict[str, Array]:
     """The requested keys, uint32 [n], and the requested z, float32 [m], one after the other."""
-    groups = [
-        list(group) for _, group in itertools.groupby(requests, lambda r: (r.rows, r.columns))
-    ]
-    kinds = {
-        "keys": [group for group in groups if group[0].columns is None],
-        "z": [group for group in groups if group[0].columns is not None],
-    }
+    tables: dict[str, list[list[Request]]] = {}
+    with_table = zip(_table_of(requests), requests, strict=True)
+    for (kind, *_), group in itertools.groupby(with_table, lambda x: (x[0], *x[1][1:3])):
+        tables.setdefault(kind, []).append([request for _, request in group])
 
     def keys(groups: list[list[Request]], counter: Array) -> Array:
         """Those of the rows, one after the other; of all groups in one operation."""
@@ -282,18 +301,14 @@ def _tables(
         z = from_keys(direction, jnp.concatenate(parts), (), ())
         return z if factor is None else rounded(z * factor)
 
-    def fill(counter: Array, tables: dict[str, Array]) -> dict[str, Array]:
-        of_kind = {"keys": keys, "z": z}
-        return {kind: of_kind[kind](kinds[kind], counter) for kind in tables}
+    def fill(counter: Array, empty: dict[str, Array]) -> dict[str, Array]:
+        return {kind: (keys if kind == "keys" else z)(tables[kind], counter) for kind in empty}
 
-    sizes = {
-        kind: sum(len(group) * group[0].rows * (group[0].columns or 1) for group in groups)
-        for kind, groups in kinds.items()
-    }
-    dtypes = {"keys": jnp.uint32, "z": jnp.float32}
-    return computed_once(
-        fill, {kind: jnp.zeros(size, dtypes[kind]) for kind, size in sizes.items() if size}
-    )
+    def empty(kind: str, groups: list[list[Request]]) -> Array:
+        size = sum(request.size for group in groups for request in group)
+        return jnp.zeros(size, jnp.uint32 if kind == "keys" else jnp.float32)
+
+    return computed_once(fill, {kind: empty(kind, groups) for kind, groups in tables.items()})
 
 
 def _words_and_rows(group: list[Request], words: Array, counter: Array) -> tuple[Array, Array]:

@@ -177,25 +177,25 @@ def _next_centre(
     draws, _ = base.at_step(state.base, key, count - 1, num_queries + 1, state.centre)
     last = 0 if num_queries == 1 else slice(num_queries)
 
-    def leaf(counter: Array, zero: LeafNoise | None, centre: Array) -> Array:
+    def leaf(zero: LeafNoise | None, centre: Array) -> Array:
         if zero is None:
             return centre
 
         def signed(zero: LeafNoise, sign: Array) -> Array:
-            past = MomentumNoise(zero.in_loop(counter), centre, state.alpha, state.beta1, alpha)
+            past = MomentumNoise(zero, centre, state.alpha, state.beta1, alpha)
             return sign * drawn_at(past, centre)
 
         history = sum_over_queries(signed, of_queries(zero, last), signs, centre)
         if num_queries > 1:
             history = rounded(history / jnp.maximum(used, 1.0))
-        fresh = of_queries(zero, num_queries).in_loop(counter)
+        fresh = of_queries(zero, num_queries)
         noise = rounded(jnp.sqrt(1.0 - alpha) * drawn_at(fresh, centre))
         new = (history + noise).astype(centre.dtype)
         # The direction of a step without a usable slope does not enter the history.
         return jnp.where(used == 0, centre, new)
 
     def fill(counter: Array, leaves: list[Array]) -> list[Array]:
-        return list(map(partial(leaf, counter), draws.queries(), leaves))
+        return list(map(leaf, draws.after(counter).queries(), leaves))
 
     # It replaces the old one in its buffer, and is not computed again wherever it is read.
     return jax.tree.unflatten(tree, computed_once(fill, leaves))

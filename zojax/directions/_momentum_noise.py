@@ -70,6 +70,7 @@ class MomentumNoise(LeafNoise):
       zero: Undrawn ξ̇.
       centre: z̈, of the leaf's shape.
       alpha, beta1, beta2: float32 [].
+      sliced: Whether it is one layer's, cut within the loop over the layers.
     """
 
     zero: LeafNoise
@@ -77,6 +78,7 @@ class MomentumNoise(LeafNoise):
     alpha: Array
     beta1: Array
     beta2: Array
+    sliced: bool = dataclasses.field(default=False, metadata={"static": True})
 
     @property
     def query_axes(self) -> Any:
@@ -124,16 +126,21 @@ class MomentumNoise(LeafNoise):
 
     def slice(self, part: Any) -> "MomentumNoise":
         centre, zero = part
-        return dataclasses.replace(self, centre=centre, zero=self.zero.slice(zero))
+        return dataclasses.replace(self, centre=centre, zero=self.zero.slice(zero), sliced=True)
 
     def tied(self, values: Sequence[Array]) -> tuple[Self, list[Array]]:
         zero, held = self.zero.tied(values)
+        centre = self.centre
         # z̈ as well: XLA would widen one in bfloat16 before the loop over the losses, all of it.
-        centre, held = tied(self.centre, held)
+        # A layer's is not there before its turn, and a tie would copy it.
+        if not self.sliced:
+            centre, held = tied(centre, held)
         return dataclasses.replace(self, zero=zero, centre=centre), held
 
     def after(self, zero: Array) -> Self:
-        centre, zero = tied(self.centre, zero)
+        centre = self.centre
+        if not self.sliced:
+            centre, zero = tied(centre, zero)
         return dataclasses.replace(self, zero=self.zero.after(zero), centre=centre)
 
     def in_loop(self, counter: Array) -> Self:

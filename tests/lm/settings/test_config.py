@@ -40,6 +40,13 @@ def test_data_counts_are_positive(name: str):
         FinetuneConfig(data=DataConfig(**{name: -1}))
 
 
+@pytest.mark.parametrize("name", ["train_size", "dev_size"])
+def test_k_shot_sets_sizes_that_must_not_be_set_beside_it(name: str):
+    with pytest.raises(ValueError, match=f"finetune: {name} must be left out with k_shot"):
+        FinetuneConfig(data=DataConfig(k_shot=16, **{name: 100}))
+    FinetuneConfig(data=DataConfig(k_shot=16, test_size=100))
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

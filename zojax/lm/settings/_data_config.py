@@ -80,7 +80,7 @@ class DataConfig:
     another kind; without it, 64, and for chats, instructions and plain text 512, or as many as
     the model has positions."""
     k_shot: int | None = None
-    """Training examples of each class, and as many dev examples."""
+    """Training examples of each class, and as many dev examples, in place of their sizes."""
     train_size: int | None = None
     """Most training examples; without it, the task's own number, or all rows of your files."""
     dev_size: int | None = None
@@ -131,6 +131,12 @@ def check_data(data: DataConfig) -> None:
     for name in _COUNTS:
         if getattr(data, name) is not None:
             at_least_one(name, getattr(data, name))
+    for name in ("train_size", "dev_size"):
+        if data.k_shot is not None and getattr(data, name) is not None:
+            raise ValueError(
+                f"finetune: {name} must be left out with k_shot, which says how many examples of "
+                f"each class train and dev have, got {getattr(data, name)} and {data.k_shot}."
+            )
     _check_files(data)
 
 
