@@ -172,3 +172,18 @@ def test_a_layers_noise_does_not_depend_on_the_number_of_layers(rank, shape):
     z = zojax.LowRank(rank=rank).draw(jax.random.key(0), shape)
     fewer = zojax.LowRank(rank=rank).draw(jax.random.key(0), (3, *shape[1:]))
     np.testing.assert_array_equal(z[:3], fewer)
+
+
+def test_the_longest_row_does_not_keep_the_others():
+    """That of an embedding which is the head as well, read last of all."""
+    params = {"embed": jnp.ones((20_000, 8)), "a": jnp.ones((30, 8)), "b": jnp.ones((40, 8))}
+    draws = draws_at(zojax.LowRank(), jax.random.key(0), jnp.int32(0), 1, params)
+    a, b, embed = draws.query(0)
+    assert embed.left.table.shape == (20_000,)
+    assert a.left.table.shape == b.right.table.shape == (30 + 40 + 3 * 8,)
+    # The numbers are those of the row alone.
+    other = draws_at(
+        zojax.LowRank(), jax.random.key(0), jnp.int32(0), 1, {"embed": params["embed"]}
+    )
+    [alone] = other.query(0)
+    np.testing.assert_array_equal(alone.draw((20_000, 8)), embed.draw((20_000, 8)))
