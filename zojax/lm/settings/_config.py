@@ -116,7 +116,7 @@ class FinetuneConfig:
     log_every: int = 10
     """Steps between two lines of metrics.jsonl, each with the mean loss since the last."""
     non_finite: NonFinite = "stop"
-    """What a loss or slope that is not finite does: stop the run, or count as slope 0 (skip)."""
+    """What a loss or slope that is not finite does: stop the run, or be left out (skip)."""
     slopes: LogDtype = "float32"
     """The dtype that slopes are rounded to before they are used and logged (zeroth-order)."""
     keep: int = 1
