@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from typing import Any
 from xml.sax.saxutils import escape
 
 from _make.results import ROOT
@@ -10,17 +11,30 @@ from _make.results import ROOT
 _CHARACTER = 7  # pixels, about
 
 
+def project() -> dict[str, Any]:
+    """What pyproject.toml says of the project."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def repository() -> str | None:
+    """The public repository's address on the host that Colab opens; None where there is none."""
+    address = project().get("urls", {}).get("Repository", "").rstrip("/")
+    return address if address.startswith("https://github.com/") else None
+
+
 def badges() -> dict[str, str]:
     """The SVG of each badge, by its name."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    jax = next(need for need in project["dependencies"] if need.startswith("jax"))
+    about = project()
+    jax = next(need for need in about["dependencies"] if need.startswith("jax"))
     said = {
-        "version": project["version"],
-        "python": project["requires-python"].replace(">=", "≥ "),
+        "version": about["version"],
+        "python": about["requires-python"].replace(">=", "≥ "),
         "jax": jax.removeprefix("jax").replace(">=", "≥ "),
-        "licence": project["license"],
+        "licence": about["license"],
     }
-    return {name: _svg(name, text) for name, text in said.items()}
+    if repository():
+        said["open in"] = "Colab"
+    return {name.replace(" ", "-"): _svg(name, text) for name, text in said.items()}
 
 
 def _svg(name: str, text: str) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from _make.notebooks import notebooks
 from _make.results import RESULTS, ROOT, read, row, runs, shown, table
 
 PAGES = ("README.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").glob("**/*.md"))))
@@ -207,6 +208,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "reward texts": reward_texts,
     "index of results": index,
     "other results": unshown,
+    "notebooks": notebooks,
 }
 
 

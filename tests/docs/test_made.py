@@ -55,6 +55,23 @@ def test_a_result_that_is_not_there_yet_is_named():
     assert "No file `benchmarks/results/none.json` has been recorded yet." in text
 
 
+def test_notebooks_have_a_badge_for_colab_once_the_project_has_an_address(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    notebooks, badges = made_by("_make.notebooks"), made_by("_make.badges")
+    known, address = badges.project(), "https://github.com/some/body/"
+    monkeypatch.setattr(badges, "project", lambda: {**known, "urls": {"Repository": address}})
+    lines = notebooks.notebooks()
+    assert "open-in" in badges.badges()
+    for path in notebooks.NOTEBOOKS:
+        assert (ROOT / path).is_file()
+        where = f"https://colab.research.google.com/github/some/body/blob/main/{path}"
+        assert any(f"badge-open-in.svg)]({where})" in line for line in lines)
+    address = "https://elsewhere.org/some/body"
+    assert "Upload notebook" in notebooks.notebooks()[-1]
+    assert "open-in" not in badges.badges()
+
+
 def test_a_number_at_the_beginning_of_a_line_is_refused():
     # A comment there would end the paragraph.
     with pytest.raises(ValueError, match="begins a line"):
