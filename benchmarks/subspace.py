@@ -43,7 +43,7 @@ class Job(NamedTuple):
     settings: dict[str, Any]
 
 
-_FOR_SMOLLM2 = DataConfig(train_size=512, dev_size=200, test_size=400, max_length=48, num_buckets=1)
+_FOR_SMOLLM2 = DataConfig(train_size=512, dev_size=100, test_size=300, max_length=48, num_buckets=1)
 JOBS = {
     "opt-mini": Job(1000, 5, None, {}, {}),
     "smollm2-135m": Job(
@@ -78,7 +78,7 @@ def main() -> None:
             for row in _rows(name, job, start, method)
         ],
         "Mean ± standard error over the seeds, two forward passes a step, on Rotten Tomatoes; "
-        "opt-mini: 16 sentences a step, 1,000 test sentences; SmolLM2-135M: 8 and 400. The "
+        "opt-mini: 16 sentences a step, 1,000 test sentences; SmolLM2-135M: 8 and 300. The "
         f"subspace has rank {RANK} and changes every {REFRESH} steps. All methods have one "
         "learning rate: for opt-mini the default, whose steps have the length ½, and for SmolLM2, "
         "in so few steps, 16 times that.",
