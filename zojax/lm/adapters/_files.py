@@ -145,7 +145,8 @@ def load_adapter(model: LanguageModel, folder: str | Path) -> tuple[Adapter, Lan
             f"load_adapter: model must be the one that {folder} was trained on, "
             f"{base['name'] or 'an unnamed model'}, with parameters of {base['dtypes']} and "
             f"SHA-256 {base['sha256'][:12]}..., got one of {_dtypes(model.params)} and "
-            f"{found[:12]}.... Load that model, in that dtype."
+            f"{found[:12]}.... Load that model, in that dtype; for a run of "
+            "zo_sgd_blockwise with scan_layers=False."
         )
     for name, sha256 in content["files"].items():
         if hashlib.sha256(_read(folder / name)).hexdigest() != sha256:
