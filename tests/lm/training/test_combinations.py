@@ -124,7 +124,9 @@ def test_a_run(
         saved = load_adapter(untuned, result.model_folder)[1].params
         jax.tree.map(np.testing.assert_array_equal, saved["model"], untuned.params)
     moved = [fresh.trainable(params) for params in (saved, fresh.model.params)]
-    assert any(jax.tree.leaves(jax.tree.map(lambda x, y: bool((x != y).any()), *moved)))
+    # A conservative step stays where neither end is better.
+    if optimizer != "zo_sgd_conservative":
+        assert any(jax.tree.leaves(jax.tree.map(lambda x, y: bool((x != y).any()), *moved)))
 
 
 def test_what_cannot_work_says_why(folders: dict[str, Path], tmp_path: Path):
