@@ -94,6 +94,8 @@ def select(tx: optax.GradientTransformation, where: Where) -> optax.GradientTran
         **extra_args: Any,
     ) -> tuple[Any, Any]:
         _check.params_given("select", params)
+        # The loss sees arrays at every step, also of what begins as a number and stays.
+        params = jax.tree.map(_as_array, params)
         chosen = selected("select", where, params)
         loss = _check.loss_function("select", value_fn, obj_fn)
         if loss is not None:
@@ -111,6 +113,10 @@ def select(tx: optax.GradientTransformation, where: Where) -> optax.GradientTran
         return jax.tree.unflatten(tree, kept), state
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _as_array(leaf: Any) -> Any:
+    return leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf, jnp.result_type(leaf))
 
 
 def no_update(parameter: Any) -> Array | None:
