@@ -80,9 +80,8 @@ class Draws(abc.ABC):
         def leaf(noise: LeafNoise | None, parameter: Array) -> Array:
             if noise is None:
                 return jnp.zeros_like(parameter)
-            noise, [weights] = noise.tied([slopes])
             total = sum_over_queries(
-                lambda one, weight: one.applied(weight, parameter), noise, weights, parameter
+                lambda one, weight: one.applied(weight, parameter), noise, slopes, parameter
             )
             return (total / len(slopes)).astype(parameter.dtype)
 

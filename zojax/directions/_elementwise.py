@@ -267,7 +267,8 @@ def table_rows(
         starts[kind] += size
     stored = [i for i in order if requests[i].columns is not None]
     # The starts are hidden from the compiler, which would otherwise treat them as constants.
-    found.update(zip(stored, opaque([found[i] for i in stored]), strict=True))
+    for i, start in zip(stored, opaque([found[i].start for i in stored]), strict=True):
+        found[i] = dataclasses.replace(found[i], start=start)
     return [found[i] for i in range(len(requests))]
 
 
