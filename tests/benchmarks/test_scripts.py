@@ -90,7 +90,7 @@ SMOKES = {
     "subspace": Smoke(
         "--model=opt-mini",
         {
-            "JOBS": "{'opt-mini': Job(1, 2, {}, {})}",
+            "JOBS": "{'opt-mini': Job(1, 2, None, {}, {})}",
             "RUNS": "folder / 'runs.jsonl'",
             "METHODS": "{'mezo': {'optimizer': 'mezo'}}",
             "STARTS": "('words',)",
