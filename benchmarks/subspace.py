@@ -49,7 +49,7 @@ JOBS = {
     "smollm2-135m": Job(
         100,
         3,
-        # 16 times the default, at which a hundred steps are too short to tell methods apart.
+        # 16 times the default: at the default, a hundred steps change too little to compare.
         6.9e-4,
         {"model": "smollm2-135m"},
         {"model": "smollm2-135m", "data": _FOR_SMOLLM2, "batch_size": 8, "eval_every": 50},

@@ -325,3 +325,17 @@ def test_params_are_needed():
     tx = zojax.select(zojax.mezo(1e-2, eps=1e-2, key=0), "head/*")
     with pytest.raises(ValueError, match="select: params are needed"):
         tx.update(None, tx.init(TREE), value_fn=loss)
+
+
+def test_a_number_that_stays_is_an_array_for_the_loss_outside_of_jit():
+    seen = []
+
+    def value_fn(p):
+        seen.append(p["times"].dtype)
+        return p["times"].astype(jnp.float32) * jnp.sum(p["w"] ** 2)
+
+    tx = zojax.select(zojax.mezo(1e-2, eps=1e-2, key=0), "w")
+    params = {"times": 3, "w": jnp.ones(3)}
+    updates, _ = tx.update(None, tx.init(params), params, value_fn=value_fn)
+    assert {*seen} == {jnp.result_type(3)}
+    assert updates["w"].any()

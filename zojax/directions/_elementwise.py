@@ -221,7 +221,7 @@ class Request(NamedTuple):
     @property
     def size(self) -> int:
         """How many numbers it needs."""
-        return self.rows * (self.columns or 1)
+        return self.rows * (1 if self.columns is None else self.columns)
 
 
 LONG = 2**14
@@ -282,9 +282,11 @@ def _tables(
 ) -> dict[str, Array]:
     """The requested keys, uint32 [n], and the requested z, float32 [m], one after the other."""
     tables: dict[str, list[list[Request]]] = {}
-    with_table = zip(_table_of(requests), requests, strict=True)
-    for (kind, *_), group in itertools.groupby(with_table, lambda x: (x[0], *x[1][1:3])):
-        tables.setdefault(kind, []).append([request for _, request in group])
+    # Runs of equal requests, which are in one table.
+    kinds = dict(zip(requests, _table_of(requests), strict=True))
+    for _, run in itertools.groupby(requests, lambda r: (kinds[r], r.rows, r.columns)):
+        group = list(run)
+        tables.setdefault(kinds[group[0]], []).append(group)
 
     def keys(groups: list[list[Request]], counter: Array) -> Array:
         """Those of the rows, one after the other; of all groups in one operation."""
