@@ -96,4 +96,4 @@ def rounded(product: Array) -> Array:
     A minimum between a product and a sum forbids their contraction. Only an infinite product is
     changed: it becomes the largest number of its dtype.
     """
-    return jnp.minimum(product, np.asarray(jnp.finfo(product.dtype).max, product.dtype))
+    return lax.min(product, np.asarray(jnp.finfo(product.dtype).max, product.dtype))

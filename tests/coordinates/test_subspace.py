@@ -17,7 +17,7 @@ from sets import slow_except
 import zojax
 from zojax import optimizers
 from zojax.coordinates import SubspaceState, subspace_states
-from zojax.estimators import EstimatorState, estimator_states
+from zojax.estimators import EstimatorState, _estimator, estimator_states
 
 # optax's own rules promote integer counts with floats; updates of 16-bit parameters are float32.
 pytestmark = pytest.mark.usefixtures("standard_promotion")
@@ -438,6 +438,28 @@ def test_a_tree_beside_it_is_tuned_as_it_is():
 def test_any_optimizer_lowers_the_loss(inner: Any):
     params, state = run(in_subspace(inner, refresh=20), model(), 60)
     assert loss(zojax.folded(params, state)) < loss(model()) - 0.02
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [mezo(), zojax.zo_adamu(1e-2, eps=1e-3, key=0, num_steps=9, num_queries=2)],
+    ids=["mezo", "zo_adamu"],
+)
+def test_z_of_coordinates_that_are_few_is_kept_whole(inner: Any, monkeypatch: pytest.MonkeyPatch):
+    lengths: list[int] = []
+    found: list[Any] = []
+    for share in (0.0, 1.0):
+        # The model is so small that its coordinates are not few.
+        monkeypatch.setattr(_estimator, "SMALL_SHARE", share)
+        jax.clear_caches()
+        tx = in_subspace(inner, refresh=2)
+        params, state = model(), tx.init(model())
+        lengths.append(len(stepper(tx).lower(params, state).as_text()))
+        found.append(run(tx, params, 3))
+    # z has the same bits, but losses of two programs differ in their last ones.
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), found[0][0], found[1][0])
+    # One draw for all leaves in place of one for each of them.
+    assert lengths[1] < 0.95 * lengths[0]
 
 
 def test_batched_points_are_those_one_by_one():

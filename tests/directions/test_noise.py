@@ -8,6 +8,7 @@ from draws import draws_at
 
 import zojax
 from zojax.directions._counter import bits, path_hashes, row_keys
+from zojax.directions._elementwise import ElementwiseDirection, StoredNoise
 
 DIRECTIONS = [zojax.Gaussian(), zojax.Rademacher(), zojax.directions.Sampler(jax.random.normal)]
 NAMES = [type(direction).__name__ for direction in DIRECTIONS]
@@ -154,6 +155,22 @@ def test_a_step_draws_what_the_direction_draws(direction):
     keys = jax.random.wrap_key_data(step.words[1])
     for key, noise, shape in zip(keys, step.query(1), step.shapes, strict=True):
         np.testing.assert_array_equal(noise.draw(shape), direction.draw(key, shape))
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("direction", DIRECTIONS, ids=NAMES)
+def test_z_that_is_kept_whole_is_the_same(direction):
+    tree = {"m": jnp.zeros((5, 70)), "large": jnp.zeros((300, 400)), "s": jnp.zeros(())}
+    kept = draws(direction.stored(), tree, num_queries=2)
+    whole = isinstance(direction, ElementwiseDirection)  # no other one draws several leaves at once
+    assert all(isinstance(noise, StoredNoise) == whole for noise in kept.query(1))
+    for z, same in zip(
+        drawn(direction, tree, num_queries=2),
+        drawn(direction.stored(), tree, num_queries=2),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(z, same)
+    assert direction.stored().stored() == direction.stored()
 
 
 def test_any_direction_can_be_written():

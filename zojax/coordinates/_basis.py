@@ -123,7 +123,7 @@ def _orthonormal(sides: Sequence[Factor]) -> list[Array]:
     found: list[Array | None] = [None] * len(sides)
     for turn in range(max((side.rounds for side in sides), default=0)):
         which = [i for i, side in enumerate(sides) if side.rounds > turn]
-        grams = [_gram(sides[i], found[i]) for i in which]
+        grams = _grams([sides[i] for i in which], [found[i] for i in which])
         shifts = [_SHIFT if turn == 0 and sides[i].rounds > 1 else 0.0 for i in which]
         pairs = zip(grams, shifts, strict=True)
         grams = [gram + shift * _mean_square(gram) for gram, shift in pairs]
@@ -133,16 +133,33 @@ def _orthonormal(sides: Sequence[Factor]) -> list[Array]:
     return [inverse for inverse in found if inverse is not None]
 
 
+def _grams(sides: Sequence[Factor], before: Sequence[Array | None]) -> list[Array]:
+    """AAᵀ, float32 [*stack, r, r], of each L⁻¹A where an L⁻¹ is there.
+
+    Stacks of one length are in one loop, for each loop compiles for long: a layer of all is drawn
+    at a time.
+    """
+    found: list[Any] = [
+        None if side.stack else _gram(side, inverse)
+        for side, inverse in zip(sides, before, strict=True)
+    ]
+    for length in sorted({side.shape[0] for side in sides if side.stack}):
+        which = [i for i, side in enumerate(sides) if side.stack and side.shape[0] == length]
+
+        def layer(parts: list[Any], which: list[int] = which) -> list[Array]:
+            layers = [
+                Factor(sides[i].noise.slice(noise), sides[i].shape[1:], sides[i].stack - 1)
+                for i, (noise, _) in zip(which, parts, strict=True)
+            ]
+            return _grams(layers, [inverse for _, inverse in parts])
+
+        stacks = [(sides[i].noise.slices(sides[i].shape), before[i]) for i in which]
+        for i, gram in zip(which, lax.map(layer, stacks), strict=True):
+            found[i] = gram
+    return found
+
+
 def _gram(side: Factor, before: Array | None) -> Array:
-    """AAᵀ, float32 [*stack, r, r], of L⁻¹A where one is there; one layer is drawn at a time."""
-    if side.stack:
-        parts = (side.noise.slices(side.shape), before)
-
-        def layer(part: Any) -> Array:
-            one = Factor(side.noise.slice(part[0]), side.shape[1:], side.stack - 1)
-            return _gram(one, part[1])
-
-        return lax.map(layer, parts)
     drawn = side.noise.draw(side.shape).reshape(side.shape[0], -1)
     drawn = drawn if before is None else _product(before, drawn)
     return _product(drawn, drawn.T)

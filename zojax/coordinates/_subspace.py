@@ -12,7 +12,7 @@ from jax import lax
 from zojax import _check
 from zojax._mesh import laid_out
 from zojax._not_parameters import refuse_others
-from zojax._quantized import any_quantized, is_quantized, wholes
+from zojax._quantized import anchor, any_quantized, is_quantized, wholes
 from zojax._types import Array, InSubspace, KeyLike, Params, ValueFn
 from zojax.coordinates._basis import offsets, whiteners
 from zojax.coordinates._fold import fresh, gathered
@@ -184,7 +184,10 @@ def subspace(
         loss = _check.loss_function(where, value_fn, obj_fn)
         if loss is not None:
             whole = lambda moved: loss(merged(moved, chosen, params))  # noqa: E731
-            model_bytes = extra_args.get("model_bytes", 0)
+            # Of the model, beside which the coordinates are few.
+            own_bytes = sum(anchor(leaf).nbytes for leaf in jax.tree.leaves(moving))
+            model_bytes = max(extra_args.get("model_bytes", 0), own_bytes)
+            extra_args["model_bytes"] = model_bytes
             at = copied(whole, moving) if evaluation == "copy" else None
 
             def of_coordinates(coordinates: Any) -> Any:

@@ -115,9 +115,13 @@ def _words(key: Array, count: Array, hashes: Array, num_queries: int) -> Array:
 def _mix(x: Array) -> Array:
     # Two multiply-xorshift rounds with C. Wellons' constants (lowbias32): nearly every
     # input bit flips every output bit with probability 1/2.
-    x = (x ^ (x >> 16)) * jnp.uint32(0x21F0AAAD)
-    x = (x ^ (x >> 15)) * jnp.uint32(0x735A2D97)
-    return x ^ (x >> 15)
+    x = lax.mul(_xorshift(x, 16), np.uint32(0x21F0AAAD))
+    x = lax.mul(_xorshift(x, 15), np.uint32(0x735A2D97))
+    return _xorshift(x, 15)
+
+
+def _xorshift(x: Array, bits: int) -> Array:
+    return lax.bitwise_xor(x, lax.shift_right_logical(x, np.uint32(bits)))
 
 
 def leading_axes(shape: tuple[int, ...]) -> int:

@@ -109,6 +109,14 @@ class Direction(abc.ABC):
         """
         return type(self).after_step is not Direction.after_step
 
+    def stored(self) -> "Direction":
+        """The same direction, of which z may be kept whole during a step.
+
+        For a tree whose numbers are few beside the model's, as the coordinates of a subspace are:
+        where all of z is drawn in one operation, the program is shorter. Itself by default.
+        """
+        return self
+
     def init(self, params: Params, num_queries: int) -> Any:
         """The state before the first step: a pytree of arrays.
 

@@ -33,6 +33,9 @@ class ElementwiseDirection(SampledDirection):
     def from_bits(self, bits: Array) -> Array:
         """Maps uniform uint32 [...] to float32 [...] of mean 0 and variance 1."""
 
+    def stored(self) -> ElementwiseDirection:
+        return _Stored(self)
+
     def draw(self, key: Array, shape: tuple[int, ...]) -> Array:
         leading = shape[: leading_axes(shape)]
         keys = row_keys(key_words(key), math.prod(leading)).reshape(leading)
@@ -42,7 +45,7 @@ class ElementwiseDirection(SampledDirection):
         # Small arrays are computed at once, in one operation for all leaves: the keys of the rows,
         # and z of biases and norms, of which a transformer has a dozen in each layer.
         floating = {leaf: shape for leaf, shape in enumerate(shapes) if shape is not None}
-        stored = stored_leaves(floating)
+        stored = self._stored_leaves(floating)
         requests = [
             elementwise_request(leaf, shape, stored=leaf in stored)
             for leaf, shape in floating.items()
@@ -53,6 +56,28 @@ class ElementwiseDirection(SampledDirection):
             is_z = leaf in stored
             noises[leaf] = StoredNoise(row) if is_z else keyed_noise(self, row, shape, factor)
         return noises
+
+    def _stored_leaves(self, shapes: Mapping[int, tuple[int, ...]]) -> frozenset[int]:
+        return stored_leaves(shapes)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stored(ElementwiseDirection):
+    """Another direction, of which z is drawn at once for all leaves, and kept during a step."""
+
+    direction: ElementwiseDirection
+
+    def stored(self) -> ElementwiseDirection:
+        return self
+
+    def from_bits(self, bits: Array) -> Array:
+        return self.direction.from_bits(bits)
+
+    def factor(self, leaves: Sequence[tuple[LeafNoise, tuple[int, ...]]]) -> Array | None:
+        return self.direction.factor(leaves)
+
+    def _stored_leaves(self, shapes: Mapping[int, tuple[int, ...]]) -> frozenset[int]:
+        return frozenset(shapes)
 
 
 @jax.tree_util.register_dataclass

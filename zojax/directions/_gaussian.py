@@ -4,9 +4,8 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from zojax._types import Array
 from zojax._xla import rounded
@@ -43,15 +42,17 @@ class Gaussian(ElementwiseDirection):
     """
 
     def from_bits(self, bits: Array) -> Array:
-        n = jax.lax.bitcast_convert_type(bits, jnp.int32).astype(jnp.float32)
+        # Operations of lax, for those of jnp are traced anew, each as a function, for every shape:
+        # that was a fifth of the time in which a step is traced.
+        n = lax.convert_element_type(lax.bitcast_convert_type(bits, np.int32), np.float32)
         # The polynomial's argument lies in [-1, 1]: it is w / HALF_WIDTH - 1.
         centre = math.log2(SQUARE) / HALF_WIDTH - 1.0
-        centred = jax.lax.platform_dependent(
-            SQUARE - jnp.square(n),
-            cpu=lambda x: _log2(x) * (-1.0 / HALF_WIDTH) + centre,
-            default=lambda x: jnp.log(x) * (-1.0 / (HALF_WIDTH * math.log(2))) + centre,
+        centred = lax.platform_dependent(
+            lax.sub(np.float32(SQUARE), lax.square(n)),
+            cpu=lambda x: _line(_log2(x), -1.0 / HALF_WIDTH, centre),
+            default=lambda x: _line(lax.log(x), -1.0 / (HALF_WIDTH * math.log(2)), centre),
         )
-        return rounded(_polynomial(centred, [c * SCALE for c in RATIO]) * n)
+        return rounded(lax.mul(_polynomial(centred, [c * SCALE for c in RATIO]), n))
 
 
 def _log2(x: Array) -> Array:
@@ -60,14 +61,20 @@ def _log2(x: Array) -> Array:
     Used on CPU, where XLA's own logarithm has other last bits inside and outside of vectorised
     loops, so that z would differ between programs. Elsewhere XLA's takes fewer operations.
     """
-    bits = jax.lax.bitcast_convert_type(x, jnp.int32)
-    exponent = ((bits >> 23) - 127).astype(jnp.float32)
-    fraction = jax.lax.bitcast_convert_type((bits & 0x7FFFFF) | 0x3F800000, jnp.float32) - 1.0
-    return exponent + _polynomial(fraction, LOG) * fraction
+    bits = lax.bitcast_convert_type(x, np.int32)
+    exponent = lax.sub(lax.shift_right_arithmetic(bits, np.int32(23)), np.int32(127))
+    mantissa = lax.bitwise_or(lax.bitwise_and(bits, np.int32(0x7FFFFF)), np.int32(0x3F800000))
+    fraction = lax.sub(lax.bitcast_convert_type(mantissa, np.float32), np.float32(1.0))
+    product = lax.mul(_polynomial(fraction, LOG), fraction)
+    return lax.add(lax.convert_element_type(exponent, np.float32), product)
+
+
+def _line(x: Array, slope: float, intercept: float) -> Array:
+    return lax.add(lax.mul(x, np.float32(slope)), np.float32(intercept))
 
 
 def _polynomial(x: Array, coefficients: Sequence[float]) -> Array:
-    total = x * coefficients[-1]
+    total = lax.mul(x, np.float32(coefficients[-1]))
     for coefficient in reversed(coefficients[1:-1]):
-        total = (total + coefficient) * x
-    return total + coefficients[0]
+        total = lax.mul(lax.add(total, np.float32(coefficient)), x)
+    return lax.add(total, np.float32(coefficients[0]))

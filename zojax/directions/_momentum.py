@@ -123,6 +123,9 @@ class MomentumCentred(Direction):
         given = {name: getattr(self, name) for name in AdamuSchedules._fields}
         return found._replace(**{n: value for n, value in given.items() if value is not None})
 
+    def stored(self) -> MomentumCentred:
+        return dataclasses.replace(self, base=self._base.stored())
+
     def init(self, params: Params, num_queries: int) -> MomentumState:
         centre = jax.tree.map(partial(_zeros, dtype=self.centre_dtype), params)
         signs = jnp.ones(num_queries, jnp.float32)

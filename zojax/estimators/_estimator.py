@@ -102,7 +102,8 @@ def estimator(
         value_fn = _check.loss_function(where, value_fn, obj_fn)
         objective = Objective(where, value_fn, params, has_aux, query_axis, model_bytes, asking)
         queries = num_queries if isinstance(num_queries, int) else num_queries(params)
-        draws, memory = direction.at_step(state.direction, state.key, state.count, queries, params)
+        drawn = direction.stored() if _is_small(params, model_bytes) else direction
+        draws, memory = drawn.at_step(state.direction, state.key, state.count, queries, params)
 
         def measured() -> Measured:
             return measure(objective, draws, state.count)
@@ -139,6 +140,15 @@ def estimator(
         )
 
     return laid_out(optax.GradientTransformationExtraArgs(init, update))
+
+
+# Of the bytes of a model: z of so small a tree is kept whole.
+SMALL_SHARE = 1 / 256
+
+
+def _is_small(params: Params, model_bytes: int) -> bool:
+    """Whether parameters are so few beside a model that their z costs next to no memory."""
+    return sum(x.nbytes for x in jax.tree.leaves(params)) <= SMALL_SHARE * model_bytes
 
 
 def _residual(found: Measured, last: Array, eps: Array) -> tuple[Array, Array, Array]:
