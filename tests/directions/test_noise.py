@@ -158,7 +158,7 @@ def test_a_step_draws_what_the_direction_draws(direction):
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("direction", DIRECTIONS, ids=NAMES)
+@pytest.mark.parametrize("direction", [*DIRECTIONS, zojax.Sphere()], ids=[*NAMES, "Sphere"])
 def test_z_that_is_kept_whole_is_the_same(direction):
     tree = {"m": jnp.zeros((5, 70)), "large": jnp.zeros((300, 400)), "s": jnp.zeros(())}
     kept = draws(direction.stored(), tree, num_queries=2)
