@@ -66,8 +66,10 @@ def _backward(
 ) -> optax.GradientTransformationExtraArgs:
     """The first-order optimizer, called as a zeroth-order one is."""
 
-    def update(updates: Any, state: Any, params: Any, *, value_fn: Any) -> tuple[Any, Any]:
-        del updates
+    def update(
+        updates: Any, state: Any, params: Any, *, value_fn: Any, **extra_args: Any
+    ) -> tuple[Any, Any]:
+        del updates, extra_args
         return tx.update(jax.grad(value_fn)(params), state, params)
 
     return optax.GradientTransformationExtraArgs(tx.init, update)
