@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import tempfile
 from typing import Any, NamedTuple
 
@@ -99,11 +98,7 @@ def _run(job: Job, start: str) -> None:
 
 
 def _rows(name: str, job: Job, start: str, method: str) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in RUNS.read_text(encoding="utf-8").splitlines()]
-    wanted = {**job.key, "method": method, "start": start}
-    runs = [
-        r for r in lines if wanted.items() <= r.items() and r.get("model") == wanted.get("model")
-    ]
+    runs = _study.finished(RUNS, {**job.key, "method": method, "start": start})
     if len(runs) < 2:
         return []
     columns = {"at the start": "zero_shot", "last step": "tuned", "best step on dev": "best"}

@@ -70,8 +70,9 @@ SMOKES = {
         ("main_job",),
     ),
     "rounding": Smoke(
-        "--seeds=2",
+        "--model=opt-mini",
         {
+            "JOBS": "{'opt-mini': JOBS['opt-mini']._replace(seeds=2)}",
             "STEPS": "1",
             "RUNS": "folder / 'runs.jsonl'",
             "WAYS": "{'float32': {}, 'folded': WAYS['bfloat16, folded (subspace of rank 16)']}",
@@ -103,8 +104,13 @@ SMOKES = {
         ("subspace_memory", "subspace_time"),
     ),
     "quantized": Smoke(
-        "--seeds=2",
-        {"STEPS": "1", "RUNS": "folder / 'runs.jsonl'", "KINDS": "('int4',)"},
+        "--model=opt-mini",
+        {
+            "JOBS": "{'opt-mini': JOBS['opt-mini']._replace(seeds=2)}",
+            "STEPS": "1",
+            "RUNS": "folder / 'runs.jsonl'",
+            "KINDS": "('int4',)",
+        },
         ("quantized",),
     ),
     "packing": Smoke("--rounds=1", {"ROWS": "80", "BUCKETS": "(1, 2)"}, ("packing",)),
