@@ -58,7 +58,9 @@ def main_job() -> Chart:
     words = [r for r in runs("main_job_runs.jsonl") if r["way"] == "label words (the default)"]
     probe = [r for r in runs("main_job_runs.jsonl") if r["way"].startswith("the best start")]
     mezo = [
-        r for r in runs("subspace_runs.jsonl") if (r["method"], r["start"]) == ("mezo", "words")
+        r
+        for r in runs("subspace_runs.jsonl")
+        if (r.get("model"), r["method"], r["start"]) == (None, "mezo", "words")
     ]
     return Chart(
         "The main job: accuracy on dev over forward passes of 16 sentences",
