@@ -12,7 +12,6 @@ with that file deleted. The table has what is finished: ``--model`` and ``--star
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import tempfile
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ import _record
 import _study
 import jax
 
-from zojax.lm.training import DataConfig, FinetuneConfig, HyperParameters
+from zojax.lm.training import FinetuneConfig, HyperParameters
 
 RANK, REFRESH = 16, 50
 RUNS = _record.RESULTS / "subspace_runs.jsonl"
@@ -33,26 +32,16 @@ STARTS = ("words", "probe")
 
 
 class Job(NamedTuple):
-    """What is tuned, for how long, on how many seeds."""
+    """What is tuned, and for how many steps."""
 
     steps: int
-    seeds: int
-    rate: float | None  # None for the default
-    key: dict[str, Any]  # what the records of these runs begin with
-    settings: dict[str, Any]
+    model: _study.Job
 
 
-_FOR_SMOLLM2 = DataConfig(train_size=512, dev_size=100, test_size=300, max_length=48, num_buckets=1)
+_SMOLLM2_SETTINGS = {**_study.SMOLLM2.settings, "batch_size": 8, "eval_every": 50}
 JOBS = {
-    "opt-mini": Job(1000, 5, None, {}, {}),
-    "smollm2-135m": Job(
-        100,
-        3,
-        # 16 times the default: at the default, a hundred steps change too little to compare.
-        6.9e-4,
-        {"model": "smollm2-135m"},
-        {"model": "smollm2-135m", "data": _FOR_SMOLLM2, "batch_size": 8, "eval_every": 50},
-    ),
+    "opt-mini": Job(1000, _study.OPT_MINI._replace(seeds=5)),
+    "smollm2-135m": Job(100, _study.SMOLLM2._replace(seeds=3, settings=_SMOLLM2_SETTINGS)),
 }
 
 
@@ -86,19 +75,15 @@ def main() -> None:
 
 
 def _run(job: Job, start: str) -> None:
-    for seed in range(job.seeds):
+    for seed in range(job.model.seeds):
         for method, settings in METHODS.items():
-            config = FinetuneConfig(
-                seed=seed, steps=job.steps, start=start, **job.settings, **settings
-            )
-            if job.rate is not None:
-                hyper = dataclasses.replace(config.hyper, learning_rate=job.rate)
-                config = dataclasses.replace(config, hyper=hyper)
-            _study.run(RUNS, {**job.key, "method": method, "start": start, "seed": seed}, config)
+            config = FinetuneConfig(seed=seed, steps=job.steps, start=start, **settings)
+            key = {**job.model.key, "method": method, "start": start, "seed": seed}
+            _study.run(RUNS, key, job.model.config(config))
 
 
 def _rows(name: str, job: Job, start: str, method: str) -> list[dict[str, Any]]:
-    runs = _study.finished(RUNS, {**job.key, "method": method, "start": start})
+    runs = _study.finished(RUNS, {**job.model.key, "method": method, "start": start})
     if len(runs) < 2:
         return []
     columns = {"at the start": "zero_shot", "last step": "tuned", "best step on dev": "best"}

@@ -119,6 +119,7 @@ def _times(rounds: int) -> list[dict[str, Any]]:
         "subspace(mezo), r 16, folded outside": in_subspace("mezo", 16, in_update=False),
         "subspace(zo_adamu), r 16, folded outside": in_subspace("zo_adamu", 16, in_update=False),
         "subspace(mezo), r 16, folded in the update": in_subspace("mezo", 16),
+        "subspace(zo_adamu), r 16, folded in the update": in_subspace("zo_adamu", 16),
     }
     compiled: dict[str, float] = {}
     programs: dict[str, Any] = {"two forward passes": two_forward_passes}

@@ -91,7 +91,7 @@ SMOKES = {
     "subspace": Smoke(
         "--model=opt-mini",
         {
-            "JOBS": "{'opt-mini': Job(1, 2, None, {}, {})}",
+            "JOBS": "{'opt-mini': Job(1, _study.OPT_MINI._replace(seeds=2))}",
             "RUNS": "folder / 'runs.jsonl'",
             "METHODS": "{'mezo': {'optimizer': 'mezo'}}",
             "STARTS": "('words',)",
