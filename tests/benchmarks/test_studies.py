@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 from pathlib import Path
 
 import pytest
@@ -24,3 +26,14 @@ def test_every_reported_run_of_a_study_is_found(name: str):
     for cell in cells:
         seeds = study.seeds[:1] if cell.baseline == "zero-shot" else study.seeds
         assert [record["seed"] for record in found[cell]] == [*seeds], cell
+
+
+def test_a_record_is_of_one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    study = importlib.import_module("_study")
+    records, key = tmp_path / "runs.jsonl", {"way": "float32", "seed": 0}
+    other = {"model": "smollm2-135m", **key}
+    study.once(records, other, lambda: {"dev": 0.1})
+    assert study.once(records, key, lambda: {"dev": 0.2}) == {**key, "dev": 0.2}
+    assert study.once(records, other, lambda: {"dev": 0.3}) == {**other, "dev": 0.1}
+    assert [json.loads(line)["dev"] for line in records.read_text().splitlines()] == [0.1, 0.2]
