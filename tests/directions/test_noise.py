@@ -163,13 +163,15 @@ def test_z_that_is_kept_whole_is_the_same(direction):
     tree = {"m": jnp.zeros((5, 70)), "large": jnp.zeros((300, 400)), "s": jnp.zeros(())}
     kept = draws(direction.stored(), tree, num_queries=2)
     whole = isinstance(direction, ElementwiseDirection)  # no other one draws several leaves at once
+    # A sphere's norm is a sum, of which a compiler chooses the order.
+    rtol = 1e-6 if isinstance(direction, zojax.Sphere) else 0
     assert all(isinstance(noise, StoredNoise) == whole for noise in kept.query(1))
     for z, same in zip(
         drawn(direction, tree, num_queries=2),
         drawn(direction.stored(), tree, num_queries=2),
         strict=True,
     ):
-        np.testing.assert_array_equal(z, same)
+        np.testing.assert_allclose(z, same, rtol=rtol, atol=0)
     assert direction.stored().stored() == direction.stored()
 
 
