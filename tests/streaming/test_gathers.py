@@ -36,8 +36,11 @@ def low_rank(table):
 
 def momentum(table):
     centred = jnp.linspace(-2.0, 2.0, table.size).reshape(table.shape)
-    one = jnp.float32(0.5)
-    return [MomentumNoise(noise, centred, one, one, one) for noise in elementwise(table)]
+    half = jnp.float32(0.5)
+    return [
+        MomentumNoise(noise, centred, (half, half), jnp.stack([half, half]))
+        for noise in elementwise(table)
+    ]
 
 
 def sparse(table):

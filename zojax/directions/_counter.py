@@ -75,7 +75,8 @@ def leaf_paths(tree: Any) -> list[str]:
 
 def key_words(key: Array) -> Array:
     """Two words of a typed key [], uint32 [2]: all of a threefry key, the ends of a wider one."""
-    return jax.random.key_data(key)[jnp.array([0, -1])]
+    words = jax.random.key_data(key)
+    return words if words.size == 2 else words[jnp.array([0, -1])]
 
 
 def leaf_words(key: Array, count: Array, num_queries: int, tree: Any) -> Array:

@@ -15,7 +15,13 @@ from zojax._mesh import mesh_of, replicated
 from zojax._types import Array, Params
 from zojax._xla import opaque, rounded, tied
 from zojax.directions._counter import leaf_words
-from zojax.directions._noise import LeafNoise, Row, UndividedNoise, rows_on
+from zojax.directions._noise import (
+    LeafNoise,
+    Row,
+    UndividedNoise,
+    of_all_queries,
+    rows_on,
+)
 
 Noises: TypeAlias = Sequence[LeafNoise | None]
 """The undrawn z of every leaf of the parameters; None for one that does not move (integers)."""
@@ -62,9 +68,9 @@ class Draws(abc.ABC):
           The noise of each leaf. If q > 1 its arrays have an axis [q] in front, but for those that
           all queries share: see :attr:`LeafNoise.query_axes`.
         """
-        if self.num_queries == 1:  # gathers along an axis of one would be a third of the program
+        if self.num_queries == 1:
             return self.query(0)
-        return jax.vmap(self.query)(jnp.arange(self.num_queries))
+        return of_all_queries(self.query, jnp.arange(self.num_queries))
 
     def gradient(self, slopes: Array, leaves: Sequence[Array]) -> list[Array]:
         """The mean over the queries of slope·z, each leaf drawn where it is used.
@@ -252,7 +258,15 @@ class SampledDraws(Draws):
 
     def query(self, index: int | Array) -> Noises:
         factor = None if self.factors is None else self.factors[index]
-        noises = self.direction.noises(self.words[index], self.shapes, factor)
+        return self._noises(self.words[index], factor)
+
+    def queries(self) -> Noises:
+        if self.num_queries == 1:
+            return self.query(0)
+        return of_all_queries(self._noises, self.words, self.factors)
+
+    def _noises(self, words: Array, factor: Array | None) -> Noises:
+        noises = self.direction.noises(words, self.shapes, factor)
         if self.mesh is None:
             return noises
         tables = jax.tree.map(self._with_table, noises, is_leaf=lambda x: isinstance(x, Row))

@@ -250,7 +250,7 @@ class Request(NamedTuple):
 
 
 LONG = 2**14
-"""The longest row of z has a table of its own from this size.
+"""The longest row of z has a table of its own from this size, if no other is as long.
 
 A table is kept until its last row is read. The longest is that of an embedding, which is read last
 where it is the head as well, beside logits that need most of a step's memory.
@@ -259,9 +259,10 @@ where it is the head as well, beside logits that need most of a step's memory.
 
 def _table_of(requests: Sequence[Request]) -> list[str]:
     """The table of each request."""
-    longest = max((r.size for r in requests if r.columns is not None), default=0)
+    sizes = sorted(r.size for r in requests if r.columns is not None)
+    alone = sizes[-1] if sizes and sizes.count(sizes[-1]) == 1 else math.inf
     return [
-        "keys" if r.columns is None else "longest" if r.size == longest >= LONG else "z"
+        "keys" if r.columns is None else "longest" if r.size == alone >= LONG else "z"
         for r in requests
     ]
 
@@ -315,7 +316,12 @@ def _tables(
 
     def keys(groups: list[list[Request]], counter: Array) -> Array:
         """Those of the rows, one after the other; of all groups in one operation."""
-        parts = [_words_and_rows(group, words, counter) for group in groups]
+        leaves = np.array([request.leaf for group in groups for request in group])
+        of_leaves = words.at[leaves + counter].get(mode="promise_in_bounds")
+        parts, first = [], 0
+        for group in groups:
+            parts.append(_words_and_rows(group, of_leaves[first : first + len(group)]))
+            first += len(group)
         pairs, rows = (jnp.concatenate(part) for part in zip(*parts, strict=True))
         return row_key(pairs, rows)
 
@@ -334,14 +340,13 @@ def _tables(
 
     def empty(kind: str, groups: list[list[Request]]) -> Array:
         size = sum(request.size for group in groups for request in group)
-        return jnp.zeros(size, jnp.uint32 if kind == "keys" else jnp.float32)
+        return lax.empty((size,), jnp.uint32 if kind == "keys" else jnp.float32)
 
     return computed_once(fill, {kind: empty(kind, groups) for kind, groups in tables.items()})
 
 
-def _words_and_rows(group: list[Request], words: Array, counter: Array) -> tuple[Array, Array]:
+def _words_and_rows(group: list[Request], words: Array) -> tuple[Array, Array]:
     """The words, uint32 [n, 2], and the numbers, uint32 [n], of the rows of equal requests."""
     rows, first = group[0].rows, np.array([[request.first] for request in group], np.uint32)
-    pairs = words[jnp.array([request.leaf for request in group]) + counter]
     numbers = jnp.arange(rows, dtype=jnp.uint32)[None] + first
-    return jnp.repeat(pairs, rows, axis=0), numbers.reshape(-1)
+    return jnp.repeat(words, rows, axis=0), numbers.reshape(-1)

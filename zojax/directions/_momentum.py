@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -12,16 +13,16 @@ import jax.numpy as jnp
 from zojax import _check
 from zojax._mesh import mesh_of, replicated
 from zojax._types import Array, Params, ScalarOrSchedule
-from zojax._xla import computed_once, in_memory, rounded
+from zojax._xla import computed_once, in_memory, opaque, rounded
 from zojax.directions._anneal import AdamuSchedules, Anneal, annealed
 from zojax.directions._direction import (
     Direction,
+    Draws,
     check_memoryless,
-    of_queries,
     sum_over_queries,
 )
 from zojax.directions._elementwise import is_vector
-from zojax.directions._momentum_noise import MomentumDraws, MomentumNoise
+from zojax.directions._momentum_noise import MomentumDraws
 from zojax.directions._named import DirectionLike, direction_of
 from zojax.directions._noise import LeafNoise, drawn_at
 
@@ -31,8 +32,7 @@ class MomentumState(NamedTuple):
 
     centre: Any  # like the parameters, in centre_dtype: z̈, on which the last step was centred
     signs: Array  # float32 [q]: of the last step's slopes, 1 for a slope of 0; 0 if not usable
-    alpha: Array  # float32 []: α of the last step; 0 before the first
-    beta1: Array  # float32 []: β₁ of the last step
+    weights: Array  # float32 [2]: those of ξ̇ and z̈ in the last step's m_t; 0 before the first
     base: Any  # the base's
 
 
@@ -129,24 +129,44 @@ class MomentumCentred(Direction):
     def init(self, params: Params, num_queries: int) -> MomentumState:
         centre = jax.tree.map(partial(_zeros, dtype=self.centre_dtype), params)
         signs = jnp.ones(num_queries, jnp.float32)
-        alpha, beta1 = (jnp.zeros((), jnp.float32) for _ in range(2))
-        return MomentumState(centre, signs, alpha, beta1, self._base.init(params, num_queries))
+        weights = jnp.zeros(2, jnp.float32)
+        return MomentumState(centre, signs, weights, self._base.init(params, num_queries))
 
     def at_step(
         self, state: MomentumState, key: Array, count: Array, num_queries: int, params: Params
     ) -> tuple[MomentumDraws, MomentumState]:
-        schedules = tuple(_check.at(schedule, count) for schedule in self.schedules())
-        alpha, beta1, beta2 = in_memory(schedules)
-        centre = _next_centre(state, alpha, key, count, self._base)
-        draws, base = self._base.at_step(state.base, key, count, num_queries, params)
+        alpha, beta1, beta2 = (_check.at(schedule, count) for schedule in self.schedules())
+        # One array, which is computed in one operation: XLA cannot take it apart again.
+        mixed = beta1 * jnp.sqrt(alpha), 1.0 - beta1
+        squares = beta2 * alpha, 1.0 - beta2
+        numbers = in_memory(opaque(jnp.stack([*mixed, *squares, *_carried(state, alpha)])))
+        weights, shares, carried = numbers[:2], numbers[2:4], numbers[4:]
+        last, draws, base = self._draws(state.base, key, count, num_queries, params)
+        centre = _next_centre(state.centre, carried, last)
         leaves = jax.tree.leaves(centre)
         mesh = mesh_of(leaves)
         # A bias is added to activations that may be sharded, and the partitioner would shard the
         # bias's history like them.
         leaves = [replicated(x, mesh) if is_vector(x.shape) else x for x in leaves]
-        beta1s = jnp.broadcast_to(beta1, num_queries)
-        state = MomentumState(centre, state.signs, alpha, beta1, base)
-        return MomentumDraws(draws, leaves, alpha, beta1s, beta2), state
+        of_noise, of_centre = (jnp.broadcast_to(x, num_queries) for x in weights)
+        state = MomentumState(centre, state.signs, weights, base)
+        return MomentumDraws(draws, leaves, (of_noise, of_centre), shares), state
+
+    def _draws(
+        self, state: Any, key: Array, count: Array, num_queries: int, params: Params
+    ) -> tuple[Draws, Draws, Any]:
+        """The base's draws of the last step and of this one, and its state.
+
+        Each has one query more than the direction: ξ̈ of the next step, independent of ξ̇.
+        """
+
+        def at(count: Array) -> tuple[Draws, Any]:
+            return self._base.at_step(state, key, count, num_queries + 1, params)
+
+        # Of both steps in one operation.
+        found = jax.vmap(at)(count + jnp.array([-1, 0], jnp.int32))
+        (last, _), (draws, state) = (jax.tree.map(itemgetter(step), found) for step in (0, 1))
+        return last, draws, state
 
     def after_step(
         self, state: MomentumState, draws: Any, slopes: Array, usable: Array, params: Params
@@ -163,42 +183,42 @@ def _zeros(parameter: Array, dtype: Any) -> Array:
     return jnp.zeros_like(parameter, dtype=dtype if floating else None)
 
 
-@partial(jax.jit, static_argnums=4)
-def _next_centre(
-    state: MomentumState, alpha: Array, key: Array, count: Array, base: Direction
-) -> Any:
+def _carried(state: MomentumState, alpha: Array) -> list[Array]:
+    """What z̈ is made of: the weights of the last step's ξ̇ [q], of the new ξ̈, and of the old z̈.
+
+    The direction of a step without a usable slope does not enter the history.
+    """
+    used = jnp.sum(jnp.abs(state.signs))
+    signs = state.signs / jnp.maximum(used, 1.0)
+    of_noise, of_centre = state.weights
+    return [
+        *(signs * of_noise),
+        jnp.where(used == 0, 0.0, jnp.sqrt(1.0 - alpha)),
+        jnp.where(used == 0, 1.0, jnp.sum(signs) * of_centre),
+    ]
+
+
+@jax.jit
+def _next_centre(centre: Any, carried: Array, last: Draws) -> Any:
     """z̈ of this step, out of that of the last.
 
     m_t is not stored by its own step but drawn again by the next one. Otherwise the update would
     read the old history while the new one overwrites it, in an order that XLA cannot see, so that
     it would keep a copy of all of it.
     """
-    leaves, tree = jax.tree.flatten(state.centre)
-    signs, num_queries = state.signs, len(state.signs)
-    used = jnp.sum(jnp.abs(signs))
-    # ξ̈ is drawn as one more query than the last step had, so that it is independent of ξ̇.
-    draws, _ = base.at_step(state.base, key, count - 1, num_queries + 1, state.centre)
-    last = 0 if num_queries == 1 else slice(num_queries)
+    leaves, tree = jax.tree.flatten(centre)
 
-    def leaf(zero: LeafNoise | None, centre: Array) -> Array:
-        if zero is None:
+    def leaf(noise: LeafNoise | None, centre: Array) -> Array:
+        if noise is None:
             return centre
-
-        def signed(zero: LeafNoise, sign: Array) -> Array:
-            past = MomentumNoise(zero, centre, state.alpha, state.beta1, alpha)
-            return sign * drawn_at(past, centre)
-
-        history = sum_over_queries(signed, of_queries(zero, last), signs, centre)
-        if num_queries > 1:
-            history = rounded(history / jnp.maximum(used, 1.0))
-        fresh = of_queries(zero, num_queries)
-        noise = rounded(jnp.sqrt(1.0 - alpha) * drawn_at(fresh, centre))
-        new = (history + noise).astype(centre.dtype)
-        # The direction of a step without a usable slope does not enter the history.
-        return jnp.where(used == 0, centre, new)
+        drawn = sum_over_queries(
+            lambda one, weight: weight * drawn_at(one, centre), noise, carried[:-1], centre
+        )
+        kept = rounded(carried[-1] * centre.astype(jnp.float32))
+        return (drawn + kept).astype(centre.dtype)
 
     def fill(counter: Array, leaves: list[Array]) -> list[Array]:
-        return list(map(leaf, draws.after(counter).queries(), leaves))
+        return list(map(leaf, last.after(counter).queries(), leaves))
 
     # It replaces the old one in its buffer, and is not computed again wherever it is read.
     return jax.tree.unflatten(tree, computed_once(fill, leaves))

@@ -10,7 +10,7 @@ from jax import lax
 
 from zojax._types import Array
 from zojax._xla import opaque, rounded, tied
-from zojax.directions._direction import Draws, Noises
+from zojax.directions._direction import Draws, Noises, of_queries
 from zojax.directions._noise import LeafNoise, drawn_at
 
 SIGMA = 1e-8
@@ -22,41 +22,45 @@ class MomentumDraws(Draws):
     """The directions m_t of a step.
 
     Attributes:
-      base: The draws of ξ̇.
+      base: The draws of ξ̇, of one query more.
       centre: z̈ of each leaf, of the leaf's shape.
-      alpha: float32 [].
-      beta1: float32 [q]: the same number for every query.
-      beta2: float32 [].
+      weights: float32 [q], twice: those of ξ̇ and z̈ in m_t, the same for every query.
+      shares: float32 [2]: those of their squares in v_t.
     """
 
     base: Draws
     centre: list[Array]
-    alpha: Array
-    beta1: Array
-    beta2: Array
+    weights: tuple[Array, Array]
+    shares: Array
 
     @property
     def num_queries(self) -> int:
-        return self.base.num_queries
+        return len(self.weights[0])
 
     def query(self, index: int | Array) -> Noises:
-        return self._centred(self.base.query(index), self.beta1[index])
+        return self._centred(self.base.query(index), index)
 
     def queries(self) -> Noises:
-        return self._centred(self.base.queries(), self.beta1[0])
+        if self.num_queries == 1:
+            return self.query(0)
+        own = slice(self.num_queries)
+        zeros = [zero and of_queries(zero, own) for zero in self.base.queries()]
+        return self._centred(zeros, 0)
 
     def repeated(self, times: int) -> Self:
         # Because of the tie the compiler cannot see that all points have the same weights, and so
         # keeps no product of the history from one point to the next.
-        beta1 = opaque(jnp.repeat(self.beta1, times))
-        return dataclasses.replace(self, base=self.base.repeated(times), beta1=beta1)
+        weights = opaque(jax.tree.map(lambda x: jnp.repeat(x, times), self.weights))
+        return dataclasses.replace(self, base=self.base.repeated(times), weights=weights)
 
     def after(self, values: Array) -> Self:
         return dataclasses.replace(self, base=self.base.after(values))
 
-    def _centred(self, zeros: Noises, beta1: Array) -> Noises:
+    def _centred(self, zeros: Noises, index: int | Array) -> Noises:
+        # Numbers, for XLA perturbs weights that read one array at the same time, to read it once.
+        weights = self.weights[0][index], self.weights[1][index]
         return [
-            None if zero is None else MomentumNoise(zero, centre, self.alpha, beta1, self.beta2)
+            None if zero is None else MomentumNoise(zero, centre, weights, self.shares)
             for zero, centre in zip(zeros, self.centre, strict=True)
         ]
 
@@ -69,20 +73,20 @@ class MomentumNoise(LeafNoise):
     Attributes:
       zero: Undrawn ξ̇.
       centre: z̈, of the leaf's shape.
-      alpha, beta1, beta2: float32 [].
+      weights: float32 [], twice: those of ξ̇ and z̈ in m_t, β₁√α and 1 - β₁.
+      shares: float32 [2]: those of their squares in v_t, β₂α and 1 - β₂.
       sliced: Whether it is one layer's, cut within the loop over the layers.
     """
 
     zero: LeafNoise
     centre: Array
-    alpha: Array
-    beta1: Array
-    beta2: Array
+    weights: tuple[Array, Array]
+    shares: Array
     sliced: bool = dataclasses.field(default=False, metadata={"static": True})
 
     @property
     def query_axes(self) -> Any:
-        shared = dict.fromkeys(("centre", "alpha", "beta1", "beta2"))
+        shared = dict.fromkeys(("centre", "weights", "shares"))
         return dataclasses.replace(self, zero=self.zero.query_axes, **shared)
 
     @property
@@ -99,27 +103,18 @@ class MomentumNoise(LeafNoise):
 
     def applied(self, slope: Array, parameter: Array) -> Array:
         del parameter
-        zero, centre = self.parts()
-        variance = rounded(self.beta2 * jnp.square(zero))
-        variance += rounded((1.0 - self.beta2) * jnp.square(centre))
-        return slope * self.mix(zero, centre) * lax.rsqrt(variance + SIGMA)
-
-    def parts(self) -> tuple[Array, Array]:
-        """ż and z̈, float32 and of the leaf's shape."""
-        return self._wide(drawn_at(self.zero, self.centre), self.centre)
-
-    def mix(self, zero: Array, centre: Array) -> Array:
-        """m_t from ż and z̈."""
-        return rounded(self.beta1 * zero) + rounded((1.0 - self.beta1) * centre)
+        zero, centre = self._parts()
+        variance = _mixed(self.shares, lax.square(zero), lax.square(centre))
+        return slope * _mixed(self.weights, zero, centre) * lax.rsqrt(variance + SIGMA)
 
     def rows(self, shape: tuple[int, ...], rows: Array) -> Array:
-        return self.mix(*self._wide(self.zero.rows(shape, rows), self.centre[rows]))
+        return _mixed(self.weights, self.zero.rows(shape, rows), self.centre[rows])
 
     def block(self, shape: tuple[int, ...], axis: int, first: Array, size: int) -> Array:
         # As in tied: not before the loop over the blocks.
         centre, first = tied(self.centre, first)
         centre = lax.dynamic_slice_in_dim(centre, first, size, axis)
-        return self.mix(*self._wide(self.zero.block(shape, axis, first, size), centre))
+        return _mixed(self.weights, self.zero.block(shape, axis, first, size), centre)
 
     def slices(self, shape: tuple[int, ...]) -> Any:
         return self.centre, self.zero.slices(shape)
@@ -146,10 +141,16 @@ class MomentumNoise(LeafNoise):
     def in_loop(self, counter: Array) -> Self:
         return dataclasses.replace(self, zero=self.zero.in_loop(counter))
 
-    def _wide(self, zero: Array, centre: Array) -> tuple[Array, Array]:
-        return rounded(jnp.sqrt(self.alpha) * zero), centre.astype(jnp.float32)
+    def _parts(self) -> tuple[Array, Array]:
+        """ξ̇ and z̈, float32 and of the leaf's shape."""
+        return drawn_at(self.zero, self.centre), self.centre.astype(jnp.float32)
 
 
 @jax.jit
 def _draw(noise: MomentumNoise) -> Array:
-    return noise.mix(*noise.parts())
+    return _mixed(noise.weights, drawn_at(noise.zero, noise.centre), noise.centre)
+
+
+def _mixed(weights: Any, zero: Array, centre: Array) -> Array:
+    """The sum of two arrays with two weights, float32."""
+    return rounded(weights[0] * zero) + rounded(weights[1] * centre.astype(jnp.float32))

@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol, Self, TypeVar
 
@@ -50,7 +50,7 @@ class LeafNoise(abc.ABC):
     @property
     def query_axes(self) -> Any:
         """``in_axes`` of ``jax.vmap`` over :meth:`Draws.queries`: 0, or None where it is shared."""
-        return 0
+        return jax.tree.map(_query_axis, self, is_leaf=_is_row)
 
     @property
     def random_access(self) -> bool:
@@ -90,7 +90,7 @@ class Row:
 
     Attributes:
       table: [n].
-      start: uint32 [2]; the second element only makes it a vector.
+      start: uint32 [3]; the others only make it a vector.
       size: How many elements are this leaf's.
       counter: int32 []: 0, and not known to be 0; None outside of loops.
       mesh: The devices that the parameters are on, over which the row is replicated.
@@ -104,8 +104,8 @@ class Row:
 
     @classmethod
     def at(cls, table: Array, start: int, size: int) -> "Row":
-        # The second element hides the pattern of the starts from the compiler.
-        return cls(table, np.array([start, 0x9E3779B9], np.uint32), size)
+        # The others hide the pattern of the starts from the compiler.
+        return cls(table, np.array([start, 0x9E3779B9, 0x21F0AAAD], np.uint32), size)
 
     def value(self) -> Array:
         """The row, [size]."""
@@ -123,6 +123,24 @@ class Row:
 
     def in_loop(self, counter: Array) -> "Row":
         return dataclasses.replace(self, counter=counter)
+
+
+def _is_row(x: Any) -> bool:
+    return isinstance(x, Row)
+
+
+def _query_axis(x: Any) -> Any:
+    return dataclasses.replace(x, table=0, start=None, counter=None) if _is_row(x) else 0
+
+
+def of_all_queries(function: Callable[..., Tree], *of_each: Any) -> Tree:
+    """``jax.vmap`` of what makes the noise of one query; rows begin at one place for all."""
+    noises = jax.vmap(function)(*of_each)
+    return jax.tree.map(
+        lambda x: dataclasses.replace(x, start=x.start[0]) if isinstance(x, Row) else x,
+        noises,
+        is_leaf=_is_row,
+    )
 
 
 class Draw(Protocol):
@@ -208,5 +226,5 @@ def rows_on(mesh: AbstractMesh | None, tree: Tree) -> Tree:
     return jax.tree.map(
         lambda x: dataclasses.replace(x, mesh=mesh) if isinstance(x, Row) else x,
         tree,
-        is_leaf=lambda x: isinstance(x, Row),
+        is_leaf=_is_row,
     )

@@ -228,6 +228,7 @@ def tiled_dot(
     weight, (other,) = weight.tied([operands[1 - side]])
     axis, out_axis = axes
     shape = weight.weight.shape
+    out: Any = eqn.outvars[0].aval
     count = min(math.ceil(_nbytes(weight) / TILE_BYTES), MOST_TILES)
     size = math.ceil(shape[axis] / count)
     if isinstance(weight.weight, QuantizedArray):
@@ -246,13 +247,10 @@ def tiled_dot(
             first = jnp.minimum(index * size, shape[axis] - size)
             return lax.dynamic_update_slice_in_dim(result, part(first, other), first, out_axis)
 
-        # The others are written beside the first: zeros to begin with would be laid out for both
-        # losses at once, for they wait for nothing.
-        first = part(jnp.int32(0), other)
-        padding = [(0, 0, 0)] * first.ndim
-        padding[out_axis] = (0, shape[axis] - size, 0)
-        result = lax.pad(first, jnp.zeros((), first.dtype), padding)
-        return lax.fori_loop(1, math.ceil(shape[axis] / size), add_part, result)
+        # Zeros that wait for the other factor: others would be laid out for all losses at once.
+        zero, other = tied(jnp.zeros((), out.dtype), other)
+        result = jnp.broadcast_to(zero, out.shape)
+        return lax.fori_loop(0, math.ceil(shape[axis] / size), add_part, result)
 
     # A TPU perturbs a weight within the product and keeps no copy of it. There the parts would
     # cost a second copy of the result, in the layout that their loop writes.
