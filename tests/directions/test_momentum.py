@@ -152,6 +152,27 @@ def test_probes_both_sides_of_the_direction_that_it_applies():
     np.testing.assert_array_equal(later.direction.centre["w"], slope * plus)
 
 
+@pytest.mark.quick
+@pytest.mark.parametrize("base", [zojax.Gaussian(), zojax.LowRank(2), zojax.Sparse(0.5, "equal")])
+def test_the_history_is_the_direction_probed(base):
+    """Whatever draws it: the next step draws it again."""
+    seen = []
+    centred = zojax.MomentumCentred(phases=PHASES, alpha=1.0, beta1=0.5, base=base)
+    tx = zojax.spsa(1.0, key=5, direction=centred, evaluation="in_place")
+    zeros = jax.tree.map(jnp.zeros_like, params())
+
+    def loss(p):
+        seen.append(np.array(p["w"]))  # a copy of the buffer that the next point is written to
+        return jnp.sum(p["w"])
+
+    state = tx.init(zeros)
+    for _ in range(2):
+        _, state = tx.update(None, state, zeros, value_fn=loss)
+    plus = seen[0]  # of the first step
+    centre = state.direction.centre["w"]
+    np.testing.assert_allclose(centre, np.sign(np.sum(plus)) * plus, rtol=1e-6)
+
+
 def test_a_query_without_a_usable_slope_is_no_history():
     """Of three queries the mean is over the two that told something."""
     calls = []
