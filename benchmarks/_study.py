@@ -42,9 +42,10 @@ class Job(NamedTuple):
     def config(self, config: FinetuneConfig) -> FinetuneConfig:
         """The settings of a run of this model."""
         config = dataclasses.replace(config, **self.settings)
-        if self.rate is None:
-            return config
-        hyper = dataclasses.replace(config.hyper, learning_rate=self.rate)
+        # Of all ways that are compared the rate is the same, and constant.
+        hyper = dataclasses.replace(config.hyper, schedule="constant")
+        if self.rate is not None:
+            hyper = dataclasses.replace(hyper, learning_rate=self.rate)
         return dataclasses.replace(config, hyper=hyper)
 
 

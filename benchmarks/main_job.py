@@ -21,12 +21,15 @@ from zojax.lm.training import FinetuneConfig, HyperParameters
 
 STEPS = 1000
 RUNS = _record.RESULTS / "main_job_runs.jsonl"
+CONSTANT = HyperParameters(schedule="constant")
 # The first is the default of version 0.2: MeZO's unit, in which a rate fits one model and loss.
 WAYS: dict[str, dict[str, Any]] = {
     "label words, rate 3e-5 as in 0.2": {
         "hyper": HyperParameters(learning_rate=3e-5, slope_rule="none")
     },
-    "label words (the default)": {},
+    "label words, a constant rate": {"hyper": CONSTANT},
+    "label words, a decreasing rate (the default)": {},
+    "the best start on dev (--start auto), a constant rate": {"start": "auto", "hyper": CONSTANT},
     "the best start on dev (--start auto)": {"start": "auto"},
 }
 

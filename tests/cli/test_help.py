@@ -116,7 +116,8 @@ def test_defaults_are_shown_on_request(capsys: pytest.CaptureFixture[str]):
     assert main(["finetune", "--defaults", "zo_adamu"]) == 0
     printed = capsys.readouterr().out
     assert "\n  mezo\n" not in printed
-    assert "\n    learning rate: 0.5·√(N/d) for d parameters and N queries\n" in printed
+    assert "\n    learning rate: 1·√(N/d) for d parameters and N queries\n" in printed
+    assert "\n    --schedule linear\n" in printed
     assert "\n  lora\n" in printed
     # What is shown can be given.
     block = printed.split("\n\n")[0]

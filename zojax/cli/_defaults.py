@@ -8,11 +8,12 @@ from typing import Any
 from zojax.cli._hints import meant
 from zojax.cli._parser import UsageError
 from zojax.lm.training import (
+    DECREASING,
     DEFAULTS,
-    LENGTHS,
     WITH_ADAPTER,
     WITH_ADAPTER_OPTIMIZERS,
     OptimizerName,
+    first_length,
     is_in_unit,
 )
 
@@ -44,9 +45,11 @@ def _shown(optimizer: OptimizerName) -> Mapping[str, Any]:
     settings = DEFAULTS[optimizer]
     if not is_in_unit(optimizer, settings.get("slope_rule")):
         return settings
-    return {_IN_UNIT: f"{LENGTHS[optimizer]:g}·√(N/d) for d parameters and N queries"} | {
-        name: value for name, value in settings.items() if name != "learning_rate"
-    }
+    schedule = "linear" if optimizer in DECREASING else settings["schedule"]
+    length = first_length(optimizer, schedule)
+    rate = {_IN_UNIT: f"{length:g}·√(N/d) for d parameters and N queries"}
+    others = {name: value for name, value in settings.items() if name != "learning_rate"}
+    return rate | others | {"schedule": schedule}
 
 
 def _table(rows: Mapping[Any, Mapping[str, Any]]) -> list[str]:

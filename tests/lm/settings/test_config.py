@@ -228,9 +228,16 @@ def test_a_rate_that_is_not_given_follows_from_the_number_of_parameters():
     for optimizer, length in LENGTHS.items():
         hyper = resolve(FinetuneConfig(optimizer=optimizer)).hyper
         assert hyper.learning_rate is None
-        found = with_rate(resolve(FinetuneConfig(optimizer=optimizer)), params)
-        queries = (found.hyper.population or 2) // 2
-        assert found.hyper.learning_rate == pytest.approx(length * queries**0.5 / 30, rel=0.05)
+        decreasing = optimizer in ("zo_adamu", "mezo")
+        assert hyper.schedule == ("linear" if decreasing else "constant")
+        for schedule, first in ((None, 2 * length if decreasing else length), ("constant", length)):
+            given = FinetuneConfig(optimizer=optimizer, hyper=HyperParameters(schedule=schedule))
+            found = with_rate(resolve(given), params)
+            queries = (found.hyper.population or 2) // 2
+            assert found.hyper.learning_rate == pytest.approx(first * queries**0.5 / 30, rel=0.05)
+    # A rate that is given is constant.
+    given = resolve(FinetuneConfig(hyper=HyperParameters(learning_rate=0.5)))
+    assert given.hyper.schedule == "constant"
     # As in the papers, slopes and rates have no common unit.
     plain = resolve(FinetuneConfig(optimizer="mezo", hyper=HyperParameters(slope_rule="none")))
     assert plain.hyper.learning_rate == DEFAULTS["mezo"]["learning_rate"]

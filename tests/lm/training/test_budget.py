@@ -160,9 +160,12 @@ def test_an_extended_run_anneals_as_it_was_planned(base: FinetuneConfig, tmp_pat
     assert trained(finetune(planned).folder) == trained(tmp_path / "run")
 
 
-def test_a_schedule_that_ends_at_0_is_not_extended(base: FinetuneConfig, tmp_path: Path):
-    hyper = HyperParameters(learning_rate=1e-3, schedule="linear")
-    folder = finetune(dataclasses.replace(base, hyper=hyper, output=tmp_path / "run")).folder
-    with pytest.raises(ValueError, match="schedule linear, whose learning rate is 0 after its 6"):
-        finetune(FinetuneConfig(resume=folder, steps=9))
-    assert (folder / "model").is_dir()  # it is refused before anything is touched
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_a_decreasing_rate_is_extended_at_its_last(
+    schedule: Any, base: FinetuneConfig, tmp_path: Path
+):
+    hyper = HyperParameters(learning_rate=1e-3, schedule=schedule)
+    config = dataclasses.replace(base, hyper=hyper, output=tmp_path / "run")
+    finetune(FinetuneConfig(resume=finetune(config).folder, steps=9))
+    planned = dataclasses.replace(config, steps=9, planned_steps=6, output=tmp_path / "planned")
+    assert trained(finetune(planned).folder) == trained(tmp_path / "run")

@@ -85,7 +85,7 @@ class FinetuneConfig:
     timed. Compiling and measuring come on top."""
     planned_steps: int | None = None
     """Steps over which the schedule and annealing run; without it, all steps. A run that is
-    extended keeps those that it began with."""
+    extended keeps those that it began with, and goes on at the last rate."""
     patience: int | None = None
     """End the run after so many evaluations on dev without a better one."""
     parallel: Parallel | None = None

@@ -32,9 +32,11 @@ class HyperParameters:
 
     learning_rate: float | Literal["auto"] | None = None
     """Step size, at the start of the schedule; auto tries some, each for a few steps. With slopes
-    over their size it is the change of a parameter in a step; without it, steps have length ½."""
+    over their size it is the change of a parameter in a step. Without it, steps of zo_adamu and
+    mezo have length 1 at first, and ½ with --schedule constant."""
     schedule: Literal["constant", "linear", "cosine"] | None = None
-    """The learning rate over the steps: constant, or decreasing to 0."""
+    """The learning rate over the steps: constant, or decreasing to a tenth. Without it constant,
+    but linear for zo_adamu and mezo where no learning rate is given."""
     weight_decay: float | None = None
     """Decay of matrices, multiplied by the learning rate; biases and norms do not decay."""
     eps: float | None = None

@@ -21,6 +21,9 @@ from zojax.lm.training._tuned import Tuned
 from zojax.quantized import any_quantized, scales
 from zojax.trajectory import Field
 
+LAST = 0.1
+"""The share of a decreasing learning rate that is left at the end: a run may be extended."""
+
 
 class Optimizer(NamedTuple):
     """A gradient transformation, and how the training step must call it."""
@@ -155,9 +158,9 @@ def _phases(fractions: tuple[float, float], steps: int) -> tuple[int, int, int]:
 
 def _schedule(name: str, learning_rate: Any, steps: int) -> optax.ScalarOrSchedule:
     if name == "linear":
-        return optax.linear_schedule(learning_rate, 0.0, steps)
+        return optax.linear_schedule(learning_rate, LAST * learning_rate, steps)
     if name == "cosine":
-        return optax.cosine_decay_schedule(learning_rate, steps)
+        return optax.cosine_decay_schedule(learning_rate, steps, alpha=LAST)
     return learning_rate
 
 

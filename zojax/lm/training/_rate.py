@@ -25,6 +25,10 @@ LENGTHS: Mapping[OptimizerName, float] = {
     "forward_gradient_sgd": LENGTH,
     "es": 2 * LENGTH,
 }
+# Of these the default rate decreases: benchmarks/main_job.py compares it with a constant one.
+DECREASING: tuple[OptimizerName, ...] = ("zo_adamu", "mezo")
+# A decreasing rate begins so many times as high as a constant one, for the same mean.
+_HIGHER = 2.0
 # A change of a weight that is as good as the whole change of a scale, for opt-mini in int4: there
 # rates of 0.02 and 0.03 did best.
 _SCALE = 0.01
@@ -39,7 +43,7 @@ def is_in_unit(optimizer: OptimizerName, slope_rule: str | None) -> bool:
 
 
 def default_rate(config: FinetuneConfig, params: Any) -> float:
-    """The rate at which steps have the optimizer's usual length.
+    """The rate at which steps have the optimizer's usual length; a decreasing one begins higher.
 
     Args:
       config: A resolved configuration of an optimizer whose rate is in the unit.
@@ -48,7 +52,12 @@ def default_rate(config: FinetuneConfig, params: Any) -> float:
     usual = usual_rate(params, queries_of(config)) / LENGTH
     if any_quantized(params) and config.hyper.subspace_rank is None:
         usual /= _SCALE  # which is tuned in shares of itself
-    return float(f"{LENGTHS[config.optimizer] * usual:.2g}")
+    return float(f"{first_length(config.optimizer, config.hyper.schedule) * usual:.2g}")
+
+
+def first_length(optimizer: OptimizerName, schedule: str | None) -> float:
+    """The length of a run's first steps at the default rate."""
+    return LENGTHS[optimizer] * (1.0 if schedule == "constant" else _HIGHER)
 
 
 def queries_of(config: FinetuneConfig) -> int:

@@ -59,12 +59,6 @@ def _extended(saved: FinetuneConfig, asked: FinetuneConfig) -> FinetuneConfig:
         raise ValueError(
             f"finetune: resume: steps must be more than the run's {saved.num_steps}, got {steps}."
         )
-    if saved.hyper.schedule != "constant":
-        raise ValueError(
-            "finetune: resume: steps must not be given for a run with schedule "
-            f"{saved.hyper.schedule}, whose learning rate is 0 after its {saved.num_steps} steps. "
-            f"Start a new run of {steps} steps."
-        )
     return dataclasses.replace(
         saved,
         steps=steps,
