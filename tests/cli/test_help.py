@@ -126,7 +126,7 @@ def test_defaults_are_shown_on_request(capsys: pytest.CaptureFixture[str]):
     given = {name: value for name, value in vars(hyper).items() if value is not None}
     settings = DEFAULTS["zo_adamu"].items()
     rest = {name: v for name, v in settings if name != "learning_rate" and v is not None}
-    assert given == rest
+    assert given == {**rest, "schedule": "linear"}
     assert main(["finetune", "--defaults", "sgd"]) == 0
     assert "With an adapter" not in capsys.readouterr().out
     assert main(["finetune", "--defaults", "mezzo"]) == 2
