@@ -456,8 +456,8 @@ def test_z_of_coordinates_that_are_few_is_kept_whole(inner: Any, monkeypatch: py
         params, state = model(), tx.init(model())
         lengths.append(len(stepper(tx).lower(params, state).as_text()))
         found.append(run(tx, params, 3))
-    # z has the same bits, but losses of two programs differ in their last ones.
-    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), found[0][0], found[1][0])
+    # z has the same bits, but losses of two programs differ in their last ones, times η over 2ε.
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), found[0][0], found[1][0])
     # One draw for all leaves in place of one for each of them.
     assert lengths[1] < 0.95 * lengths[0]
 

@@ -24,8 +24,8 @@ from zojax.directions import (
     thin_factors,
 )
 
-# Told apart from a direction's numbers, which the same key may draw.
-_STREAM = 0xBA5E5
+# The query that is told apart from a direction's, of which the same key may draw the numbers.
+_STREAM = 0xBA5E5000
 # What is added to the diagonal of an AAᵀ that may be singular to float32, by its size.
 _SHIFT = 1e-5
 
@@ -63,7 +63,7 @@ def factors(
       period: int32 []: the number of the bases.
       params: θ; paths, shapes and the mesh are read.
     """
-    words = leaf_words(jax.random.fold_in(key, _STREAM), period, 1, params)[0]
+    words = leaf_words(key, period, 1, params, first=_STREAM)[0]
     wanted = [
         (leaf, side, shape)
         for leaf, (x, seen) in enumerate(zip(jax.tree.leaves(params), plan.seen, strict=True))
@@ -120,13 +120,39 @@ def whiteners(plan: Plan, key: Array, period: Array, params: Any) -> list[tuple[
 
 def _orthonormal(sides: Sequence[Factor]) -> list[Array]:
     """L⁻¹ of each side."""
+    groups: dict[Any, list[int]] = {}
+    for i, side in enumerate(sides):
+        groups.setdefault(side.shape if side.stack else i, []).append(i)
+    inverses = _orthonormal_groups(
+        [_stacked([sides[i] for i in group]) for group in groups.values()]
+    )
+    found: dict[int, Array] = {}
+    for group, inverse in zip(groups.values(), inverses, strict=True):
+        for place, i in enumerate(group):
+            found[i] = inverse[:, place] if sides[i].stack else inverse
+    return [found[i] for i in range(len(sides))]
+
+
+def _stacked(sides: Sequence[Factor]) -> Factor:
+    """Stacks of one shape as one stack, [length, number of them, …]: they are drawn together."""
+    side = sides[0]
+    if not side.stack:
+        return side
+    parts = jnp.stack([side.noise.slices(side.shape) for side in sides], axis=1)
+    shape = (side.shape[0], len(sides), *side.shape[1:])
+    return Factor(side.noise.slice(parts), shape, side.stack + 1)
+
+
+def _orthonormal_groups(sides: Sequence[Factor]) -> list[Array]:
     found: list[Array | None] = [None] * len(sides)
     for turn in range(max((side.rounds for side in sides), default=0)):
         which = [i for i, side in enumerate(sides) if side.rounds > turn]
         grams = _grams([sides[i] for i in which], [found[i] for i in which])
-        shifts = [_SHIFT if turn == 0 and sides[i].rounds > 1 else 0.0 for i in which]
-        pairs = zip(grams, shifts, strict=True)
-        grams = [gram + shift * _mean_square(gram) for gram, shift in pairs]
+        if turn == 0:
+            grams = [
+                gram + _SHIFT * _mean_square(gram) if sides[i].rounds > 1 else gram
+                for i, gram in zip(which, grams, strict=True)
+            ]
         for i, inverse in zip(which, _inverse_cholesky(grams), strict=True):
             before = found[i]
             found[i] = inverse if before is None else _product(inverse, before)
@@ -151,7 +177,7 @@ def _grams(sides: Sequence[Factor], before: Sequence[Array | None]) -> list[Arra
                 Factor(sides[i].noise.slice(noise), sides[i].shape[1:], sides[i].stack - 1)
                 for i, (noise, _) in zip(which, parts, strict=True)
             ]
-            return _grams(layers, [inverse for _, inverse in parts])
+            return [_gram(one, inverse) for one, (_, inverse) in zip(layers, parts, strict=True)]
 
         stacks = [(sides[i].noise.slices(sides[i].shape), before[i]) for i in which]
         for i, gram in zip(which, lax.map(layer, stacks), strict=True):
@@ -160,9 +186,9 @@ def _grams(sides: Sequence[Factor], before: Sequence[Array | None]) -> list[Arra
 
 
 def _gram(side: Factor, before: Array | None) -> Array:
-    drawn = side.noise.draw(side.shape).reshape(side.shape[0], -1)
+    drawn = side.noise.draw(side.shape).reshape(*side.shape[: side.stack + 1], -1)
     drawn = drawn if before is None else _product(before, drawn)
-    return _product(drawn, drawn.T)
+    return _product(drawn, jnp.swapaxes(drawn, -1, -2))
 
 
 def _inverse_cholesky(grams: Sequence[Array]) -> list[Array]:

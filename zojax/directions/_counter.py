@@ -11,7 +11,6 @@ row keys are small beside the leaf, so they are computed once and kept during a 
 
 import hashlib
 import math
-from functools import partial
 from typing import Any
 
 import jax
@@ -79,7 +78,7 @@ def key_words(key: Array) -> Array:
     return words if words.size == 2 else words[jnp.array([0, -1])]
 
 
-def leaf_words(key: Array, count: Array, num_queries: int, tree: Any) -> Array:
+def leaf_words(key: Array, count: Array, num_queries: int, tree: Any, *, first: int = 0) -> Array:
     """Two random words for every query and leaf, from (key, step, query, path) alone.
 
     All are drawn in one vectorised call: a ``fold_in`` per leaf costs minutes of compilation on
@@ -90,15 +89,17 @@ def leaf_words(key: Array, count: Array, num_queries: int, tree: Any) -> Array:
       count: int32 []: the step.
       num_queries: Number of independent directions, q.
       tree: Parameters; only its paths are read.
+      first: The number of the first query.
 
     Returns:
       uint32 [q, n, 2] for n leaves.
     """
-    return _words(key, count, jnp.asarray(path_hashes(leaf_paths(tree))), num_queries)
+    queries = np.arange(first, first + num_queries, dtype=np.uint32)
+    return _words(key, count, jnp.asarray(path_hashes(leaf_paths(tree))), queries)
 
 
-@partial(jax.jit, static_argnums=3)
-def _words(key: Array, count: Array, hashes: Array, num_queries: int) -> Array:
+@jax.jit
+def _words(key: Array, count: Array, hashes: Array, queries: Array) -> Array:
     def folded(key: Array, data: Array) -> tuple[Array, None]:
         return jax.random.fold_in(key, data), None
 
@@ -109,7 +110,6 @@ def _words(key: Array, count: Array, hashes: Array, num_queries: int) -> Array:
         return key_words(leaf_key)
 
     over_leaves = jax.vmap(words, in_axes=(None, 0))
-    queries = jnp.arange(num_queries, dtype=jnp.uint32)
     return jax.vmap(over_leaves, in_axes=(0, None))(queries, hashes)
 
 
