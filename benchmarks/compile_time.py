@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 from typing import Any
@@ -36,6 +37,8 @@ STEPS = {
     "mezo": lambda: zojax.mezo(1e-6, eps=1e-3, key=0),
     "zo_adamu": lambda: zojax.zo_adamu(1e-6, eps=1e-3, key=0, num_steps=1000),
 }
+# How often each scanned program is compiled.
+ROUNDS = 5
 # Seconds after which a compilation is given up.
 LIMIT = 1200.0
 
@@ -87,9 +90,14 @@ def main() -> None:
         return
     rows: list[dict[str, Any]] = []
     for device in DEVICES:
+        # In turn, so that a machine that gets slower does so for all of them.
+        rounds = [{step: elsewhere(device, step, True) for step in STEPS} for _ in range(ROUNDS)]
         forward: dict[bool, float | None] = {}
         for step in STEPS:
-            seconds = {scanned: elsewhere(device, step, scanned) for scanned in (True, False)}
+            seconds = {
+                True: _median([found[step] for found in rounds]),
+                False: elsewhere(device, step, False),
+            }
             if step == "forward pass":
                 forward = seconds
             rows.append(
@@ -109,9 +117,15 @@ def main() -> None:
                 f"Compile time of {MODEL}, {LAYERS} layers, scanned and unrolled",
                 rows,
                 f"Shapes and loss of {MODEL}, bfloat16, {BATCH}×{LENGTH} tokens. Each program is "
-                "traced and compiled once, in a process of its own, whose processor time this is; "
-                f"ratios compare within this run. – means that it took more than {LIMIT:.0f} s.",
+                "traced and compiled in a process of its own, whose processor time this is: that of "
+                f"scanned ones is the median of {ROUNDS}, that of unrolled ones is of one. Ratios "
+                f"compare within this run. – means that it took more than {LIMIT:.0f} s.",
             )
+
+
+def _median(seconds: list[float | None]) -> float | None:
+    known = [found for found in seconds if found is not None]
+    return statistics.median(known) if len(known) == len(seconds) else None
 
 
 def _rounded(seconds: float | None) -> float | None:

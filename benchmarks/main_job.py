@@ -30,7 +30,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "label words, a constant rate": {"hyper": CONSTANT},
     "label words, a decreasing rate (the default)": {},
     "the best start on dev (--start auto), a constant rate": {"start": "auto", "hyper": CONSTANT},
-    "the best start on dev (--start auto)": {"start": "auto"},
+    "the best start on dev (--start auto), a decreasing rate": {"start": "auto"},
 }
 
 

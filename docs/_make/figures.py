@@ -54,9 +54,11 @@ def memory_by_length() -> Chart:
 
 
 def main_job() -> Chart:
-    """Accuracy on dev over forward passes: the main job, from two starts."""
-    words = [r for r in runs("main_job_runs.jsonl") if r["way"] == "label words (the default)"]
-    probe = [r for r in runs("main_job_runs.jsonl") if r["way"].startswith("the best start")]
+    """Accuracy on dev over forward passes: the main job, from two starts, at a constant rate."""
+    of_seeds = runs("main_job_runs.jsonl")
+    words = [r for r in of_seeds if r["way"] == "label words, a constant rate"]
+    auto = "the best start on dev (--start auto), a constant rate"
+    probe = [r for r in of_seeds if r["way"] == auto]
     mezo = [
         r
         for r in runs("subspace_runs.jsonl")

@@ -17,7 +17,7 @@ def ways() -> list[str]:
     main, best = "main job, test", "best step on dev"
     nine, subspace = "nine_optimizers.json", "subspace.json"
     adam = row(nine, "adam")
-    default = row("main_job.json", "label words (the default)")
+    default = row("main_job.json", "label words, a decreasing rate (the default)")
     probe = row("other_ways.json", "main job, linear probe")
     adam_lora = row("other_ways.json", "main job, Adam, LoRA")
     brings = "test, best on dev"
