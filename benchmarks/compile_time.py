@@ -117,8 +117,8 @@ def main() -> None:
                 f"Compile time of {MODEL}, {LAYERS} layers, scanned and unrolled",
                 rows,
                 f"Shapes and loss of {MODEL}, bfloat16, {BATCH}×{LENGTH} tokens. Each program is "
-                "traced and compiled in a process of its own, whose processor time this is: that of "
-                f"scanned ones is the median of {ROUNDS}, that of unrolled ones is of one. Ratios "
+                "traced and compiled in a process of its own, whose processor time this is: that "
+                f"of scanned ones is the median of {ROUNDS}, that of unrolled ones is of one. Ratios "
                 f"compare within this run. – means that it took more than {LIMIT:.0f} s.",
             )
 
