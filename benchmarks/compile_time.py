@@ -118,7 +118,7 @@ def main() -> None:
                 rows,
                 f"Shapes and loss of {MODEL}, bfloat16, {BATCH}×{LENGTH} tokens. Each program is "
                 "traced and compiled in a process of its own, whose processor time this is: that "
-                f"of scanned ones is the median of {ROUNDS}, that of unrolled ones is of one. Ratios "
+                f"of scanned ones is the median of {ROUNDS}, that of unrolled ones is one. Ratios "
                 f"compare within this run. – means that it took more than {LIMIT:.0f} s.",
             )
 

@@ -7,7 +7,7 @@ So a page shows the same on the site and on a code host::
     <!-- include: ../benchmarks/table.md -->  a file, but for its title
     <!-- /made -->                           ends each of these
 
-    <!--of main_job.json :: label words, a decreasing rate (the default) :: start-->59.9 ± 0.0<!--/-->
+    <!--of main_job.json :: label words, a constant rate :: start-->59.9 ± 0.0<!--/-->
     <!--of minutes of the main job-->1 to 4<!--/-->
 
 The last two are numbers within a sentence: a file, the first values of the row and the column; or

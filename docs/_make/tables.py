@@ -17,7 +17,7 @@ def ways() -> list[str]:
     main, best = "main job, test", "best step on dev"
     nine, subspace = "nine_optimizers.json", "subspace.json"
     adam = row(nine, "adam")
-    default = row("main_job.json", "label words, a decreasing rate (the default)")
+    constant = row("main_job.json", "label words, a constant rate")
     probe = row("other_ways.json", "main job, linear probe")
     adam_lora = row("other_ways.json", "main job, Adam, LoRA")
     brings = "test, best on dev"
@@ -41,15 +41,15 @@ def ways() -> list[str]:
             {"test, best step on dev": small_probe[brings], **small_probe},
             _memory("inference"),
         ),
-        ("`mezo`", mezo[best], default["forward passes"], _of_smollm2("MeZO"), _memory("mezo")),
+        ("`mezo`", mezo[best], constant["forward passes"], _of_smollm2("MeZO"), _memory("mezo")),
         (
             "`zo_adamu`",
-            default[best],
-            default["forward passes"],
+            constant[best],
+            constant["forward passes"],
             _of_smollm2("ZO-AdaMU"),
             _memory("zo_adamu"),
         ),
-        ("`subspace(zo_adamu)`", inside[best], default["forward passes"], None, None),
+        ("`subspace(zo_adamu)`", inside[best], constant["forward passes"], None, None),
         (
             "Adam with LoRA",
             adam_lora[brings],
