@@ -257,6 +257,13 @@ where it is the head as well, beside logits that need most of a step's memory.
 """
 
 
+FEW = 16
+"""So many rows of z, those of stacked layers, begin at constants: they are read without a kernel.
+
+Draws of more of them, those of layers one by one, share kernels.
+"""
+
+
 def _table_of(requests: Sequence[Request]) -> list[str]:
     """The table of each request."""
     sizes = sorted(r.size for r in requests if r.columns is not None)
@@ -292,9 +299,10 @@ def table_rows(
         found[i] = Row.at(tables[kind], starts[kind], size)
         starts[kind] += size
     stored = [i for i in order if requests[i].columns is not None]
-    # The starts are hidden from the compiler, which would otherwise treat them as constants.
-    for i, start in zip(stored, opaque([found[i].start for i in stored]), strict=True):
-        found[i] = dataclasses.replace(found[i], start=start)
+    if len(stored) > FEW:
+        # The starts are hidden from the compiler, which would otherwise treat them as constants.
+        for i, start in zip(stored, opaque([found[i].start for i in stored]), strict=True):
+            found[i] = dataclasses.replace(found[i], start=start)
     return [found[i] for i in range(len(requests))]
 
 
