@@ -348,7 +348,8 @@ def _tables(
 
     def empty(kind: str, groups: list[list[Request]]) -> Array:
         size = sum(request.size for group in groups for request in group)
-        return lax.empty((size,), jnp.uint32 if kind == "keys" else jnp.float32)
+        # Not lax.empty: with it OPT-13B, folded in the update, needs a copy of its embedding.
+        return jnp.zeros(size, jnp.uint32 if kind == "keys" else jnp.float32)
 
     return computed_once(fill, {kind: empty(kind, groups) for kind, groups in tables.items()})
 
