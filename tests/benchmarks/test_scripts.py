@@ -167,7 +167,7 @@ SMOKES = {
 PLANNED = {
     "compile_time": Smoke(
         "",
-        {"LAYERS": "1", "STEPS": "('forward pass', 'mezo')"},
+        {"LAYERS": "1", "ROUNDS": "1", "STEPS": "('forward pass', 'mezo')"},
         ("compile_time",),
     ),
     "before_after": Smoke(
