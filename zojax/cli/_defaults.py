@@ -8,13 +8,13 @@ from typing import Any
 from zojax.cli._hints import meant
 from zojax.cli._parser import UsageError
 from zojax.lm.training import (
-    DECREASING,
     DEFAULTS,
     WITH_ADAPTER,
     WITH_ADAPTER_OPTIMIZERS,
     OptimizerName,
     first_length,
     is_in_unit,
+    usual_schedule,
 )
 
 _IN_UNIT = "learning rate"
@@ -45,7 +45,7 @@ def _shown(optimizer: OptimizerName) -> Mapping[str, Any]:
     settings = DEFAULTS[optimizer]
     if not is_in_unit(optimizer, settings.get("slope_rule")):
         return settings
-    schedule = "linear" if optimizer in DECREASING else settings["schedule"]
+    schedule = usual_schedule(optimizer)
     length = first_length(optimizer, schedule)
     rate = {_IN_UNIT: f"{length:g}·√(N/d) for d parameters and N queries"}
     others = {name: value for name, value in settings.items() if name != "learning_rate"}

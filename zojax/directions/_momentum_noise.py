@@ -103,7 +103,7 @@ class MomentumNoise(LeafNoise):
 
     def applied(self, slope: Array, parameter: Array) -> Array:
         del parameter
-        zero, centre = self._parts()
+        zero, centre = drawn_at(self.zero, self.centre), self.centre.astype(jnp.float32)
         variance = _mixed(self.shares, lax.square(zero), lax.square(centre))
         return slope * _mixed(self.weights, zero, centre) * lax.rsqrt(variance + SIGMA)
 
@@ -140,10 +140,6 @@ class MomentumNoise(LeafNoise):
 
     def in_loop(self, counter: Array) -> Self:
         return dataclasses.replace(self, zero=self.zero.in_loop(counter))
-
-    def _parts(self) -> tuple[Array, Array]:
-        """ξ̇ and z̈, float32 and of the leaf's shape."""
-        return drawn_at(self.zero, self.centre), self.centre.astype(jnp.float32)
 
 
 @jax.jit

@@ -36,9 +36,9 @@ from zojax.lm.training._observer import Observer as Observer
 from zojax.lm.training._optimizer import make_optimizer as make_optimizer
 from zojax.lm.training._options import configure as configure
 from zojax.lm.training._passes import passes_of_a_step as passes_of_a_step
-from zojax.lm.training._rate import DECREASING as DECREASING
 from zojax.lm.training._rate import first_length as first_length
 from zojax.lm.training._rate import is_in_unit as is_in_unit
+from zojax.lm.training._rate import usual_schedule as usual_schedule
 from zojax.lm.training._reader import NonFiniteLossError as NonFiniteLossError
 from zojax.lm.training._replay_run import Replayed as Replayed
 from zojax.lm.training._replay_run import replay_run as replay_run

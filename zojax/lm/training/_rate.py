@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from zojax.lm.settings import FinetuneConfig, OptimizerName
 from zojax.quantized import any_quantized
@@ -26,8 +26,8 @@ LENGTHS: Mapping[OptimizerName, float] = {
     "es": 2 * LENGTH,
 }
 # Of these the default rate decreases: benchmarks/main_job.py compares it with a constant one.
-DECREASING: tuple[OptimizerName, ...] = ("zo_adamu", "mezo")
-# A decreasing rate begins so many times as high as a constant one, for the same mean.
+_DECREASING: tuple[OptimizerName, ...] = ("zo_adamu", "mezo")
+# A decreasing rate begins so many times as high as a constant one, for about the same mean.
 _HIGHER = 2.0
 # A change of a weight that is as good as the whole change of a scale, for opt-mini in int4: there
 # rates of 0.02 and 0.03 did best.
@@ -53,6 +53,11 @@ def default_rate(config: FinetuneConfig, params: Any) -> float:
     if any_quantized(params) and config.hyper.subspace_rank is None:
         usual /= _SCALE  # which is tuned in shares of itself
     return float(f"{first_length(config.optimizer, config.hyper.schedule) * usual:.2g}")
+
+
+def usual_schedule(optimizer: OptimizerName) -> Literal["constant", "linear"]:
+    """The schedule of the default rate."""
+    return "linear" if optimizer in _DECREASING else "constant"
 
 
 def first_length(optimizer: OptimizerName, schedule: str | None) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 from zojax.lm.settings import AdapterName, FinetuneConfig, HyperParameters
 from zojax.lm.training._defaults import defaults_of
 from zojax.lm.training._passes import passes_of_a_step
-from zojax.lm.training._rate import DECREASING, is_in_unit
+from zojax.lm.training._rate import is_in_unit, usual_schedule
 
 _WITHOUT_LAYERS: tuple[AdapterName, ...] = ("virtual_tokens", "head")
 
@@ -48,8 +48,8 @@ def resolve(config: FinetuneConfig) -> FinetuneConfig:
     hyper = HyperParameters(**{**defaults, **given})
     if "learning_rate" not in given and is_in_unit(config.optimizer, hyper.slope_rule):
         hyper = dataclasses.replace(hyper, learning_rate=None)  # it depends on the parameters
-        if "schedule" not in given and config.optimizer in DECREASING:
-            hyper = dataclasses.replace(hyper, schedule="linear")
+        if "schedule" not in given:
+            hyper = dataclasses.replace(hyper, schedule=usual_schedule(config.optimizer))
     config = dataclasses.replace(config, hyper=hyper)
     return dataclasses.replace(config, steps=_steps(config))
 
