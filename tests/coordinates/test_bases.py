@@ -47,6 +47,23 @@ def test_columns_are_orthonormal(shape: tuple[int, int], rank: int):
     np.testing.assert_allclose(flat @ flat.T / c**2, np.eye(left * right), atol=3e-5)
 
 
+@pytest.mark.quick
+def test_stacks_of_one_shape_have_their_own_inverses():
+    """They are drawn together: each leaf's L⁻¹ makes its own factor orthonormal."""
+    leaves = {"a": jnp.zeros((3, 70, 64)), "b": jnp.zeros((3, 64, 70)), "c": jnp.zeros((3, 70, 64))}
+    params = {"layers": leaves}
+    plan = Plan(8, "both", "haar", None, True).of(params, None)
+    number = jnp.int32(0)
+    pairs = factors(plan, KEY, number, params)
+    inverses = whiteners(plan, KEY, number, params)
+    for leaf, pair, of_leaf in zip(leaves.values(), pairs, inverses, strict=True):
+        for factor, inverse, size in zip(pair, of_leaf, leaf.shape[1:], strict=True):
+            assert factor is not None
+            rows = np.asarray(inverse @ factor.draw((3, 8, size)), np.float64)
+            eye = np.broadcast_to(np.eye(8), (3, 8, 8))
+            np.testing.assert_allclose(rows @ rows.swapaxes(1, 2), eye, atol=1e-5)
+
+
 def test_a_factor_is_orthonormal_to_5e_6():
     offset, (left, _) = of_unit((2048, 1), 16)  # V is ±1
     u = np.asarray(jax.vmap(offset)(jnp.eye(left)[..., None]), np.float64)[:, :, 0]
